@@ -1,0 +1,54 @@
+//! Request ids: ours, or the client's own where it is safe to repeat.
+
+use std::{fmt, sync::Arc};
+
+/// Names one request in headers, logs and the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+/// The longest id that is taken over from a client, in bytes.
+pub const MAX_LENGTH: usize = 128;
+
+impl RequestId {
+    /// A new id: `req_` and a UUIDv7, so that ids sort by time.
+    pub fn fresh() -> Self {
+        Self(format!("req_{}", uuid::Uuid::now_v7().simple()).into())
+    }
+
+    /// The client's own id if it is 1 to [`MAX_LENGTH`] characters of `A-Z a-z 0-9 . _ : -`; such text
+    /// cannot break a header or a log line.
+    pub fn from_client(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.len() <= MAX_LENGTH;
+        let safe = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+        (fits && text.bytes().all(safe)).then(|| Self(text.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_only_harmless_ids_from_clients() {
+        assert!(RequestId::from_client("req-1.a:b_C").is_some());
+        for bad in ["", "a b", "a\nb", "a\"b", "é", &"x".repeat(129)] {
+            assert!(RequestId::from_client(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn fresh_ids_differ() {
+        assert_ne!(RequestId::fresh(), RequestId::fresh());
+    }
+}

@@ -1,0 +1,6 @@
+//! The vocabulary that every other part may use; it knows nothing of them.
+
+pub mod deadline;
+pub mod id;
+pub mod outcome;
+pub mod secret;

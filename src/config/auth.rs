@@ -1,0 +1,26 @@
+//! `[auth]`: who may ask.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Authentication of clients.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// `keys`: a virtual key is needed; where none is configured only loopback addresses are served.
+    /// `open`: anybody may ask; refused on an address that others can reach.
+    pub mode: AuthMode,
+    /// Let `mode = "open"` listen on an address that others can reach.
+    pub allow_open_network: bool,
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// By a virtual key, as `Authorization: Bearer KEY`.
+    #[default]
+    Keys,
+    /// Not at all.
+    Open,
+}

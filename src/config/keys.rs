@@ -1,0 +1,32 @@
+//! `[[keys]]`: virtual keys and what each may do.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SecretSource;
+
+/// A virtual key. Exactly one of `secret` and `hash` is given.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// What it is called in logs, metrics and reports.
+    pub name: String,
+    /// The key itself.
+    #[serde(default)]
+    pub secret: Option<SecretSource>,
+    /// The SHA-256 of the key, `sha256:` and 64 hexadecimal digits, as `weir keys new` prints it.
+    #[serde(default)]
+    pub hash: Option<String>,
+    /// Routes that may be asked for; absent: all. Fallbacks behind them need no grant.
+    #[serde(default)]
+    pub routes: Option<Vec<String>>,
+    /// Models that may be named directly, `provider/model` included; absent: all.
+    #[serde(default)]
+    pub models: Option<Vec<String>>,
+    /// Requests a minute; 0: no limit.
+    #[serde(default)]
+    pub rpm: u32,
+    /// Requests under way at once; 0: no limit.
+    #[serde(default)]
+    pub max_concurrent: u32,
+}

@@ -1,0 +1,46 @@
+//! Everything an operator can say, as plain data; each key is documented where it stands.
+
+mod auth;
+mod keys;
+mod models;
+mod providers;
+mod routes;
+mod server;
+mod source;
+mod telemetry;
+pub mod unit;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use auth::{Auth, AuthMode};
+pub use keys::Key;
+pub use models::Model;
+pub use providers::{HttpVersion, Protocol, Provider, SimOptions};
+pub use routes::{Order, Route, RouteTarget, WeightedTarget};
+pub use server::{Server, Tls};
+pub use source::SecretSource;
+pub use telemetry::{LogFormat, Telemetry};
+pub use unit::{Size, Span};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where Weir listens, what it bounds.
+    pub server: Server,
+    /// Who may ask.
+    pub auth: Auth,
+    /// Virtual keys, besides those made at run time.
+    pub keys: Vec<Key>,
+    /// The upstream services, by name.
+    pub providers: BTreeMap<String, Provider>,
+    /// The targets that routes name: a model at a provider.
+    pub models: BTreeMap<String, Model>,
+    /// What a client names in `model`: an ordered chain of targets.
+    pub routes: BTreeMap<String, Route>,
+    /// Logs.
+    pub telemetry: Telemetry,
+}

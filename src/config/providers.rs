@@ -1,0 +1,119 @@
+//! `[providers.NAME]`: the upstream services.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{SecretSource, Size, Span};
+
+/// An upstream service.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Provider {
+    /// The protocol it speaks.
+    pub protocol: Protocol,
+    /// Its address with the version segment, like `https://api.openai.com/v1`. Not used by `sim`.
+    pub base_url: String,
+    /// Its API keys; several take turns. A provider whose keys are all unset is off, with a warning.
+    /// Absent: the provider needs none.
+    pub api_keys: Option<Vec<SecretSource>>,
+    /// Headers added to each request to it.
+    pub headers: BTreeMap<String, SecretSource>,
+    /// HTTP version: `auto` (HTTP/2 where TLS offers it), `1`, or `2` (also without TLS).
+    pub http: HttpVersion,
+    /// A file of certificate authorities (PEM) to trust instead of the built-in ones.
+    pub ca_file: Option<PathBuf>,
+    /// How long connecting may take, TLS included.
+    pub connect_timeout: Span,
+    /// How long a stream's first token may take; past it the next target is tried.
+    pub first_byte_timeout: Span,
+    /// How long a whole non-streaming answer may take.
+    pub answer_timeout: Span,
+    /// How long a stream may be silent between two chunks.
+    pub idle_timeout: Span,
+    /// How long an unused connection is kept.
+    pub idle_connection_timeout: Span,
+    /// The largest non-streaming answer.
+    pub max_answer: Size,
+    /// How many requests may be under way to it; past it the next target is tried.
+    pub max_concurrent: usize,
+    /// How many streams share one HTTP/2 connection before another is opened.
+    pub streams_per_connection: usize,
+    /// How the simulated provider answers; only for `protocol = "sim"`.
+    pub sim: SimOptions,
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        Self {
+            protocol: Protocol::Openai,
+            base_url: String::new(),
+            api_keys: None,
+            headers: BTreeMap::new(),
+            http: HttpVersion::Auto,
+            ca_file: None,
+            connect_timeout: Span::secs(5),
+            first_byte_timeout: Span::secs(60),
+            answer_timeout: Span::secs(600),
+            idle_timeout: Span::secs(60),
+            idle_connection_timeout: Span::secs(25),
+            max_answer: Size::mib(32),
+            max_concurrent: 4096,
+            streams_per_connection: 100,
+            sim: SimOptions::default(),
+        }
+    }
+}
+
+/// A wire protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// OpenAI's, and of all who speak it.
+    Openai,
+    /// The built-in simulated provider, inside this process: no network, no keys, no cost.
+    Sim,
+}
+
+/// The version of HTTP towards a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS offers it, else HTTP/1.1.
+    #[serde(rename = "auto")]
+    Auto,
+    /// HTTP/1.1 always.
+    #[serde(rename = "1")]
+    One,
+    /// HTTP/2 always; without TLS by prior knowledge.
+    #[serde(rename = "2")]
+    Two,
+}
+
+/// How the simulated provider answers.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimOptions {
+    /// The time to its first token.
+    pub first_token: Span,
+    /// Its tokens a second; 0: as fast as it can.
+    pub tokens_per_second: f64,
+    /// The seed of its texts and faults.
+    pub seed: u64,
+    /// A fault it shows, as in `weir sim --fault`: like `status=500`, `hang`, `reset-after=3`; empty: none.
+    pub fault: String,
+    /// The share of requests that show the fault, 0 to 1.
+    pub fault_rate: f64,
+}
+
+impl Default for SimOptions {
+    fn default() -> Self {
+        Self {
+            first_token: Span::secs(0),
+            tokens_per_second: 0.0,
+            seed: 1,
+            fault: String::new(),
+            fault_rate: 1.0,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `[routes.NAME]`: what a client names in `model`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An ordered chain of targets, and what comes behind it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// The models to try, each by its name or as `{ model = "...", weight = 2 }`.
+    pub targets: Vec<RouteTarget>,
+    /// In which order they are tried.
+    pub order: Order,
+    /// The next route when every target here failed.
+    pub fallback: Option<String>,
+    /// How many tries a request that enters here may make in all, fallbacks included; absent: as many as the
+    /// resolved chain has targets, at most 8.
+    pub max_attempts: Option<u32>,
+    /// Fields of the body that apply where the client said nothing, like `{ max_tokens = 2000 }`.
+    pub defaults: BTreeMap<String, serde_json::Value>,
+}
+
+/// The order of a route's targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// As written.
+    #[default]
+    Listed,
+    /// Drawn at random by weight, anew for each request.
+    Weighted,
+}
+
+/// A target of a route, by name alone or with its weight.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RouteTarget {
+    /// The model's name.
+    Name(String),
+    /// The model's name with its weight.
+    Weighted(WeightedTarget),
+}
+
+/// A target with its weight.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedTarget {
+    /// The model's name.
+    pub model: String,
+    /// Its share beside the others', for `order = "weighted"`; default 1.
+    #[serde(default = "one")]
+    pub weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl RouteTarget {
+    /// The model's name.
+    pub fn model(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Weighted(target) => &target.model,
+        }
+    }
+
+    /// The target's weight.
+    pub fn weight(&self) -> f64 {
+        match self {
+            Self::Name(_) => one(),
+            Self::Weighted(target) => target.weight,
+        }
+    }
+}

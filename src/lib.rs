@@ -1,0 +1,4 @@
+//! Weir: an OpenAI-compatible LLM gateway.
+
+pub mod base;
+pub mod config;
