@@ -1,0 +1,304 @@
+//! A client's request: the fields that Weir reads, the rest verbatim.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{check, edit::Edits, fields, fields::Fields};
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `POST /v1/chat/completions`.
+    Chat,
+    /// `POST /v1/completions`.
+    Completions,
+    /// `POST /v1/embeddings`.
+    Embeddings,
+}
+
+/// A field that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadField {
+    /// The field, like `messages[2].role`; `None` where the body as a whole is at fault.
+    pub param: Option<String>,
+    /// What is wrong, as a sentence.
+    pub message: String,
+}
+
+/// A request that was read and found well-formed.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    endpoint: Endpoint,
+    body: Bytes,
+    model: String,
+    models: Vec<String>,
+    stream: bool,
+    include_usage: bool,
+    fields: Fields,
+}
+
+/// What an upstream gets to read instead of what the client wrote.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rewrite<'a> {
+    /// The upstream's own name of the model.
+    pub model: &'a str,
+    /// Fields with their JSON, put in where the client said nothing.
+    pub defaults: &'a [(String, String)],
+    /// Text put before the system prompt.
+    pub system_prefix: Option<&'a str>,
+}
+
+impl Ask {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// The first field at fault, with what would be right.
+    pub fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, BadField> {
+        check::depth(&body)?;
+        let fields = fields::find(&body).map_err(|error| BadField {
+            param: None,
+            message: format!("The body is not a valid JSON request: {error}."),
+        })?;
+        let known = check::known(endpoint, &body, &fields)?;
+        Ok(Self {
+            endpoint,
+            body,
+            model: known.model,
+            models: known.models,
+            stream: known.stream,
+            include_usage: known.include_usage,
+            fields,
+        })
+    }
+
+    /// What is asked for.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The body as the client sent it.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The name in `model`.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The client's own ordered list in `models`; empty if it sent none.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+
+    /// Whether the answer is to come as a stream.
+    pub fn stream(&self) -> bool {
+        self.stream
+    }
+
+    /// Whether the client wants to see a stream's usage.
+    pub fn include_usage(&self) -> bool {
+        self.include_usage
+    }
+
+    /// The body for an upstream: only what `rewrite` names is changed, `models` (which is for Weir) is taken
+    /// out, and a stream is made to report its usage.
+    pub fn rewrite(&self, rewrite: &Rewrite<'_>) -> Bytes {
+        let mut edits = Edits::default();
+        let model = self.fields.model.as_ref().expect("checked when the ask was read");
+        if rewrite.model != self.model {
+            edits.replace(model.value.clone(), json_string(rewrite.model));
+        }
+        if let Some(range) = self.member("models") {
+            edits.replace(range, "");
+        }
+        if self.stream && !self.include_usage {
+            self.ask_for_usage(&mut edits);
+        }
+        for (name, json) in rewrite.defaults {
+            if !self.says(name) {
+                edits.replace(
+                    model.value.end..model.value.end,
+                    format!(",{}:{json}", json_string(name)),
+                );
+            }
+        }
+        if let (Some(prefix), Endpoint::Chat) = (rewrite.system_prefix, self.endpoint) {
+            self.prefix_system(prefix, &mut edits);
+        }
+        edits.apply(&self.body)
+    }
+
+    /// Whether the client sent the field, under any of its names.
+    fn says(&self, name: &str) -> bool {
+        match name {
+            "max_tokens" | "max_completion_tokens" => {
+                self.fields.max_tokens.is_some() || self.fields.max_completion_tokens.is_some()
+            }
+            _ => self.fields.get(name).is_some(),
+        }
+    }
+
+    fn ask_for_usage(&self, edits: &mut Edits) {
+        match &self.fields.stream_options {
+            None => {
+                let stream = self.fields.stream.as_ref().expect("a stream was asked for");
+                let end = stream.value.end;
+                edits.replace(end..end, r#","stream_options":{"include_usage":true}"#);
+            }
+            Some(place) => edits.replace(place.value.clone(), with_usage(&self.body[place.value.clone()])),
+        }
+    }
+
+    /// The bytes of a whole member, with the comma that becomes superfluous without it.
+    fn member(&self, name: &str) -> Option<Range<usize>> {
+        let place = self.fields.get(name)?;
+        let first = self.body[..place.after].trim_ascii_end().ends_with(b"{");
+        let comma = self.body[place.value.end..]
+            .iter()
+            .position(|b| !b.is_ascii_whitespace());
+        match comma {
+            // The first member takes the comma behind it along, any other the one before it.
+            Some(at) if first && self.body[place.value.end + at] == b',' => {
+                Some(place.after..place.value.end + at + 1)
+            }
+            _ => Some(place.after..place.value.end),
+        }
+    }
+
+    fn prefix_system(&self, prefix: &str, edits: &mut Edits) {
+        let messages = self
+            .fields
+            .messages
+            .as_ref()
+            .expect("checked when the ask was read");
+        let start = messages.value.start;
+        let (at, text) = check::system_prefix(&self.body[messages.value.clone()], prefix);
+        edits.replace(start + at..start + at, text);
+    }
+}
+
+/// `stream_options` with `include_usage: true` and everything else that stood there.
+fn with_usage(options: &[u8]) -> Vec<u8> {
+    let mut map: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(options).unwrap_or_default();
+    map.insert("include_usage".into(), true.into());
+    serde_json::to_vec(&map).expect("a JSON map always serializes")
+}
+
+/// A text as a JSON string.
+pub fn json_string(text: &str) -> String {
+    serde_json::to_string(text).expect("a text always serializes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chat(body: &str) -> Ask {
+        Ask::parse(Endpoint::Chat, Bytes::copy_from_slice(body.as_bytes())).unwrap()
+    }
+
+    fn to(model: &str) -> Rewrite<'_> {
+        Rewrite {
+            model,
+            ..Rewrite::default()
+        }
+    }
+
+    #[test]
+    fn the_same_model_leaves_the_body_untouched() {
+        let ask =
+            chat(r#"{ "model":"a" ,"messages":[{"role":"user","content":"hi"}], "new":{"deep":[1e400]}}"#);
+        assert_eq!(ask.rewrite(&to("a")).as_ptr(), ask.body().as_ptr());
+    }
+
+    #[test]
+    fn only_the_model_changes() {
+        let ask =
+            chat(r#"{ "big":12345678901234567890123, "model" : "a\u0062","messages":[{"role":"user"}] }"#);
+        assert_eq!(
+            ask.rewrite(&to("x\"y")),
+            r#"{ "big":12345678901234567890123, "model" : "x\"y","messages":[{"role":"user"}] }"#
+        );
+    }
+
+    #[test]
+    fn a_stream_reports_its_usage() {
+        let ask = chat(r#"{"model":"a","stream":true,"messages":[{"role":"user"}]}"#);
+        assert_eq!(
+            ask.rewrite(&to("a")),
+            r#"{"model":"a","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user"}]}"#
+        );
+        let ask =
+            chat(r#"{"model":"a","stream":true,"stream_options":{"x":1},"messages":[{"role":"user"}]}"#);
+        assert_eq!(
+            ask.rewrite(&to("a")),
+            r#"{"model":"a","stream":true,"stream_options":{"include_usage":true,"x":1},"messages":[{"role":"user"}]}"#
+        );
+        let body = r#"{"model":"a","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user"}]}"#;
+        assert_eq!(chat(body).rewrite(&to("a")), body);
+    }
+
+    #[test]
+    fn the_clients_list_of_models_stays_here() {
+        for body in [
+            r#"{"models":["b"],"model":"a","messages":[{"role":"user"}]}"#,
+            r#"{"model":"a","models":["b"],"messages":[{"role":"user"}]}"#,
+            r#"{"model":"a","messages":[{"role":"user"}],"models":["b"]}"#,
+        ] {
+            let ask = chat(body);
+            assert_eq!(ask.models(), ["b"]);
+            assert_eq!(
+                ask.rewrite(&to("a")),
+                r#"{"model":"a","messages":[{"role":"user"}]}"#,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn defaults_apply_where_the_client_said_nothing() {
+        let defaults = [
+            ("max_tokens".to_owned(), "5".to_owned()),
+            ("seed".to_owned(), "1".to_owned()),
+        ];
+        let rewrite = Rewrite {
+            model: "a",
+            defaults: &defaults,
+            system_prefix: None,
+        };
+        let ask = chat(r#"{"model":"a","messages":[{"role":"user"}],"max_completion_tokens":9}"#);
+        assert_eq!(
+            ask.rewrite(&rewrite),
+            r#"{"model":"a","seed":1,"messages":[{"role":"user"}],"max_completion_tokens":9}"#
+        );
+    }
+
+    #[test]
+    fn a_system_prefix_comes_first() {
+        let prefixed = |messages: &str| {
+            let ask = chat(&format!(r#"{{"model":"a","messages":{messages}}}"#));
+            let rewrite = Rewrite {
+                model: "a",
+                defaults: &[],
+                system_prefix: Some("Be \"kind\"."),
+            };
+            let body: serde_json::Value = serde_json::from_slice(&ask.rewrite(&rewrite)).unwrap();
+            body["messages"].clone()
+        };
+        assert_eq!(
+            prefixed(r#"[{"role":"system","content":"S"}]"#)[0]["content"],
+            "Be \"kind\".\n\nS"
+        );
+        let parts = prefixed(r#"[ {"content":[{"type":"text","text":"S"}],"role":"developer"}]"#);
+        assert_eq!(parts[0]["content"][0]["text"], "Be \"kind\".");
+        assert_eq!(parts[0]["content"][1]["text"], "S");
+        let fresh = prefixed(r#"[{"role":"user","content":"U"}]"#);
+        assert_eq!(
+            (&fresh[0]["role"], &fresh[1]["content"]),
+            (&"system".into(), &"U".into())
+        );
+    }
+}

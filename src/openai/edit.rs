@@ -1,0 +1,57 @@
+//! Small changes to a body that leave every other byte as it was.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+/// Changes to a body, made in one copy at the end; no copy at all when there are none.
+#[derive(Debug, Default)]
+pub struct Edits(Vec<(Range<usize>, Vec<u8>)>);
+
+impl Edits {
+    /// Puts `text` where `range` stood; an empty range inserts.
+    pub fn replace(&mut self, range: Range<usize>, text: impl Into<Vec<u8>>) {
+        self.0.push((range, text.into()));
+    }
+
+    /// The body with all changes. Ranges must lie inside it and must not overlap; insertions at one place keep
+    /// the order in which they were asked for.
+    pub fn apply(mut self, body: &Bytes) -> Bytes {
+        if self.0.is_empty() {
+            return body.clone();
+        }
+        self.0.sort_by_key(|(range, _)| (range.start, range.end));
+        let added: usize = self.0.iter().map(|(_, text)| text.len()).sum();
+        let mut out = Vec::with_capacity(body.len() + added);
+        let mut done = 0;
+        for (range, text) in &self.0 {
+            debug_assert!(done <= range.start, "edits overlap");
+            out.extend_from_slice(&body[done..range.start]);
+            out.extend_from_slice(text);
+            done = range.end;
+        }
+        out.extend_from_slice(&body[done..]);
+        out.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_inserts_and_removes() {
+        let mut edits = Edits::default();
+        edits.replace(8..9, "");
+        edits.replace(2..2, "X");
+        edits.replace(2..2, "Y");
+        edits.replace(4..6, "--");
+        assert_eq!(edits.apply(&Bytes::from_static(b"0123456789")), "01XY23--679");
+    }
+
+    #[test]
+    fn without_changes_the_body_is_not_copied() {
+        let body = Bytes::from_static(b"abc");
+        assert_eq!(Edits::default().apply(&body).as_ptr(), body.as_ptr());
+    }
+}
