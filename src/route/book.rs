@@ -1,0 +1,118 @@
+//! The routes and targets of a configuration, compiled for look-up.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::config::{Config, Model, Order};
+
+/// A model at its provider: what a chain consists of.
+#[derive(Debug, PartialEq)]
+pub struct Target {
+    /// Its name in the configuration; `provider/model` for one that a client pinned.
+    pub name: Arc<str>,
+    /// The name of its provider.
+    pub provider: Arc<str>,
+    /// The provider's own name for it.
+    pub upstream_model: Arc<str>,
+    /// Whether it stands in the configuration; metrics count any other as `other`.
+    pub configured: bool,
+    /// Tokens of question and answer together, where known.
+    pub context_window: Option<u64>,
+    /// Text put before the system prompt.
+    pub system_prefix: Option<Arc<str>>,
+    /// How long its first token may take, where it differs from the provider's.
+    pub first_byte_timeout: Option<Duration>,
+    /// Repeat tries before moving on.
+    pub retries: u32,
+    /// The route behind it when a client names it directly.
+    pub fallback: Option<Arc<str>>,
+}
+
+/// A route as the chain builder needs it.
+#[derive(Debug)]
+pub struct RouteEntry {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its targets that are on, each with its weight.
+    pub targets: Vec<(Arc<Target>, f64)>,
+    /// How they are ordered.
+    pub order: Order,
+    /// The route behind it.
+    pub fallback: Option<Arc<str>>,
+    /// The most tries of a request that enters here, where configured.
+    pub max_attempts: Option<u32>,
+    /// Fields put in where the client said nothing, as JSON.
+    pub defaults: Arc<[(String, String)]>,
+}
+
+/// All routes and targets by name.
+#[derive(Debug, Default)]
+pub struct Book {
+    pub(super) routes: BTreeMap<Arc<str>, RouteEntry>,
+    pub(super) targets: BTreeMap<Arc<str>, Arc<Target>>,
+    pub(super) providers: BTreeMap<Arc<str>, bool>,
+}
+
+impl Book {
+    /// Compiles a checked configuration; targets of a provider that `is_on` denies are left out of the routes.
+    pub fn compile(config: &Config, is_on: impl Fn(&str) -> bool) -> Self {
+        let targets: BTreeMap<Arc<str>, Arc<Target>> = config
+            .models
+            .iter()
+            .map(|(name, model)| (name.as_str().into(), Arc::new(target(name, model))))
+            .collect();
+        let routes = config.routes.iter().map(|(name, route)| {
+            let listed = route.targets.iter().filter_map(|listed| {
+                let target = targets.get(listed.model())?;
+                is_on(&target.provider).then(|| (Arc::clone(target), listed.weight()))
+            });
+            let entry = RouteEntry {
+                name: name.as_str().into(),
+                targets: listed.collect(),
+                order: route.order,
+                fallback: route.fallback.as_deref().map(Into::into),
+                max_attempts: route.max_attempts,
+                defaults: route
+                    .defaults
+                    .iter()
+                    .map(|(name, json)| (name.clone(), json.to_string()))
+                    .collect(),
+            };
+            (name.as_str().into(), entry)
+        });
+        let routes = routes.collect();
+        let providers = config
+            .providers
+            .keys()
+            .map(|name| (name.as_str().into(), is_on(name)))
+            .collect();
+        Self {
+            routes,
+            targets,
+            providers,
+        }
+    }
+
+    /// All routes, by name.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteEntry> {
+        self.routes.values()
+    }
+
+    /// All configured targets, by name.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.targets.values()
+    }
+}
+
+fn target(name: &str, model: &Model) -> Target {
+    Target {
+        name: name.into(),
+        provider: model.provider.as_str().into(),
+        upstream_model: model.upstream_model.as_deref().unwrap_or(name).into(),
+        configured: true,
+        context_window: model.context_window,
+        system_prefix: model.system_prefix.as_deref().map(Into::into),
+        first_byte_timeout: model.first_byte_timeout.map(|span| span.0),
+        retries: model.retries,
+        fallback: model.fallback.as_deref().map(Into::into),
+    }
+}

@@ -1,0 +1,327 @@
+//! From what a client names to the targets that are tried, in order.
+
+use std::sync::Arc;
+
+use crate::config::Order;
+
+use super::book::{Book, RouteEntry, Target};
+
+/// The most tries of a request where its route says nothing.
+const DEFAULT_MAX_ATTEMPTS: usize = 8;
+
+/// How a client's words name the start of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedBy<'a> {
+    /// By `model` in the body: a route, a model, or `provider/model`.
+    Name(&'a str),
+    /// By a route's name alone (`x-weir-route`).
+    Route(&'a str),
+    /// By the client's own list (`x-weir-models`, or `models` in the body).
+    List(&'a [String]),
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Wanted<'a> {
+    /// A route.
+    Route(&'a RouteEntry),
+    /// A configured model, named directly.
+    Model(&'a Arc<Target>),
+    /// A model pinned to its provider, with no fallback.
+    Pinned(Arc<Target>),
+}
+
+/// A name that stands for nothing here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown(pub String);
+
+/// The targets of one request, in the order in which they are tried.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The route at the entry; a model's own name where one was named directly.
+    pub route: Arc<str>,
+    /// Whether `route` is a route of the configuration; metrics count any other as `direct`.
+    pub configured: bool,
+    /// The targets, each once.
+    pub targets: Vec<Arc<Target>>,
+    /// The most tries in all.
+    pub max_attempts: usize,
+    /// Fields of the entry route that apply where the client said nothing.
+    pub defaults: Arc<[(String, String)]>,
+}
+
+impl Book {
+    /// What `name` stands for: a route, else a model, else `provider/model`.
+    ///
+    /// # Errors
+    /// The name, where it stands for nothing.
+    pub fn find(&self, name: &str) -> Result<Wanted<'_>, Unknown> {
+        if let Some(route) = self.routes.get(name) {
+            return Ok(Wanted::Route(route));
+        }
+        if let Some(target) = self.targets.get(name) {
+            return Ok(Wanted::Model(target));
+        }
+        self.pin(name)
+            .map(Wanted::Pinned)
+            .ok_or_else(|| Unknown(name.to_owned()))
+    }
+
+    /// The route called `name`.
+    ///
+    /// # Errors
+    /// The name, where there is no such route.
+    pub fn route(&self, name: &str) -> Result<Wanted<'_>, Unknown> {
+        self.routes
+            .get(name)
+            .map(Wanted::Route)
+            .ok_or_else(|| Unknown(name.to_owned()))
+    }
+
+    /// Everything that `by` names, in order.
+    ///
+    /// # Errors
+    /// The first name that stands for nothing.
+    pub fn wanted(&self, by: WantedBy<'_>) -> Result<Vec<Wanted<'_>>, Unknown> {
+        match by {
+            WantedBy::Name(name) => Ok(vec![self.find(name)?]),
+            WantedBy::Route(name) => Ok(vec![self.route(name)?]),
+            WantedBy::List(names) => names.iter().map(|name| self.find(name)).collect(),
+        }
+    }
+
+    /// The chain behind what a client wants. A list of several is the client's own: no fallback of ours stands
+    /// behind it. `draw` gives numbers in [0, 1) for weighted routes.
+    pub fn chain(&self, wanted: &[Wanted<'_>], mut draw: impl FnMut() -> f64) -> Chain {
+        let own_list = wanted.len() > 1;
+        let mut targets = Vec::new();
+        for item in wanted {
+            match item {
+                Wanted::Route(route) => {
+                    self.add_route(route, &mut targets, &mut draw);
+                    if !own_list {
+                        self.add_fallbacks(route.fallback.as_deref(), &mut targets, &mut draw);
+                    }
+                }
+                Wanted::Model(target) => {
+                    if self.providers.get(&target.provider) == Some(&true) {
+                        add(&mut targets, target);
+                    }
+                    if !own_list {
+                        self.add_fallbacks(target.fallback.as_deref(), &mut targets, &mut draw);
+                    }
+                }
+                Wanted::Pinned(target) => add(&mut targets, target),
+            }
+        }
+        let (route, configured, max, defaults) = match wanted.first() {
+            Some(Wanted::Route(route)) => {
+                (&route.name, true, route.max_attempts, Arc::clone(&route.defaults))
+            }
+            Some(Wanted::Model(target)) => (&target.name, false, None, Arc::default()),
+            Some(Wanted::Pinned(target)) => (&target.name, false, None, Arc::default()),
+            None => return Chain::empty(),
+        };
+        let all = targets.len().min(DEFAULT_MAX_ATTEMPTS);
+        let max_attempts = max.map_or(all, |max| max as usize);
+        Chain {
+            route: Arc::clone(route),
+            configured,
+            targets,
+            max_attempts,
+            defaults,
+        }
+    }
+
+    fn add_fallbacks(
+        &self,
+        first: Option<&str>,
+        targets: &mut Vec<Arc<Target>>,
+        draw: &mut impl FnMut() -> f64,
+    ) {
+        let mut next = first;
+        // A checked configuration has no cycles; the bound holds even for one that is not checked.
+        for _ in 0..self.routes.len() {
+            let Some(route) = next.and_then(|name| self.routes.get(name)) else {
+                return;
+            };
+            self.add_route(route, targets, draw);
+            next = route.fallback.as_deref();
+        }
+    }
+
+    fn add_route(&self, route: &RouteEntry, targets: &mut Vec<Arc<Target>>, draw: &mut impl FnMut() -> f64) {
+        match route.order {
+            Order::Listed => route.targets.iter().for_each(|(target, _)| add(targets, target)),
+            Order::Weighted => {
+                let mut left: Vec<_> = route
+                    .targets
+                    .iter()
+                    .map(|(target, weight)| (target, *weight))
+                    .collect();
+                while !left.is_empty() {
+                    let (target, _) = left.remove(drawn(&left, draw()));
+                    add(targets, target);
+                }
+            }
+        }
+    }
+
+    /// `provider/model`, for a provider that is on; a configured model with that upstream name keeps its settings.
+    fn pin(&self, name: &str) -> Option<Arc<Target>> {
+        let (provider, model) = name.split_once('/')?;
+        let (provider, true) = self.providers.get_key_value(provider)? else {
+            return None;
+        };
+        if model.is_empty() {
+            return None;
+        }
+        let known = |target: &&Arc<Target>| target.provider == *provider && &*target.upstream_model == model;
+        Some(self.targets.values().find(known).map_or_else(
+            || {
+                Arc::new(Target {
+                    name: name.into(),
+                    provider: Arc::clone(provider),
+                    upstream_model: model.into(),
+                    configured: false,
+                    context_window: None,
+                    system_prefix: None,
+                    first_byte_timeout: None,
+                    retries: 0,
+                    fallback: None,
+                })
+            },
+            Arc::clone,
+        ))
+    }
+}
+
+impl Chain {
+    fn empty() -> Self {
+        Self {
+            route: "none".into(),
+            configured: false,
+            targets: Vec::new(),
+            max_attempts: 0,
+            defaults: Arc::default(),
+        }
+    }
+
+    /// The chain with nothing behind its first target (`x-weir-fallback: off`).
+    pub fn without_fallback(mut self) -> Self {
+        self.targets.truncate(1);
+        self.max_attempts = self.max_attempts.min(1);
+        self
+    }
+}
+
+fn add(targets: &mut Vec<Arc<Target>>, target: &Arc<Target>) {
+    if !targets.iter().any(|known| known.name == target.name) {
+        targets.push(Arc::clone(target));
+    }
+}
+
+/// The index that `draw` in [0, 1) falls on, each with a share of its weight.
+fn drawn<T>(weighted: &[(T, f64)], draw: f64) -> usize {
+    let mut point = draw * weighted.iter().map(|(_, weight)| weight).sum::<f64>();
+    for (i, (_, weight)) in weighted.iter().enumerate() {
+        point -= weight;
+        if point < 0.0 {
+            return i;
+        }
+    }
+    weighted.len() - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book() -> Book {
+        let config = serde_json::from_value(serde_json::json!({
+            "providers": { "one": {}, "two": {}, "dead": {} },
+            "models": {
+                "a": { "provider": "one", "fallback": "cheap" },
+                "b": { "provider": "two", "upstream_model": "B-1" },
+                "c": { "provider": "one" },
+                "d": { "provider": "dead", "fallback": "cheap" },
+            },
+            "routes": {
+                "best": { "targets": ["a", "d", "b"], "fallback": "cheap" },
+                "cheap": { "targets": ["b", "c"] },
+                "mixed": { "targets": [{ "model": "a", "weight": 3 }, "c"], "order": "weighted" },
+                "few": { "targets": ["a", "b"], "max_attempts": 1, "fallback": "cheap" },
+            },
+        }));
+        Book::compile(&config.unwrap(), |provider| provider != "dead")
+    }
+
+    fn names(book: &Book, by: WantedBy<'_>) -> Vec<String> {
+        let wanted = book.wanted(by).unwrap();
+        book.chain(&wanted, || 0.0)
+            .targets
+            .iter()
+            .map(|target| target.name.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_route_goes_on_with_its_fallback_and_tries_nothing_twice() {
+        assert_eq!(names(&book(), WantedBy::Name("best")), ["a", "b", "c"]);
+        assert_eq!(names(&book(), WantedBy::Route("cheap")), ["b", "c"]);
+        assert_eq!(
+            book().wanted(WantedBy::Route("a")).unwrap_err(),
+            Unknown("a".into())
+        );
+    }
+
+    #[test]
+    fn a_model_goes_on_with_its_own_fallback() {
+        assert_eq!(names(&book(), WantedBy::Name("a")), ["a", "b", "c"]);
+        assert_eq!(names(&book(), WantedBy::Name("c")), ["c"]);
+        assert_eq!(names(&book(), WantedBy::Name("d")), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_pinned_model_has_no_fallback() {
+        assert_eq!(
+            names(&book(), WantedBy::Name("one/anything/else")),
+            ["one/anything/else"]
+        );
+        assert_eq!(names(&book(), WantedBy::Name("two/B-1")), ["b"]);
+        for unknown in ["nobody/x", "one/", "x", "dead/x", ""] {
+            assert!(book().wanted(WantedBy::Name(unknown)).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_clients_list_is_its_own() {
+        let list = ["c".to_owned(), "best".to_owned()];
+        assert_eq!(names(&book(), WantedBy::List(&list)), ["c", "a", "b"]);
+        assert!(
+            book()
+                .wanted(WantedBy::List(&["c".to_owned(), "x".to_owned()]))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn the_entry_route_bounds_the_tries() {
+        let book = book();
+        let chain = |name| book.chain(&book.wanted(WantedBy::Name(name)).unwrap(), || 0.0);
+        assert_eq!(chain("few").max_attempts, 1);
+        assert_eq!(chain("best").max_attempts, 3);
+        assert_eq!(chain("best").without_fallback().targets.len(), 1);
+    }
+
+    #[test]
+    fn weights_decide_the_share() {
+        let book = book();
+        let wanted = book.wanted(WantedBy::Name("mixed")).unwrap();
+        let first = |draw: f64| book.chain(&wanted, || draw).targets[0].name.to_string();
+        assert_eq!(
+            [first(0.0), first(0.74), first(0.76), first(0.999)],
+            ["a", "a", "c", "c"]
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! Which target comes next after a try that failed.
+
+use std::sync::Arc;
+
+use crate::base::outcome::Outcome;
+
+use super::book::Target;
+
+/// What to do after a failed try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try the target at this index of the chain, at once.
+    Other(usize),
+    /// Try the same target again, after a pause; `repeat` counts from 0.
+    Same {
+        /// Which repeat on this target it is.
+        repeat: u32,
+    },
+    /// Give the failure to the client: the request itself is at fault, or nothing is left to try.
+    Stop,
+}
+
+/// The tries of one request: all targets, repeats and fallbacks count together.
+#[derive(Debug)]
+pub struct Tries {
+    max: usize,
+    made: usize,
+    at: usize,
+    repeats: u32,
+}
+
+impl Tries {
+    /// A request that may make `max` tries, the first on target 0.
+    pub fn new(max: usize) -> Self {
+        Self {
+            max,
+            made: 0,
+            at: 0,
+            repeats: 0,
+        }
+    }
+
+    /// Decides after the current target failed with `outcome`; skipping costs no try.
+    pub fn after(&mut self, outcome: Outcome, chain: &[Arc<Target>]) -> Next {
+        if outcome != Outcome::Skipped {
+            self.made += 1;
+        }
+        if self.made >= self.max {
+            return Next::Stop;
+        }
+        match outcome {
+            Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft => Next::Stop,
+            Outcome::ContextTooLong => self.larger(chain),
+            Outcome::ServerError
+            | Outcome::ConnectError
+            | Outcome::Timeout
+            | Outcome::IdleTimeout
+            | Outcome::Truncated
+            | Outcome::ErrorEvent
+            | Outcome::InvalidAnswer
+            | Outcome::RateLimited => self.again(chain),
+            Outcome::QuotaExhausted
+            | Outcome::CredentialRejected
+            | Outcome::Forbidden
+            | Outcome::ModelUnknown
+            | Outcome::Skipped => self.go_to(self.at + 1, chain),
+        }
+    }
+
+    /// The same target while it has repeats left, else the next one; the last one as long as tries are left.
+    fn again(&mut self, chain: &[Arc<Target>]) -> Next {
+        let last = self.at + 1 == chain.len();
+        if self.repeats < chain[self.at].retries || last {
+            self.repeats += 1;
+            return Next::Same {
+                repeat: self.repeats - 1,
+            };
+        }
+        self.go_to(self.at + 1, chain)
+    }
+
+    /// The next target whose window is known to be larger than that of the one that was too small.
+    fn larger(&mut self, chain: &[Arc<Target>]) -> Next {
+        let small = chain[self.at].context_window.unwrap_or(0);
+        let fits = |i: &usize| chain[*i].context_window.is_some_and(|window| window > small);
+        match (self.at + 1..chain.len()).find(fits) {
+            Some(i) => self.go_to(i, chain),
+            None => Next::Stop,
+        }
+    }
+
+    fn go_to(&mut self, i: usize, chain: &[Arc<Target>]) -> Next {
+        if i >= chain.len() {
+            return Next::Stop;
+        }
+        (self.at, self.repeats) = (i, 0);
+        Next::Other(i)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{Book, WantedBy};
+
+    fn chain(retries: u32) -> Vec<Arc<Target>> {
+        let config = serde_json::from_value(serde_json::json!({
+            "providers": { "p": {} },
+            "models": {
+                "a": { "provider": "p", "retries": retries, "context_window": 100 },
+                "b": { "provider": "p", "context_window": 50 },
+                "c": { "provider": "p", "context_window": 200 },
+            },
+            "routes": { "r": { "targets": ["a", "b", "c"] } },
+        }));
+        let book = Book::compile(&config.unwrap(), |_| true);
+        let wanted = book.wanted(WantedBy::Name("r")).unwrap();
+        book.chain(&wanted, || 0.0).targets
+    }
+
+    #[test]
+    fn moves_on_at_once_and_stops_at_the_end() {
+        let chain = chain(0);
+        let mut tries = Tries::new(3);
+        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::RateLimited, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::Timeout, &chain), Next::Stop);
+    }
+
+    #[test]
+    fn repeats_where_configured_and_on_the_last_target() {
+        let chain = chain(1);
+        let mut tries = Tries::new(6);
+        assert_eq!(
+            tries.after(Outcome::ServerError, &chain),
+            Next::Same { repeat: 0 }
+        );
+        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(2));
+        assert_eq!(
+            tries.after(Outcome::ServerError, &chain),
+            Next::Same { repeat: 0 }
+        );
+        assert_eq!(
+            tries.after(Outcome::ServerError, &chain),
+            Next::Same { repeat: 1 }
+        );
+        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Stop);
+    }
+
+    #[test]
+    fn the_requests_own_fault_is_not_retried() {
+        let chain = chain(3);
+        assert_eq!(Tries::new(9).after(Outcome::Rejected, &chain), Next::Stop);
+    }
+
+    #[test]
+    fn too_long_a_question_goes_to_a_larger_window_only() {
+        let chain = chain(3);
+        let mut tries = Tries::new(9);
+        assert_eq!(tries.after(Outcome::ContextTooLong, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::ContextTooLong, &chain), Next::Stop);
+    }
+
+    #[test]
+    fn a_refused_credential_is_not_tried_again_on_the_last_target() {
+        let chain = chain(0);
+        let mut tries = Tries::new(9);
+        assert_eq!(tries.after(Outcome::Skipped, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::ModelUnknown, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::CredentialRejected, &chain), Next::Stop);
+    }
+}
