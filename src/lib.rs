@@ -1,6 +1,8 @@
 //! Weir: an OpenAI-compatible LLM gateway.
 
 pub mod base;
+pub mod cli;
 pub mod config;
+pub mod keys;
 pub mod openai;
 pub mod route;
