@@ -6,3 +6,4 @@ pub mod config;
 pub mod keys;
 pub mod openai;
 pub mod route;
+pub mod limit;
