@@ -3,6 +3,7 @@
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod edge;
 pub mod keys;
 pub mod openai;
 pub mod route;

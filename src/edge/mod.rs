@@ -1,0 +1,3 @@
+//! What faces clients.
+
+pub mod server;

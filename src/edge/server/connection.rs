@@ -1,0 +1,144 @@
+//! One connection from its first byte to its last.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
+
+use axum::{body::Body, extract::ConnectInfo};
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+use super::{
+    ServerOptions,
+    guarded::Guarded,
+    idle_write::IdleWrite,
+    stream_stall::{MarkedBody, MarkedHandler, StreamSpawner},
+};
+
+/// How many requests one HTTP/2 connection may have under way.
+const MAX_STREAMS: u32 = 256;
+
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// The smallest read buffer that the HTTP/1 parser takes.
+const MIN_BUFFER: usize = 8192;
+
+/// The connection was dropped because the time to finish was over.
+#[derive(Debug)]
+pub struct Cut;
+
+/// How connections are served.
+pub struct Connections {
+    http: auto::Builder<StreamSpawner>,
+    options: ServerOptions,
+    shutdown: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Connections {
+    /// `shutdown` asks connections to finish, `cut` drops them; their tasks are counted in `tasks`.
+    pub fn new(
+        options: ServerOptions,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+        cut: &CancellationToken,
+    ) -> Self {
+        let spawner = StreamSpawner::new(tasks.clone(), options.write_timeout);
+        let mut http = auto::Builder::new(spawner);
+        http.http1()
+            .timer(TokioTimer::new())
+            // The deadline of a head is kept by `Guarded`; this one runs from the end of the last answer.
+            .header_read_timeout(options.idle_timeout)
+            .max_buf_size(options.max_header_bytes.max(MIN_BUFFER))
+            .half_close(false);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_INTERVAL)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX));
+        Self {
+            http,
+            options,
+            shutdown: shutdown.clone(),
+            cut: cut.clone(),
+        }
+    }
+
+    /// Serves a connection to its end.
+    ///
+    /// # Errors
+    /// Where it had to be cut. What a client does wrong is no error here.
+    pub async fn run<S>(&self, stream: TcpStream, peer: SocketAddr, service: S) -> Result<(), Cut>
+    where
+        S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        // Each chunk of a stream leaves at once. Where the system refuses, it is only slower.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.options.tls else {
+            return self.drive(stream, peer, service).await;
+        };
+        let handshake = timeout(self.options.header_timeout, tls.accept(stream));
+        let outcome = tokio::select! {
+            outcome = handshake => outcome,
+            () = self.shutdown.cancelled() => return Ok(()),
+        };
+        match outcome {
+            Ok(Ok(stream)) => self.drive(stream, peer, service).await,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "the TLS handshake failed");
+                Ok(())
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "the TLS handshake took too long");
+                Ok(())
+            }
+        }
+    }
+
+    async fn drive<S, IO>(&self, stream: IO, peer: SocketAddr, service: S) -> Result<(), Cut>
+    where
+        S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = IdleWrite::new(stream, self.options.write_timeout);
+        let io = TokioIo::new(Guarded::new(io, self.options.header_timeout));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = service.clone().oneshot(request);
+            MarkedHandler::new(async move { answer.await.map(|answer| answer.map(MarkedBody::new)) })
+        });
+        let mut connection = pin!(self.http.serve_connection(io, service));
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                biased;
+                outcome = connection.as_mut() => {
+                    if let Err(error) = outcome {
+                        tracing::debug!(%peer, %error, "a connection ended early");
+                    }
+                    return Ok(());
+                }
+                () = self.cut.cancelled() => return Err(Cut),
+                () = self.shutdown.cancelled(), if !asked => {
+                    asked = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
