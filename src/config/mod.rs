@@ -1,14 +1,26 @@
 //! Everything an operator can say, as plain data; each key is documented where it stands.
 
 mod auth;
+mod check;
+mod environment;
+mod fault;
+mod file;
 mod keys;
+pub mod load;
 mod models;
+mod path;
 mod providers;
+pub mod reference;
 mod routes;
+mod schema;
 mod server;
 mod source;
+mod structure;
 mod telemetry;
+mod tree;
 pub mod unit;
+mod validate;
+mod wording;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +28,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, AuthMode};
+pub use check::listen_address;
+pub use fault::{Fault, Faults};
 pub use keys::Key;
+pub use load::{Loaded, load};
 pub use models::Model;
 pub use providers::{HttpVersion, Protocol, Provider, SimOptions};
 pub use routes::{Order, Route, RouteTarget, WeightedTarget};

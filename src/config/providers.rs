@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{SecretSource, Size, Span};
+use crate::base::secret::Secret;
 
 /// An upstream service.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -66,6 +67,24 @@ impl Default for Provider {
     }
 }
 
+impl Provider {
+    /// Its keys as they are now, those that are unset left out; `None`: it needs none. An empty list means that
+    /// the provider is off.
+    ///
+    /// # Errors
+    /// Names a file that is there and cannot be read.
+    pub fn resolve_keys(&self) -> Result<Option<Vec<Secret>>, String> {
+        let Some(sources) = self.api_keys.as_ref().filter(|_| self.protocol != Protocol::Sim) else {
+            return Ok(None);
+        };
+        let mut keys = Vec::new();
+        for source in sources {
+            keys.extend(source.resolve()?);
+        }
+        Ok(Some(keys))
+    }
+}
+
 /// A wire protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -115,5 +134,23 @@ impl Default for SimOptions {
             fault: String::new(),
             fault_rate: 1.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_needless_from_off() {
+        let mut provider = Provider::default();
+        assert_eq!(provider.resolve_keys(), Ok(None));
+        let unset = SecretSource::parse("env:WEIR_TEST_SURELY_UNSET");
+        provider.api_keys = Some(vec![unset.clone()]);
+        assert_eq!(provider.resolve_keys(), Ok(Some(vec![])));
+        provider.api_keys = Some(vec![unset, SecretSource::parse("literal")]);
+        assert_eq!(provider.resolve_keys(), Ok(Some(vec![Secret::new("literal")])));
+        provider.protocol = Protocol::Sim;
+        assert_eq!(provider.resolve_keys(), Ok(None));
     }
 }

@@ -14,6 +14,9 @@ pub struct Span(pub Duration);
 pub struct Size(pub u64);
 
 impl Span {
+    /// What a span looks like, for messages.
+    pub const FORM: &str = "a number and a unit, like \"250ms\", \"30s\" or \"5m\"";
+
     /// A span of whole seconds.
     pub const fn secs(n: u64) -> Self {
         Self(Duration::from_secs(n))
@@ -24,15 +27,16 @@ impl Span {
     /// # Errors
     /// Says what a span looks like.
     pub fn parse(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|_| {
-            format!(
-                "`{text}` is not a span of time: write a number and a unit, like \"250ms\", \"30s\" or \"5m\""
-            )
-        })
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|_| format!("`{text}` is not a span of time: write {}", Self::FORM))
     }
 }
 
 impl Size {
+    /// What a size looks like, for messages.
+    pub const FORM: &str = "a number and a unit, like \"64KiB\" or \"20MiB\"";
+
     /// So many MiB.
     pub const fn mib(n: u64) -> Self {
         Self(n * 1024 * 1024)
@@ -55,9 +59,7 @@ impl Size {
     pub fn parse(text: &str) -> Result<Self, String> {
         text.parse::<bytesize::ByteSize>()
             .map(|size| Self(size.as_u64()))
-            .map_err(|_| {
-                format!("`{text}` is not a size: write a number and a unit, like \"64KiB\" or \"20MiB\"")
-            })
+            .map_err(|_| format!("`{text}` is not a size: write {}", Self::FORM))
     }
 }
 

@@ -1,0 +1,167 @@
+//! Models with their providers, routes with their targets, fallbacks.
+
+use std::collections::BTreeSet;
+
+use super::{
+    super::{
+        Config, Model, Order, Route, RouteTarget,
+        path::KeyPath,
+        wording::{quoted, suggestion},
+    },
+    Report,
+};
+
+/// Fields of a body that are the client's alone.
+const NOT_DEFAULTS: [&str; 6] = ["input", "messages", "model", "models", "prompt", "stream"];
+
+pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+    for (name, model) in &config.models {
+        check_model(&KeyPath::of(&["models", name]), model, report);
+    }
+    for (name, route) in &config.routes {
+        check_route(&KeyPath::of(&["routes", name]), route, report);
+    }
+    for cycle in cycles(config) {
+        let path = KeyPath::of(&["routes", cycle[0], "fallback"]);
+        let way = cycle
+            .iter()
+            .chain(cycle.first())
+            .copied()
+            .collect::<Vec<_>>()
+            .join(" -> ");
+        let problem = format!("the fallbacks go in a circle: {way}");
+        report.fault(
+            &path,
+            problem,
+            "Let one of these routes fall back to another, or to none.",
+        );
+    }
+}
+
+fn check_model(path: &KeyPath, model: &Model, report: &mut Report<'_>) {
+    refer(&path.key("provider"), &model.provider, "provider", report);
+    if let Some(route) = &model.fallback {
+        refer(&path.key("fallback"), route, "route", report);
+    }
+    for (key, limit) in [
+        ("context_window", model.context_window),
+        ("max_output_tokens", model.max_output_tokens),
+    ] {
+        if limit == Some(0) {
+            report.fault(
+                &path.key(key),
+                "0 tokens are no use",
+                "Write how many, or leave it out: unknown.",
+            );
+        }
+    }
+    if model.first_byte_timeout.is_some_and(|span| span.0.is_zero()) {
+        let remedy = "Write a span of time, or leave it out: the provider's.";
+        report.fault(
+            &path.key("first_byte_timeout"),
+            "no model answers in no time",
+            remedy,
+        );
+    }
+    if model.upstream_model.as_deref() == Some("") {
+        let remedy = "Write the provider's name for it, or leave it out: the same name.";
+        report.fault(&path.key("upstream_model"), "the name is empty", remedy);
+    }
+}
+
+fn check_route(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
+    for (at, target) in route.targets.iter().enumerate() {
+        let place = path.key("targets").index(at);
+        let place = match target {
+            RouteTarget::Name(_) => place,
+            RouteTarget::Weighted(weighted) => {
+                check_weight(&place.key("weight"), weighted.weight, report);
+                place.key("model")
+            }
+        };
+        refer(&place, target.model(), "model", report);
+    }
+    if let Some(next) = &route.fallback {
+        refer(&path.key("fallback"), next, "route", report);
+    }
+    if route.targets.is_empty() && route.fallback.is_none() {
+        report.fault(
+            path,
+            "the route leads nowhere",
+            "Give it `targets`, or a `fallback` route.",
+        );
+    }
+    if route.max_attempts == Some(0) {
+        let remedy = "Write 1 or more, or leave it out: as many as the chain has targets.";
+        report.fault(&path.key("max_attempts"), "0 tries answer nothing", remedy);
+    }
+    for key in NOT_DEFAULTS
+        .iter()
+        .filter(|key| route.defaults.contains_key(**key))
+    {
+        let remedy = "Defaults fill what a client left out, like `max_tokens` or `temperature`.";
+        report.fault(
+            &path.key("defaults").key(key),
+            "this field is the client's to give",
+            remedy,
+        );
+    }
+    let weighs = |target: &RouteTarget| target.weight() != 1.0;
+    if route.order == Order::Listed && route.targets.iter().any(weighs) {
+        let problem = "the targets have weights that count only with `order = \"weighted\"`";
+        report.warn(
+            &path.key("order"),
+            problem,
+            "Set `order = \"weighted\"`, or leave the weights out.",
+        );
+    }
+}
+
+fn check_weight(path: &KeyPath, weight: f64, report: &mut Report<'_>) {
+    if !(weight.is_finite() && weight > 0.0) {
+        let remedy = "Write a number above 0, or take the target out of the route.";
+        report.fault(path, format!("a target cannot weigh {weight}"), remedy);
+    }
+}
+
+/// Checks that the model, route or provider is there.
+fn refer(path: &KeyPath, name: &str, kind: &str, report: &mut Report<'_>) {
+    let known = report.names(&format!("{kind}s"));
+    if known.contains(&name) {
+        return;
+    }
+    let remedy = if kind == "model" && report.names("routes").contains(&name) {
+        "This is a route: targets are models; name a route as `fallback`.".to_owned()
+    } else {
+        suggestion(name, known.iter().copied(), &format!("{kind}s"))
+    };
+    report.fault(path, format!("there is no {kind} {}", quoted(name)), remedy);
+}
+
+/// The circles of fallbacks, each once, begun at the name that sorts first. A route has at most one fallback, so
+/// a walk along them either ends or comes back.
+fn cycles(config: &Config) -> BTreeSet<Vec<&str>> {
+    let mut found = BTreeSet::new();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for start in config.routes.keys() {
+        let mut walk: Vec<&str> = Vec::new();
+        let mut at = Some(start.as_str());
+        while let Some(name) = at.filter(|name| !done.contains(name)) {
+            if let Some(back) = walk.iter().position(|earlier| *earlier == name) {
+                let mut cycle = walk.split_off(back);
+                let first = (0..cycle.len()).min_by_key(|at| cycle[*at]).unwrap_or(0);
+                cycle.rotate_left(first);
+                done.extend(&cycle);
+                found.insert(cycle);
+                break;
+            }
+            walk.push(name);
+            at = config
+                .routes
+                .get(name)
+                .and_then(|route| route.fallback.as_deref());
+        }
+        done.extend(walk);
+    }
+    found
+}

@@ -1,0 +1,551 @@
+//! Tests of the whole way from files to a configuration.
+
+use std::fs;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::AuthMode;
+
+const NOTHING: &str = "/nowhere/weir.toml";
+
+fn load_with(files: &[&str], environment: &[(&str, &str)]) -> Result<Loaded, Faults> {
+    let dir = TempDir::new().unwrap();
+    let mut paths = Vec::new();
+    for (at, text) in files.iter().enumerate() {
+        let path = dir.path().join(format!("{at}.toml"));
+        fs::write(&path, text).unwrap();
+        paths.push(path);
+    }
+    let environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load_from(&paths, Path::new(NOTHING), environment)
+}
+
+fn good(text: &str) -> Loaded {
+    load_with(&[text], &[]).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn faults(text: &str) -> Vec<Fault> {
+    load_with(&[text], &[]).expect_err("the text has faults").0
+}
+
+/// The only fault of a text.
+fn fault(text: &str) -> Fault {
+    let faults = faults(text);
+    assert_eq!(faults.len(), 1, "{}", Faults(faults));
+    faults.into_iter().next().unwrap()
+}
+
+const CHAIN: &str = r#"
+[providers.p]
+base_url = "http://127.0.0.1:1/v1"
+[models."gpt-4.1"]
+provider = "p"
+[routes.standard]
+targets = ["gpt-4.1"]
+"#;
+
+fn with_chain(text: &str) -> String {
+    format!("{CHAIN}\n{text}")
+}
+
+#[test]
+fn later_files_override_tables_merge_arrays_replace() {
+    let first = "[server]\nlisten = \"127.0.0.1:1\"\nmax_in_flight = 7\n\
+                 [routes.r]\ntargets = [\"a\", \"b\"]\n[providers.p]\nprotocol = \"sim\"\n\
+                 [models.a]\nprovider = \"p\"\n[models.b]\nprovider = \"p\"";
+    let second = "[server]\nlisten = \"127.0.0.1:2\"\n[routes.r]\ntargets = [\"b\"]";
+    let loaded = load_with(&[first, second], &[]).unwrap();
+    assert_eq!(loaded.config.server.listen, "127.0.0.1:2");
+    assert_eq!(loaded.config.server.max_in_flight, 7);
+    assert_eq!(loaded.config.routes["r"].targets.len(), 1);
+    assert_eq!(loaded.files.len(), 2);
+}
+
+#[test]
+fn without_files_the_defaults_hold() {
+    let loaded = load_with(&[], &[]).unwrap();
+    assert_eq!(loaded.config.server.listen, "127.0.0.1:8080");
+    assert!(loaded.files.is_empty() && loaded.warnings.is_empty());
+}
+
+#[test]
+fn the_default_file_is_read_where_it_is() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "[server]\nmax_in_flight = 3").unwrap();
+    let loaded = load_from(&[], file.path(), []).unwrap();
+    assert_eq!(loaded.config.server.max_in_flight, 3);
+    assert_eq!(loaded.files, [file.path()]);
+}
+
+#[test]
+fn the_environment_overrides_files() {
+    let environment = [
+        ("WEIR_SERVER__LISTEN", "127.0.0.1:9"),
+        ("WEIR_SERVER__MAX_IN_FLIGHT", "12"),
+        ("WEIR_SERVER__ADMIN_TOKEN", "123456"),
+        ("WEIR_AUTH__ALLOW_OPEN_NETWORK", "true"),
+        (
+            "WEIR_PROVIDERS__P__API_KEYS",
+            "[\"env:WEIR_TEST_SURELY_UNSET\", \"b\"]",
+        ),
+        ("WEIR_PROVIDERS__P__SIM", "{ seed = 5 }"),
+        ("WEIR_PROVIDERS__P__HTTP", "2"),
+        ("WEIR_TELEMETRY__LOG", "debug"),
+        ("WEIR_ADMIN_TOKEN", "no setting"),
+        ("HOME", "/"),
+    ];
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\n[providers.p]\nbase_url = \"http://localhost/v1\"";
+    let config = load_with(&[file], &environment)
+        .unwrap_or_else(|faults| panic!("{faults}"))
+        .config;
+    assert_eq!(config.server.listen, "127.0.0.1:9");
+    assert_eq!(config.server.max_in_flight, 12);
+    assert!(
+        config
+            .server
+            .admin_token
+            .unwrap()
+            .resolve()
+            .unwrap()
+            .unwrap()
+            .matches("123456")
+    );
+    assert!(config.auth.allow_open_network);
+    assert_eq!(config.providers["p"].api_keys.as_ref().unwrap().len(), 2);
+    assert_eq!(config.providers["p"].sim.seed, 5);
+    assert_eq!(config.providers["p"].http, crate::config::HttpVersion::Two);
+    assert_eq!(config.telemetry.log, "debug");
+}
+
+#[test]
+fn a_line_end_in_the_environment_brings_no_further_key() {
+    let value = "\"info\"\nformat = \"json\"";
+    let Faults(faults) = load_with(&[], &[("WEIR_TELEMETRY__LOG", value)]).unwrap_err();
+    assert_eq!(faults[0].key, "telemetry.log");
+}
+
+#[test]
+fn port_alone_listens_everywhere_unless_listen_is_set() {
+    let key = "[[keys]]\nname = \"k\"\nsecret = \"env:WEIR_TEST_SURELY_UNSET\"";
+    let listen = |environment: &[(&str, &str)]| {
+        let loaded = load_with(&[key], environment).unwrap_or_else(|faults| panic!("{faults}"));
+        loaded.config.server.listen
+    };
+    assert_eq!(listen(&[("PORT", "3000")]), "0.0.0.0:3000");
+    assert_eq!(
+        listen(&[("WEIR_SERVER__LISTEN", "127.0.0.1:4"), ("PORT", "3000")]),
+        "127.0.0.1:4"
+    );
+    let Faults(faults) = load_with(&[key], &[("PORT", "http")]).unwrap_err();
+    assert_eq!(faults[0].source, "environment PORT");
+}
+
+#[test]
+fn a_fault_of_the_environment_names_the_variable() {
+    let Faults(faults) =
+        load_with(&[], &[("WEIR_SERVER__LISEN", "x"), ("WEIR_SERVER____X", "1")]).unwrap_err();
+    assert_eq!(faults[0].source, "environment WEIR_SERVER____X");
+    let Faults(faults) = load_with(&[], &[("WEIR_SERVER__LISEN", "x")]).unwrap_err();
+    assert_eq!(faults[0].source, "environment WEIR_SERVER__LISEN");
+    assert_eq!(faults[0].remedy, "Did you mean `listen`?");
+}
+
+#[test]
+fn a_missing_file_is_a_fault() {
+    let Faults(faults) = load_from(&[NOTHING.into()], Path::new(NOTHING), []).unwrap_err();
+    assert_eq!(faults[0].source, NOTHING);
+    assert!(faults[0].problem.contains("no such file"));
+}
+
+#[test]
+fn a_syntax_fault_names_line_and_column_without_the_text() {
+    let fault = fault("[server]\nadmin_token = \"sk-canary\" trailing\n");
+    assert!(fault.source.ends_with("0.toml:2:27"), "{fault}");
+    assert!(!fault.to_string().contains("canary"), "{fault}");
+}
+
+#[test]
+fn many_faults_are_reported_at_once() {
+    let text = r#"
+        [server]
+        lisen = "127.0.0.1:80"
+        max_in_flight = "many"
+        header_timeout = "5 bananas"
+        max_body = "lots"
+        [auth]
+        mode = "closed"
+        [providers.openai]
+        base_url = "ftp://example.com"
+        [models."gpt-4.1"]
+        provider = "opnai"
+        [models.lost]
+        retries = 1
+        [routes.standard]
+        targets = ["gpt-41", { model = "gpt-4.1", wieght = 2 }]
+        fallback = "budgt"
+        [routes.budget]
+        targets = ["lost"]
+        fallback = "standard"
+        max_attempts = -1
+        [[keys]]
+        name = 7
+        [[keys]]
+        name = "two words"
+        hash = "sha256:short"
+    "#;
+    let faults = faults(text);
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "auth.mode",
+            "keys[0].name",
+            "keys[1].hash",
+            "keys[1].name",
+            "models.\"gpt-4.1\".provider",
+            "models.lost.provider",
+            "providers.openai.base_url",
+            "routes.budget.max_attempts",
+            "routes.standard.fallback",
+            "routes.standard.targets[0]",
+            "routes.standard.targets[1].wieght",
+            "server.header_timeout",
+            "server.lisen",
+            "server.max_body",
+            "server.max_in_flight",
+        ],
+        "{}",
+        Faults(faults.clone()),
+    );
+    for fault in &faults {
+        assert!(
+            fault.source.ends_with("0.toml") && !fault.remedy.is_empty(),
+            "{fault}"
+        );
+    }
+    let said = |key: &str| faults.iter().find(|fault| fault.key == key).unwrap().to_string();
+    assert!(said("server.lisen").contains("Did you mean `listen`?"));
+    assert!(said("auth.mode").contains("Write one of \"keys\", \"open\"."));
+    assert!(said("server.max_in_flight").contains("the text `many` does not fit here"));
+    assert!(said("server.max_in_flight").contains("Write a whole number from 0."));
+    assert!(said("server.header_timeout").contains("`5 bananas` is not a span of time"));
+    assert!(said("routes.standard.targets[0]").contains("Did you mean `gpt-4.1`?"));
+    assert!(said("routes.standard.targets[1].wieght").contains("Did you mean `weight`?"));
+    assert!(said("routes.budget.max_attempts").contains("too small"));
+    assert!(said("models.lost.provider").contains("is missing"));
+    assert!(said("keys[0].name").contains("Write a text."));
+}
+
+#[test]
+fn a_target_of_the_wrong_kind_is_explained() {
+    let fault = fault(&with_chain("[routes.other]\ntargets = [5]"));
+    assert_eq!(fault.key, "routes.other.targets[0]");
+    assert!(
+        fault.remedy.starts_with("Write a text, or a table with `model`."),
+        "{fault}"
+    );
+    let route = "[routes.other]\ntargets = [\"standard\"]";
+    assert!(self::fault(&with_chain(route)).remedy.contains("This is a route"));
+}
+
+#[test]
+fn secrets_are_never_echoed() {
+    let text = r#"
+        api_key = "canary-top"
+        [server]
+        admin_token = 123454321
+        admin_tokn = "canary-a"
+        [auth]
+        mode = "sk-canary-mode"
+        [providers.p]
+        base_url = "https://user:canary-b@example.com/v1"
+        api_keys = "canary-c"
+        headers = { "x y" = "canary-d", authorization = "canary\ne" }
+        secret = { deep = "canary-f" }
+        [[keys]]
+        name = "sk-canary-name but with spaces"
+        hash = "canary-g"
+        [[keys]]
+        name = "both"
+        secret = "canary-h"
+        hash = "canary-i"
+        [[keys]]
+        name = "twice"
+        secret = ["canary-j"]
+    "#;
+    let faults = faults(text);
+    assert!(faults.len() >= 9, "{}", Faults(faults));
+    let said = format!("{0} {0:?}", Faults(faults));
+    assert!(!said.contains("canary") && !said.contains("123454321"), "{said}");
+    let warned =
+        good("[server]\nadmin_token = \"canary\"\n[[keys]]\nname = \"k\"\nsecret = \"canary\"").warnings;
+    assert_eq!(warned.len(), 2);
+    assert!(!format!("{warned:?}").contains("canary"));
+}
+
+#[test]
+fn a_circle_of_fallbacks_is_named_once() {
+    let text = with_chain(
+        "[routes.b]\nfallback = \"c\"\n[routes.c]\nfallback = \"a\"\n[routes.a]\nfallback = \"b\"\n\
+         [routes.tail]\nfallback = \"c\"",
+    );
+    let fault = fault(&text);
+    assert_eq!(fault.key, "routes.a.fallback");
+    assert!(fault.problem.ends_with("a -> b -> c -> a"), "{fault}");
+}
+
+#[test]
+fn meaning_is_checked() {
+    for (text, key) in [
+        ("[routes.empty]", "routes.empty"),
+        (
+            "[routes.\"gpt-4.1\"]\ntargets = [\"gpt-4.1\"]",
+            "routes.\"gpt-4.1\"",
+        ),
+        ("[routes.auto]\ntargets = [\"gpt-4.1\"]", "routes.auto"),
+        ("[routes.\"a\\nb\"]\ntargets = [\"gpt-4.1\"]", "routes.\"a\\nb\""),
+        (
+            "[routes.d]\nfallback = \"standard\"\ndefaults = { model = \"x\" }",
+            "routes.d.defaults.model",
+        ),
+        (
+            "[routes.m]\nfallback = \"standard\"\nmax_attempts = 0",
+            "routes.m.max_attempts",
+        ),
+        (
+            "[routes.w]\norder = \"weighted\"\ntargets = [{ model = \"gpt-4.1\", weight = 0 }]",
+            "routes.w.targets[0].weight",
+        ),
+        ("[providers.\"a/b\"]\nprotocol = \"sim\"", "providers.\"a/b\""),
+        ("[providers.q]", "providers.q"),
+        (
+            "[providers.q]\nbase_url = \"http://h/v1?k=v\"",
+            "providers.q.base_url",
+        ),
+        (
+            "[providers.q]\nbase_url = \"http://h/v1\"\nca_file = \"/nowhere\"",
+            "providers.q.ca_file",
+        ),
+        (
+            "[providers.q]\nbase_url = \"http://h/v1\"\nheaders = { Connection = \"close\" }",
+            "providers.q.headers.Connection",
+        ),
+        (
+            "[providers.q]\nbase_url = \"http://h/v1\"\napi_keys = []\nheaders = { Authorization = \"x\" }",
+            "providers.q.headers.Authorization",
+        ),
+        (
+            "[providers.q]\nprotocol = \"sim\"\nsim = { fault_rate = 1.5 }",
+            "providers.q.sim.fault_rate",
+        ),
+        (
+            "[providers.q]\nprotocol = \"sim\"\nmax_concurrent = 0",
+            "providers.q.max_concurrent",
+        ),
+        (
+            "[providers.q]\nprotocol = \"sim\"\nstreams_per_connection = 0",
+            "providers.q.streams_per_connection",
+        ),
+        (
+            "[providers.q]\nprotocol = \"sim\"\nidle_timeout = \"0s\"",
+            "providers.q.idle_timeout",
+        ),
+        ("[server]\nlisten = \"8080\"", "server.listen"),
+        ("[server]\nlisten = \"0.0.0.0:8080\"", "server.listen"),
+        (
+            "[server]\nadmin_listen = \"127.0.0.1:8080\"",
+            "server.admin_listen",
+        ),
+        ("[server]\nmax_in_flight = 0", "server.max_in_flight"),
+        ("[server]\nmax_body = 0", "server.max_body"),
+        ("[server]\nmax_body = \"2GiB\"", "server.max_body_memory"),
+        ("[server]\nrequest_timeout = \"0s\"", "server.request_timeout"),
+        (
+            "[server.tls]\ncert = \"/nowhere\"\nkey = \"Cargo.toml\"",
+            "server.tls.cert",
+        ),
+        (
+            "[server]\nlisten = \"0.0.0.0:8080\"\n[auth]\nmode = \"open\"",
+            "auth.mode",
+        ),
+        ("[telemetry]\nlog = \"inof\"", "telemetry.log"),
+        ("[telemetry]\nlog = \"weir=loud\"", "telemetry.log"),
+        ("[[keys]]\nname = \"k\"", "keys[0]"),
+        ("[[keys]]\nname = \"\"\nsecret = \"env:X\"", "keys[0].name"),
+        ("[[keys]]\nname = \"k\"\nsecret = \"env:\"", "keys[0].secret"),
+        (
+            "[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nroutes = [\"standrd\"]",
+            "keys[0].routes[0]",
+        ),
+        (
+            "[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nmodels = [\"q/x\"]",
+            "keys[0].models[0]",
+        ),
+        (
+            "[[keys]]\nname = \"k\"\nsecret = \"s\"\n[[keys]]\nname = \"l\"\nsecret = \"s\"",
+            "keys[1].secret",
+        ),
+        (
+            "[[keys]]\nname = \"k\"\nsecret = \"s\"\n[[keys]]\nname = \"k\"\nsecret = \"t\"",
+            "keys[1].name",
+        ),
+    ] {
+        let faults = faults(&with_chain(text));
+        let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, [key], "{text}\n{}", Faults(faults.clone()));
+        assert!(!faults[0].remedy.is_empty());
+    }
+}
+
+#[test]
+fn what_is_right_passes() {
+    let hash = "0f".repeat(32);
+    let text = with_chain(&format!(
+        "[server]\nlisten = \"[::1]:0\"\nadmin_listen = \"localhost:9090\"\nmax_body = 1000\n\
+         [auth]\nmode = \"open\"\n[telemetry]\nlog = \"weir=debug,hyper=warn,info\"\n\
+         [[keys]]\nname = \"team/a.b:c\"\nhash = \"sha256:{hash}\"\nrpm = 60.0\nroutes = [\"auto\", \"standard\"]\n\
+         models = [\"gpt-4.1\", \"p/anything\"]",
+    ));
+    let config = good(&text).config;
+    assert_eq!(config.auth.mode, AuthMode::Open);
+    assert_eq!(config.keys[0].rpm, 60);
+}
+
+#[test]
+fn what_is_allowed_and_odd_is_warned_about() {
+    let text = "[providers.q]\nbase_url = \"http://h/v1\"\napi_keys = [\"env:WEIR_TEST_SURELY_UNSET\"]\n\
+                headers = { x-token = \"plain\", x-team = \"a\" }\n\
+                [[keys]]\nname = \"k\"\nsecret = \"env:WEIR_TEST_SURELY_UNSET\"\n\
+                [routes.w]\ntargets = [{ model = \"gpt-4.1\", weight = 2 }]";
+    let warnings = good(&with_chain(text)).warnings;
+    let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "routes.w.order",
+            "providers.q",
+            "keys[0].secret",
+            "providers.q.headers.x-token"
+        ]
+    );
+    assert!(warnings[1].remedy.contains("env:WEIR_TEST_SURELY_UNSET"));
+}
+
+#[test]
+fn a_faulty_value_casts_no_shadow() {
+    // The unreadable protocol, model, key must not also count as absent.
+    let text = "[providers.q]\nprotocol = \"simm\"\n[models.m]\nprovider = 5\n[routes.r]\ntargets = [\"m\"]\n\
+                [routes.s]\ntargets = [7]\n[server]\nlisten = \"0.0.0.0:1\"\n[[keys]]\nname = 1\nsecret = \"env:X\"";
+    let faults = faults(text);
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "keys[0].name",
+            "models.m.provider",
+            "providers.q.protocol",
+            "routes.s.targets[0]"
+        ]
+    );
+}
+
+#[test]
+fn odd_toml_values_are_faults() {
+    assert_eq!(
+        fault("[server]\nmax_in_flight = 1979-05-27").key,
+        "server.max_in_flight"
+    );
+    assert_eq!(
+        fault("[providers.q]\nprotocol = \"sim\"\nsim = { fault_rate = nan }").key,
+        "providers.q.sim.fault_rate"
+    );
+    assert_eq!(fault("server = 1").key, "server");
+    assert_eq!(fault("keys = { name = \"x\" }").key, "keys");
+    assert!(
+        fault("[models.m]\nprovider = \"m\"\nretries = 5000000000\n[providers.m]\nprotocol = \"sim\"")
+            .problem
+            .contains("too large")
+    );
+}
+
+#[test]
+fn every_shipped_file_loads() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut files = vec![root.join("weir.toml")];
+    let examples = fs::read_dir(root.join("examples")).unwrap();
+    files.extend(examples.map(|entry| entry.unwrap().path()));
+    assert!(files.len() >= 4);
+    for file in files {
+        let loaded = load_from(std::slice::from_ref(&file), Path::new(NOTHING), []);
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+        let literal = loaded
+            .warnings
+            .iter()
+            .find(|warning| warning.problem.contains("stands in the file"));
+        assert_eq!(literal, None, "{}", file.display());
+    }
+}
+
+/// TOML values as text, with names that the schema knows among others.
+fn any_value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        any::<i64>().prop_map(|number| number.to_string()),
+        any::<bool>().prop_map(|truth| truth.to_string()),
+        Just("nan".to_owned()),
+        Just("1979-05-27T07:32:00Z".to_owned()),
+        Just("-0.5".to_owned()),
+        "[ -~]{0,12}".prop_map(|text| format!("{text:?}")),
+        Just("\"env:X\"".to_owned()),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
+            prop::collection::btree_map(any_key(), inner, 0..5).prop_map(|entries| table(&entries)),
+        ]
+    })
+}
+
+fn any_key() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "listen", "tls", "mode", "name", "secret", "hash", "routes", "models", "provider", "targets",
+            "fallback", "order", "defaults", "model", "weight", "base_url", "api_keys", "headers",
+            "protocol", "sim", "a", "b", "0",
+        ])
+        .prop_map(str::to_owned),
+        "[ -~]{0,6}",
+    ]
+}
+
+fn table(entries: &std::collections::BTreeMap<String, String>) -> String {
+    let entries = entries.iter().map(|(key, value)| format!("{key:?} = {value}"));
+    format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_tree_panics(tables in prop::collection::btree_map(
+        prop::sample::select(vec!["server", "auth", "keys", "providers", "models", "routes", "telemetry", "other"]),
+        any_value(),
+        0..6,
+    )) {
+        let text: String = tables.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        if let Err(Faults(faults)) = load_with(&[&text], &[]) {
+            prop_assert!(!faults.is_empty());
+            // The schema must refuse all that the types refuse, or faults of meaning would be lost.
+            prop_assert!(faults.iter().all(|fault| !fault.key.is_empty()), "{}", Faults(faults));
+        }
+    }
+
+    #[test]
+    fn no_environment_panics(name in "[A-Z_]{0,20}", value in "\\PC{0,30}") {
+        let name = format!("WEIR_{name}");
+        let _ = load_with(&[], &[(&name, &value)]);
+    }
+}
