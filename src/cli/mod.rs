@@ -1,3 +1,6 @@
 //! The command line: one file a subcommand.
 
 pub mod keys;
+//! The subcommands, one file each.
+
+pub mod check;

@@ -1,0 +1,306 @@
+//! `weir check`: the configuration as it would serve, or all that is wrong with it.
+
+use std::{collections::BTreeSet, io, io::Write, path::PathBuf};
+
+use crate::config::{AuthMode, Config, Fault, Key, Loaded, Protocol, Provider, load};
+
+/// Checks the files with the environment, offline, and prints what came of it. No secret is printed. Gives whether
+/// all is good.
+///
+/// # Errors
+/// Only those of `out`.
+pub fn run(files: &[PathBuf], out: &mut impl Write) -> io::Result<bool> {
+    match load(files) {
+        Ok(loaded) => {
+            print(&loaded, out)?;
+            Ok(true)
+        }
+        Err(faults) => {
+            print_faults(&faults.0, out)?;
+            let count = faults.0.len();
+            writeln!(out, "\n{count} fault{}: nothing would be served.", plural(count))?;
+            Ok(false)
+        }
+    }
+}
+
+fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
+    let config = &loaded.config;
+    let files: Vec<String> = loaded
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    match files.as_slice() {
+        [] => writeln!(out, "Configuration: built-in defaults")?,
+        files => writeln!(out, "Configuration: {}", files.join(", "))?,
+    }
+    print_server(config, out)?;
+    print_providers(config, out)?;
+    print_routes(config, out)?;
+    print_keys(config, out)?;
+    if !loaded.warnings.is_empty() {
+        writeln!(out, "\nWarnings")?;
+        print_faults(&loaded.warnings, out)?;
+    }
+    let count = loaded.warnings.len();
+    writeln!(
+        out,
+        "\nThe configuration is good ({count} warning{}).",
+        plural(count)
+    )
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn print_faults(faults: &[Fault], out: &mut impl Write) -> io::Result<()> {
+    for fault in faults {
+        for line in fault.to_string().lines() {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn print_server(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let server = &config.server;
+    let scheme = if server.tls.is_some() { "https" } else { "http" };
+    writeln!(out, "Listening:     {scheme}://{}", server.listen)?;
+    if !server.admin_listen.is_empty() {
+        writeln!(out, "Admin:         {}", server.admin_listen)?;
+    }
+    let who = match (config.auth.mode, config.keys.len()) {
+        (AuthMode::Open, _) => "open: no key is needed".to_owned(),
+        (AuthMode::Keys, 0) => "keys: none is configured, so loopback addresses need none".to_owned(),
+        (AuthMode::Keys, count) => format!("keys: {count} configured"),
+    };
+    writeln!(out, "Clients:       {who}")
+}
+
+fn print_providers(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nProviders")?;
+    let width = widest(config.providers.keys());
+    for (name, provider) in &config.providers {
+        let (state, why) = state(provider);
+        writeln!(out, "  {name:width$}  {state:3}  {why}")?;
+    }
+    if !config.providers.values().any(is_on) {
+        writeln!(out, "  None is on: the simulated provider serves in their place.")?;
+    }
+    Ok(())
+}
+
+fn is_on(provider: &Provider) -> bool {
+    !matches!(provider.resolve_keys(), Ok(Some(keys)) if keys.is_empty())
+}
+
+fn state(provider: &Provider) -> (&'static str, String) {
+    if provider.protocol == Protocol::Sim {
+        return ("on", "simulated, inside this process".into());
+    }
+    let sources = provider.api_keys.as_deref().unwrap_or_default();
+    let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    match provider.resolve_keys() {
+        Ok(None) => ("on", format!("{}, needs no key", provider.base_url)),
+        Ok(Some(keys)) if keys.is_empty() && sources.is_empty() => ("off", "`api_keys` is empty".into()),
+        Ok(Some(keys)) if keys.is_empty() => ("off", format!("unset: {}", sources.join(", "))),
+        Ok(Some(keys)) => {
+            let count = keys.len();
+            (
+                "on",
+                format!("{}, {count} key{} set", provider.base_url, plural(count)),
+            )
+        }
+        Err(error) => ("off", error),
+    }
+}
+
+fn print_routes(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nRoutes, each with its whole chain")?;
+    if config.routes.is_empty() {
+        writeln!(out, "  None.")?;
+    }
+    for name in config.routes.keys() {
+        writeln!(out, "  {name}")?;
+        for (at, line) in chain(config, name).iter().enumerate() {
+            writeln!(out, "    {}. {line}", at + 1)?;
+        }
+    }
+    let routed: BTreeSet<&str> = config
+        .routes
+        .values()
+        .flat_map(|route| route.targets.iter().map(|target| target.model()))
+        .collect();
+    let direct: Vec<&String> = config
+        .models
+        .keys()
+        .filter(|name| !routed.contains(name.as_str()))
+        .collect();
+    if !direct.is_empty() {
+        writeln!(out, "\nModels of no route; clients may name them directly")?;
+        for name in direct {
+            let fallback = config.models[name].fallback.as_deref();
+            let then = fallback.map_or_else(String::new, |route| format!(", then the route {route}"));
+            writeln!(out, "  {}{then}", target(config, name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The targets of a route in their order, then those of the routes behind it.
+fn chain(config: &Config, name: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut at = Some(name);
+    // A checked configuration has no circle; the set keeps an unchecked one from looping.
+    while let Some((current, route)) = at.and_then(|name| config.routes.get_key_value(name)) {
+        if !seen.insert(current) {
+            break;
+        }
+        let total: f64 = route.targets.iter().map(|target| target.weight()).sum();
+        for entry in &route.targets {
+            let mut line = target(config, entry.model());
+            if route.order == crate::config::Order::Weighted && total > 0.0 {
+                line.push_str(&format!(
+                    ", {:.0} % of first tries",
+                    entry.weight() / total * 100.0
+                ));
+            }
+            if current != name {
+                line.push_str(&format!(", by fallback {current}"));
+            }
+            lines.push(line);
+        }
+        at = route.fallback.as_deref();
+    }
+    lines
+}
+
+fn target(config: &Config, name: &str) -> String {
+    let Some(model) = config.models.get(name) else {
+        return name.to_owned();
+    };
+    let upstream = match &model.upstream_model {
+        Some(upstream) if upstream != name => format!(" as {upstream}"),
+        _ => String::new(),
+    };
+    let off = match config.providers.get(&model.provider) {
+        Some(provider) if is_on(provider) => "",
+        _ => " (off)",
+    };
+    format!("{name} at {}{off}{upstream}", model.provider)
+}
+
+fn print_keys(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    if config.keys.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nKeys")?;
+    let width = widest(config.keys.iter().map(|key| &key.name));
+    for key in &config.keys {
+        writeln!(out, "  {:width$}  {}", key.name, grants(key))?;
+    }
+    Ok(())
+}
+
+fn grants(key: &Key) -> String {
+    let list = |what: &str, names: &Option<Vec<String>>| match names.as_deref() {
+        None => format!("all {what}"),
+        Some([]) => format!("no {what}"),
+        Some(names) => format!("{what} {}", names.join(", ")),
+    };
+    let limit = |what: &str, number: u32| match number {
+        0 => format!("any number of {what}"),
+        number => format!("{number} {what}"),
+    };
+    [
+        list("routes", &key.routes),
+        list("models", &key.models),
+        limit("requests a minute", key.rpm),
+        limit("requests at once", key.max_concurrent),
+    ]
+    .join("; ")
+}
+
+fn widest<'a>(names: impl Iterator<Item = &'a String>) -> usize {
+    names.map(String::len).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn checked(text: &str) -> (bool, String) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let mut out = Vec::new();
+        let good = run(&[file.path().to_owned()], &mut out).unwrap();
+        (good, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_good_configuration_is_printed_resolved_without_secrets() {
+        let (good, said) = checked(
+            r#"
+            [providers.p]
+            base_url = "http://127.0.0.1:1/v1"
+            api_keys = ["canary-key"]
+            [providers.q]
+            base_url = "http://127.0.0.1:2/v1"
+            api_keys = ["env:WEIR_TEST_SURELY_UNSET"]
+            [models.a]
+            provider = "p"
+            [models.b]
+            provider = "q"
+            upstream_model = "bee"
+            [models.c]
+            provider = "p"
+            fallback = "low"
+            [routes.high]
+            order = "weighted"
+            targets = [{ model = "a", weight = 3 }, "b"]
+            fallback = "low"
+            [routes.low]
+            targets = ["b"]
+            [[keys]]
+            name = "team"
+            secret = "canary-secret"
+            routes = ["high"]
+            rpm = 60
+            "#,
+        );
+        assert!(good, "{said}");
+        assert!(!said.contains("canary"), "{said}");
+        for part in [
+            "p  on   http://127.0.0.1:1/v1, 1 key set",
+            "q  off  unset: env:WEIR_TEST_SURELY_UNSET",
+            "1. a at p, 75 % of first tries",
+            "3. b at q (off) as bee, by fallback low",
+            "c at p, then the route low",
+            "team  routes high; all models; 60 requests a minute; any number of requests at once",
+            "The configuration is good (3 warnings).",
+        ] {
+            assert!(said.contains(part), "{part}\n{said}");
+        }
+    }
+
+    #[test]
+    fn a_bad_configuration_is_refused_with_all_faults() {
+        let (good, said) = checked("[server]\nlisen = \"x\"\n[routes.r]\ntargets = [\"m\"]");
+        assert!(!good);
+        assert!(
+            said.contains("server.lisen: unknown key") && said.contains("2 faults"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn without_a_provider_the_simulated_one_is_announced() {
+        let (_, said) = checked("");
+        assert!(said.contains("the simulated provider serves"), "{said}");
+    }
+}
