@@ -1,4 +1,4 @@
-//! What became of one try on one target, as a class that policies and metrics share.
+//! What became of one try on one target, as a class that policies share with metrics.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `[[keys]]`: virtual keys and what each may do.
+//! `[[keys]]`: virtual keys, with what each may do.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Spans of time and sizes in bytes, as people write them.
+//! Units as people write them: spans of time, sizes in bytes.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
