@@ -1,0 +1,39 @@
+# `make run` and `make test` are all that a newcomer needs; each does its own set-up.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check image image-check clean cargo
+
+help: ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+run: cargo ## build Weir and serve with config/weir.toml (no keys needed)
+	cargo run --release --locked -- serve --config config/weir.toml
+
+test: cargo ## check everything: style, lints, licences, tests, the OpenAI SDKs
+	tools/setup.sh
+	cargo fmt --all --check
+	cargo clippy --all-targets --locked -- -D warnings
+	tools/deny.sh
+	cargo test --locked
+	tests/sdk/run.sh
+
+check: cargo ## the quick part of `make test`, for while you work
+	cargo fmt --all --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo test --locked --lib --test tidy
+
+image: ## build the container image with buildah
+	buildah build --tag weir:latest .
+
+image-check: ## build the image on a base made here, then ask the binary in it (root, Debian)
+	tests/image.sh
+
+clean: ## remove everything built or installed in this folder
+	rm -rf target .venv tests/sdk/node/node_modules
+
+cargo:
+	@command -v cargo >/dev/null || { \
+	  echo "Weir is built with Rust's cargo, which is not here."; \
+	  echo "Get it from https://rustup.rs, or as your system's packages, then run make again."; \
+	  exit 1; }

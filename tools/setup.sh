@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs what `make test` needs and does not find. What is there stays as it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+CARGO_DENY=0.20.2
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    sudo -n DEBIAN_FRONTEND=noninteractive "$@"
+  fi
+}
+
+debian_packages() {
+  local wanted=()
+  have cc || wanted+=(gcc libc6-dev)
+  have git || wanted+=(git)
+  have curl || wanted+=(curl ca-certificates)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3 python3-venv)
+  have node || wanted+=(nodejs)
+  have npm || wanted+=(npm)
+  [ ${#wanted[@]} -eq 0 ] && return
+  if ! have apt-get; then
+    echo "Please install: ${wanted[*]}" >&2
+    exit 1
+  fi
+  echo "installing ${wanted[*]}"
+  as_root apt-get update -qq
+  as_root apt-get install -qq -y --no-install-recommends "${wanted[@]}" >/dev/null
+}
+
+# Whether the copy of file $1 that was made after the last installation is still the same; else the caller installs.
+fresh() { cmp -s "$1" "$2"; }
+
+python_packages() {
+  local list=tests/sdk/requirements.txt
+  fresh "$list" .venv/installed && .venv/bin/python -c 'import openai' 2>/dev/null && return
+  echo "installing the Python packages of the SDK checks"
+  rm -rf .venv
+  python3 -m venv .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$list"
+  cp "$list" .venv/installed
+}
+
+node_packages() {
+  local folder=tests/sdk/node
+  fresh "$folder/package-lock.json" "$folder/node_modules/installed" && return
+  echo "installing the Node packages of the SDK checks"
+  (cd "$folder" && npm ci --silent)
+  cp "$folder/package-lock.json" "$folder/node_modules/installed"
+}
+
+cargo_tools() {
+  PATH="$PWD/target/tools/bin:$PATH" cargo deny --version >/dev/null 2>&1 && return
+  echo "installing cargo-deny $CARGO_DENY"
+  # Unoptimized: it is built in a minute and checks within seconds all the same.
+  CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --version "$CARGO_DENY" \
+    --root target/tools --target-dir target/tools/build cargo-deny
+  rm -rf target/tools/build
+}
+
+debian_packages
+python_packages
+node_packages
+cargo_tools
