@@ -24,7 +24,7 @@ check: cargo ## the quick part of `make test`, for while you work
 	cargo test --locked --lib --test tidy
 
 image: ## build the container image with buildah
-	buildah build --tag weir:latest .
+	buildah build --format docker --tag weir:latest .
 
 image-check: ## build the image on a base made here, then ask the binary in it (root, Debian)
 	tests/image.sh
