@@ -11,9 +11,12 @@ mkdir -p "$work"
 gateway=
 container=
 finish() {
-  [ -n "$gateway" ] && kill "$gateway" 2>/dev/null
-  [ -n "$container" ] && buildah_here rm "$container" >/dev/null
-  return 0
+  if [ -n "$gateway" ]; then
+    kill "$gateway" 2>/dev/null || true
+  fi
+  if [ -n "$container" ]; then
+    buildah_here rm "$container" >/dev/null || true
+  fi
 }
 trap finish EXIT
 

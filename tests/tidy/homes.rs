@@ -13,7 +13,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("figment", &["config/load"]),
     ("hickory_resolver", &["upstream/", "egress/"]),
     ("hyper_util::client", &["upstream/transport"]),
-    ("jsonschema", &["config/"]),
+    ("jsonschema", &["config/", "sim/schema"]),
     ("prometheus", &["metrics"]),
     ("reqwest", &["egress/", "egress.rs"]),
     ("rusqlite", &["ledger/store"]),

@@ -18,7 +18,9 @@ const LEVELS: [(u8, &[&str]); 8] = [
 ];
 
 /// Imports inside one level that are meant: the left module may use the right one, never the other way round.
-const SIDEWAYS: [(&str, &str); 1] = [
+const SIDEWAYS: [(&str, &str); 2] = [
+    // Limits are held per key, under the key's own id.
+    ("limit", "keys"),
     // The composition root is what the commands start.
     ("cli", "app"),
 ];

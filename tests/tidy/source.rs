@@ -30,13 +30,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// Parses a file. `tests.rs` is a test module's own file: all of it is test code, and so is all of `tests/`.
+    /// Parses a file. A name that ends in `tests.rs` is a test module's own file: all of it is test code, and so is
+    /// all of `tests/`.
     pub fn parse(path: &str, text: &str) -> Result<Self, String> {
         let wrong = |error: &dyn fmt::Display| format!("{path}: {error}");
         let file = syn::parse_file(text).map_err(|error| wrong(&error))?;
         let tokens = TokenStream::from_str(text).map_err(|error| wrong(&error))?;
         let mut finder = TestFinder::default();
-        if path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("tests/") {
+        if path.ends_with("tests.rs") || path.contains("/tests/") || path.starts_with("tests/") {
             finder.found.push(1..=usize::MAX);
         }
         finder.visit_file(&file);
