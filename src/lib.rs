@@ -8,3 +8,4 @@ pub mod keys;
 pub mod openai;
 pub mod route;
 pub mod limit;
+pub mod sim;

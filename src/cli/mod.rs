@@ -4,3 +4,6 @@ pub mod keys;
 //! The subcommands, one file each.
 
 pub mod check;
+//! The commands of `weir`.
+
+pub mod sim;

@@ -1,0 +1,190 @@
+//! A reply played out: each part at its time, with what the fault does to it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    body::{SimBody, Step},
+    choice::Chosen,
+    fault::Ending,
+    log::Finished,
+    reply::{Content, Event, Reply},
+    watch::Watch,
+};
+
+const HTML: &[u8] =
+    b"<html><head><title>Sorry</title></head><body><h1>Something is not right</h1></body></html>\n";
+
+/// Waits for the head's time; the rest follows in the body.
+pub(crate) async fn play(reply: Reply, chosen: &Chosen, mut watch: Watch) -> Response<SimBody> {
+    watch.entry.status = Some(reply.status.as_u16());
+    watch.entry.prompt_tokens = reply.prompt_tokens;
+    let clock = Clock::new(chosen, watch.start());
+    let ending = chosen.fault.ending.filter(|_| reply.status == StatusCode::OK);
+    let finished = match chosen.fault.ending {
+        // These answers come whole, as do those with nothing but odd usage.
+        None | Some(Ending::Empty | Ending::Refusal | Ending::BrokenJson) => Finished::Complete,
+        Some(_) => Finished::Fault,
+    };
+    let request_id = watch.entry.request_id.clone();
+    let (content_type, body) = match reply.content {
+        Content::Whole { json, tokens } => {
+            // An error comes at once, unless its own fault has a pace.
+            let due = match (reply.status.is_success(), chosen.fault.pace.first_token) {
+                (true, _) => clock.at(tokens),
+                (false, span) => watch.start() + span.unwrap_or_default(),
+            };
+            sleep_until(due).await;
+            let steps = whole(json, tokens, due, ending);
+            (
+                "application/json",
+                SimBody::new(steps, chosen.fault.drip, finished, Some(watch)).sized(),
+            )
+        }
+        Content::Stream { events, failure } => {
+            watch.entry.stream = true;
+            watch.streams();
+            watch.log();
+            let steps = stream(events, failure, &clock, ending);
+            (
+                "text/event-stream; charset=utf-8",
+                SimBody::new(steps, chosen.fault.drip, finished, Some(watch)),
+            )
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = reply.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert("openai-version", HeaderValue::from_static("2020-10-01"));
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.extend(
+        reply
+            .headers
+            .into_iter()
+            .map(|(name, value)| (Some(name), value))
+            .collect::<Vec<_>>(),
+    );
+    response
+}
+
+/// When each token is due: on a schedule from the start, so that a slow reader does not slow it further.
+struct Clock {
+    start: Instant,
+    first: Duration,
+    tokens_per_second: f64,
+}
+
+impl Clock {
+    fn new(chosen: &Chosen, start: Instant) -> Self {
+        Self {
+            start,
+            first: chosen.pace.first_token.unwrap_or_default(),
+            tokens_per_second: chosen.pace.tokens_per_second.unwrap_or_default(),
+        }
+    }
+
+    /// When the token after so many is due.
+    fn at(&self, tokens: u64) -> Instant {
+        let after = if self.tokens_per_second > 0.0 {
+            tokens as f64 / self.tokens_per_second
+        } else {
+            0.0
+        };
+        // A day is as good as never, and keeps clear of what an instant can hold.
+        let after = Duration::from_secs_f64(after.min(86_400.0));
+        self.start + (self.first + after).min(Duration::from_secs(30 * 86_400))
+    }
+}
+
+fn whole(json: Bytes, tokens: u64, due: Instant, ending: Option<Ending>) -> Vec<Step> {
+    let send = |bytes: Bytes, tokens| Step::Send {
+        due,
+        bytes,
+        tokens,
+        content: true,
+    };
+    let half = json.slice(..json.len() / 2);
+    match ending {
+        Some(Ending::Garbage) => vec![send(Bytes::from_static(HTML), 0)],
+        Some(Ending::Truncated | Ending::EndAfter(_)) => vec![send(half, tokens / 2)],
+        Some(Ending::HangAfter(_)) => vec![send(half, tokens / 2), Step::Hang],
+        Some(Ending::ResetAfter(_)) => vec![send(half, tokens / 2), Step::Break],
+        _ => vec![send(json, tokens)],
+    }
+}
+
+fn stream(events: Vec<Event>, failure: Bytes, clock: &Clock, ending: Option<Ending>) -> Vec<Step> {
+    if ending == Some(Ending::Garbage) {
+        let due = clock.at(0);
+        return vec![Step::Send {
+            due,
+            bytes: Bytes::from_static(HTML),
+            tokens: 0,
+            content: false,
+        }];
+    }
+    let (limit, last) = match ending {
+        Some(Ending::HangAfter(chunks)) => (Some(chunks as usize), Some(Step::Hang)),
+        Some(Ending::ResetAfter(chunks)) => (Some(chunks as usize), Some(Step::Break)),
+        Some(Ending::EndAfter(chunks)) => (Some(chunks as usize), None),
+        Some(Ending::ErrorAfter(chunks)) => (
+            Some(chunks as usize),
+            Some(Step::Send {
+                due: clock.at(0),
+                bytes: failure,
+                tokens: 0,
+                content: false,
+            }),
+        ),
+        Some(Ending::Truncated) => (
+            Some(events.iter().filter(|event| event.content).count().div_ceil(2)),
+            None,
+        ),
+        _ => (None, None),
+    };
+    let mut steps = Vec::with_capacity(events.len() + 1);
+    let (mut tokens, mut contents, mut begun) = (0, 0, false);
+    for event in events {
+        // A short answer ends before the fault's place: then the fault stands before what would close it.
+        let closes = begun && !event.content;
+        if limit.is_some_and(|limit| (event.content && contents >= limit) || closes) {
+            break;
+        }
+        begun |= event.content;
+        contents += usize::from(event.content);
+        // What opens the stream comes with the head, as a role without content does not show a first token.
+        let due = if begun { clock.at(tokens) } else { clock.start };
+        tokens += u64::from(event.tokens);
+        steps.push(Step::Send {
+            due,
+            bytes: event.bytes,
+            tokens: event.tokens.into(),
+            content: event.content,
+        });
+    }
+    let due_last = clock.at(tokens);
+    match last {
+        Some(Step::Send { bytes, .. }) => {
+            steps.push(Step::Send {
+                due: due_last,
+                bytes,
+                tokens: 0,
+                content: false,
+            });
+        }
+        Some(step) => steps.push(step),
+        None => {}
+    }
+    if ending == Some(Ending::Truncated)
+        && let Some(Step::Send { bytes, .. }) = steps.last_mut()
+    {
+        bytes.truncate(bytes.len() / 2);
+    }
+    steps
+}

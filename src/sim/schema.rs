@@ -1,0 +1,420 @@
+//! Values that fit a JSON Schema.
+
+use serde_json::{Map, Number, Value, json};
+
+use super::{dice::Dice, pattern};
+
+/// How deep a value nests before only what is required is made, and before nothing is.
+const SHALLOW: u32 = 5;
+const DEEPEST: u32 = 48;
+/// How many values one instance may hold.
+const NODES: u32 = 5_000;
+/// How often another instance is tried where one does not fit.
+const TRIES: u64 = 8;
+
+/// Whether `schema` is one that a value can be checked against.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub(crate) fn check(schema: &Value) -> Result<(), String> {
+    jsonschema::validator_for(schema)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// A value that fits `schema`, made of `words` where it needs texts. Where a schema asks for what
+/// is not understood here, or for the impossible, it is the best of a few tries.
+pub(crate) fn instance(schema: &Value, dice: &mut Dice, words: &[String]) -> Value {
+    let validator = jsonschema::validator_for(schema).ok();
+    let mut last = Value::Null;
+    for _ in 0..TRIES {
+        last = Maker {
+            root: schema,
+            dice,
+            words,
+            nodes: 0,
+        }
+        .make(schema, "", 0);
+        if validator
+            .as_ref()
+            .is_none_or(|validator| validator.is_valid(&last))
+        {
+            break;
+        }
+    }
+    last
+}
+
+struct Maker<'a> {
+    root: &'a Value,
+    dice: &'a mut Dice,
+    words: &'a [String],
+    nodes: u32,
+}
+
+impl Maker<'_> {
+    fn make(&mut self, schema: &Value, name: &str, depth: u32) -> Value {
+        self.nodes += 1;
+        let Value::Object(schema) = schema else {
+            return json!(self.word());
+        };
+        if depth > DEEPEST || self.nodes > NODES {
+            return Value::Null;
+        }
+        if let Some(value) = schema.get("const") {
+            return value.clone();
+        }
+        if let Some(Value::Array(values)) = schema.get("enum") {
+            return self.dice.pick(values).cloned().unwrap_or(Value::Null);
+        }
+        if let Some(merged) = self.merged(schema, depth) {
+            return self.make(&merged, name, depth + 1);
+        }
+        match self.kind(schema, depth) {
+            "object" => self.object(schema, depth),
+            "array" => self.array(schema, name, depth),
+            "integer" => self.integer(schema),
+            "number" => self.number(schema),
+            "boolean" => json!(self.dice.below(2) == 1),
+            "null" => Value::Null,
+            _ => json!(self.string(schema, name)),
+        }
+    }
+
+    /// `$ref`, `allOf`, `anyOf` and `oneOf` folded into one schema; `None` where there are none.
+    fn merged(&mut self, schema: &Map<String, Value>, depth: u32) -> Option<Value> {
+        let mut rest = schema.clone();
+        let mut parts = Vec::new();
+        if let Some(Value::String(reference)) = rest.remove("$ref") {
+            parts.push(self.root.pointer(reference.strip_prefix('#')?)?.clone());
+        }
+        if let Some(Value::Array(all)) = rest.remove("allOf") {
+            parts.extend(all);
+        }
+        for key in ["anyOf", "oneOf"] {
+            if let Some(Value::Array(choices)) = rest.remove(key) {
+                let simple = choices.iter().find(|choice| is_simple(choice));
+                let choice = match simple {
+                    Some(simple) if depth > SHALLOW => Some(simple),
+                    _ => self.dice.pick(&choices),
+                };
+                parts.extend(choice.cloned());
+            }
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        for part in parts {
+            let Value::Object(part) = part else { continue };
+            for (key, value) in part {
+                match (rest.get_mut(&key), value) {
+                    (Some(Value::Object(have)), Value::Object(more)) if key == "properties" => {
+                        have.extend(more)
+                    }
+                    (Some(Value::Array(have)), Value::Array(more)) if key == "required" => have.extend(more),
+                    (_, value) => drop(rest.insert(key, value)),
+                }
+            }
+        }
+        Some(Value::Object(rest))
+    }
+
+    fn kind<'s>(&self, schema: &'s Map<String, Value>, depth: u32) -> &'s str {
+        let has = |keys: &[&str]| keys.iter().any(|key| schema.contains_key(*key));
+        match schema.get("type") {
+            Some(Value::String(kind)) => kind,
+            Some(Value::Array(kinds)) => {
+                let mut kinds: Vec<&str> = kinds.iter().filter_map(Value::as_str).collect();
+                kinds.sort_by_key(|kind| (*kind == "null") != (depth > SHALLOW));
+                kinds.first().copied().unwrap_or("null")
+            }
+            _ if has(&["properties", "required", "additionalProperties", "minProperties"]) => "object",
+            _ if has(&["items", "prefixItems", "minItems", "contains"]) => "array",
+            _ if has(&[
+                "minimum",
+                "maximum",
+                "exclusiveMinimum",
+                "exclusiveMaximum",
+                "multipleOf",
+            ]) =>
+            {
+                "number"
+            }
+            _ => "string",
+        }
+    }
+
+    fn object(&mut self, schema: &Map<String, Value>, depth: u32) -> Value {
+        let empty = Map::new();
+        let properties = schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .map(|names| names.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        let most = size(schema, "maxProperties").unwrap_or(usize::MAX);
+        let mut made = Map::new();
+        for (name, property) in properties {
+            let needed = required.contains(&name.as_str());
+            if needed || (depth < SHALLOW && required.len() + made.len() < most) {
+                made.insert(name.clone(), self.make(property, name, depth + 1));
+            }
+        }
+        let others = schema.get("additionalProperties").unwrap_or(&Value::Bool(true));
+        for name in required {
+            if !made.contains_key(name) {
+                made.insert(name.to_owned(), self.make(others, name, depth + 1));
+            }
+        }
+        let least = size(schema, "minProperties").unwrap_or(0).min(NODES as usize);
+        let mut next = 0;
+        while made.len() < least && next < NODES as usize {
+            next += 1;
+            let name = format!("key_{next}");
+            if !made.contains_key(&name) {
+                let value = self.make(others, &name, depth + 1);
+                made.insert(name, value);
+            }
+        }
+        Value::Object(made)
+    }
+
+    fn array(&mut self, schema: &Map<String, Value>, name: &str, depth: u32) -> Value {
+        let least = size(schema, "minItems").unwrap_or(0).min(NODES as usize);
+        let most = size(schema, "maxItems").unwrap_or(usize::MAX);
+        let wanted = if depth > SHALLOW {
+            least
+        } else {
+            least.max(1 + self.dice.below(2)).min(most)
+        };
+        let mut made: Vec<Value> = Vec::new();
+        if let Some(Value::Array(first)) = schema.get("prefixItems") {
+            for item in first.iter().take(most) {
+                made.push(self.make(item, name, depth + 1));
+            }
+        }
+        if let Some(item) = schema.get("contains") {
+            made.push(self.make(item, name, depth + 1));
+        }
+        let item = schema.get("items").unwrap_or(&Value::Bool(true));
+        let unique = schema.get("uniqueItems") == Some(&Value::Bool(true));
+        let mut tries = 0;
+        while item != &Value::Bool(false) && made.len() < wanted && tries < wanted * 20 {
+            tries += 1;
+            let value = self.make(item, name, depth + 1);
+            if !unique || !made.contains(&value) {
+                made.push(value);
+            }
+        }
+        Value::Array(made)
+    }
+
+    fn integer(&mut self, schema: &Map<String, Value>) -> Value {
+        let (low, high) = bounds(schema, 1.0);
+        let step = schema
+            .get("multipleOf")
+            .and_then(Value::as_f64)
+            .filter(|step| *step >= 1.0)
+            .unwrap_or(1.0);
+        let (first, last) = ((low / step).ceil(), (high / step).floor());
+        let count = (last - first).clamp(0.0, 1e6) as usize + 1;
+        let value = (first + self.dice.below(count) as f64) * step;
+        json!(value as i64)
+    }
+
+    fn number(&mut self, schema: &Map<String, Value>) -> Value {
+        let (low, high) = bounds(schema, 0.01);
+        if schema
+            .get("multipleOf")
+            .and_then(Value::as_f64)
+            .is_some_and(|step| step >= 1.0)
+        {
+            return self.integer(schema);
+        }
+        let step = schema
+            .get("multipleOf")
+            .and_then(Value::as_f64)
+            .filter(|step| *step > 0.0);
+        let value = low + (high - low) * self.dice.unit();
+        let value = match step {
+            Some(step) => (value / step).ceil() * step,
+            // Two digits are what people write, unless the range is narrower than that.
+            None => Some((value * 100.0).round() / 100.0)
+                .filter(|v| (low..=high).contains(v))
+                .unwrap_or(value),
+        };
+        Number::from_f64(value).map_or(Value::Null, Value::Number)
+    }
+
+    fn string(&mut self, schema: &Map<String, Value>, name: &str) -> String {
+        let least = size(schema, "minLength").unwrap_or(0).min(64 * 1024);
+        let most = size(schema, "maxLength").unwrap_or(usize::MAX);
+        let fits = |text: &String| (least..=most).contains(&text.chars().count());
+        if let Some(Value::String(pattern)) = schema.get("pattern") {
+            for _ in 0..20 {
+                match pattern::sample(pattern, self.dice) {
+                    Some(text) if fits(&text) => return text,
+                    _ => {}
+                }
+            }
+        }
+        if let Some(text) = schema
+            .get("format")
+            .and_then(Value::as_str)
+            .and_then(|format| self.format(format))
+        {
+            return text;
+        }
+        let mut text = match name {
+            "unit" | "units" => "celsius".to_owned(),
+            _ => self.word(),
+        };
+        while text.chars().count() < least {
+            text.push(' ');
+            text.push_str(&self.word());
+        }
+        text.chars().take(most).collect()
+    }
+
+    fn format(&mut self, format: &str) -> Option<String> {
+        let dice = &mut *self.dice;
+        let mut two = |low: usize, n: usize| format!("{:02}", low + dice.below(n));
+        Some(match format {
+            "date" => format!("20{}-{}-{}", two(20, 10), two(1, 12), two(1, 28)),
+            "time" => format!("{}:{}:{}Z", two(0, 24), two(0, 60), two(0, 60)),
+            "date-time" => format!(
+                "20{}-{}-{}T{}:{}:{}Z",
+                two(20, 10),
+                two(1, 12),
+                two(1, 28),
+                two(0, 24),
+                two(0, 60),
+                two(0, 60)
+            ),
+            "duration" => format!("PT{}M", 1 + dice.below(59)),
+            "email" | "idn-email" => format!("{}@example.com", dice.id("", 8).to_lowercase()),
+            "hostname" | "idn-hostname" => "example.com".to_owned(),
+            "ipv4" => format!("192.0.2.{}", dice.below(256)),
+            "ipv6" => format!("2001:db8::{:x}", 1 + dice.below(0xffff)),
+            "uri" | "uri-reference" | "iri" | "url" => format!("https://example.com/{}", dice.id("", 6)),
+            "uuid" => {
+                let (high, low) = (dice.bits(), dice.bits());
+                let bits = (u128::from(high) << 64) | u128::from(low);
+                uuid::Builder::from_random_bytes(bits.to_be_bytes())
+                    .into_uuid()
+                    .to_string()
+            }
+            _ => return None,
+        })
+    }
+
+    fn word(&mut self) -> String {
+        self.dice
+            .pick(self.words)
+            .cloned()
+            .unwrap_or_else(|| "example".to_owned())
+    }
+}
+
+/// Whether a schema ends a recursion: neither an object, an array nor a reference.
+fn is_simple(schema: &Value) -> bool {
+    let nests = ["$ref", "properties", "items", "allOf", "anyOf", "oneOf"];
+    !nests.iter().any(|key| schema.get(key).is_some())
+        && !matches!(
+            schema.get("type").and_then(Value::as_str),
+            Some("object" | "array")
+        )
+}
+
+fn size(schema: &Map<String, Value>, key: &str) -> Option<usize> {
+    schema.get(key).and_then(Value::as_f64).map(|size| size as usize)
+}
+
+/// The range that the keywords leave, around 1 to 100 where they are silent; `grain` keeps clear of
+/// exclusive borders.
+fn bounds(schema: &Map<String, Value>, grain: f64) -> (f64, f64) {
+    let get = |key: &str| schema.get(key).and_then(Value::as_f64);
+    let low = get("minimum").or(get("exclusiveMinimum").map(|low| low + grain));
+    let high = get("maximum").or(get("exclusiveMaximum").map(|high| high - grain));
+    match (low, high) {
+        (Some(low), Some(high)) => (low, high.max(low)),
+        (Some(low), None) => (low, low + 99.0),
+        (None, Some(high)) => (if high >= 1.0 { 1.0 } else { high - 99.0 }, high),
+        (None, None) => (1.0, 100.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(schema: Value) {
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let words = ["Paris", "weather"].map(str::to_owned);
+        for seed in 0..40 {
+            let value = instance(&schema, &mut Dice::of(seed, &[]), &words);
+            assert!(validator.is_valid(&value), "{schema}\n{value}");
+        }
+    }
+
+    #[test]
+    fn simple_schemas_are_met() {
+        fits(
+            json!({ "type": "object", "required": ["city", "unit", "days"], "additionalProperties": false, "properties": {
+                "city": { "type": "string", "minLength": 2, "maxLength": 12 },
+                "unit": { "enum": ["celsius", "fahrenheit"] },
+                "days": { "type": "integer", "minimum": 1, "exclusiveMaximum": 8 },
+                "share": { "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 },
+                "step": { "type": "number", "multipleOf": 5, "minimum": 3 },
+                "when": { "type": ["string", "null"], "format": "date-time" },
+                "code": { "type": "string", "pattern": "^[A-Z]{3}$" },
+                "flags": { "type": "array", "items": { "type": "boolean" }, "maxItems": 2, "minItems": 1 },
+                "tags": { "type": "array", "uniqueItems": true, "items": { "enum": ["a", "b", "c"] }, "minItems": 3 },
+            }}),
+        );
+        fits(json!({ "type": "array", "prefixItems": [{ "const": 1 }, { "type": "null" }], "items": false }));
+        fits(json!({ "type": "string", "minLength": 100, "maxLength": 101 }));
+        fits(json!({ "type": "integer", "maximum": -5 }));
+        fits(json!({ "type": "object", "minProperties": 3, "additionalProperties": { "type": "integer" } }));
+        fits(json!({}));
+        fits(json!(true));
+    }
+
+    #[test]
+    fn composed_schemas_are_met() {
+        fits(
+            json!({ "$ref": "#/$defs/node", "$defs": { "node": { "type": "object", "required": ["value", "next"],
+            "properties": { "value": { "type": "integer" },
+                "next": { "anyOf": [{ "$ref": "#/$defs/node" }, { "type": "null" }] } } } } }),
+        );
+        fits(json!({ "allOf": [
+            { "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"] },
+            { "properties": { "b": { "type": "boolean" } }, "required": ["b"] } ] }));
+        fits(
+            json!({ "oneOf": [{ "type": "integer" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }] }),
+        );
+        fits(
+            json!({ "type": "object", "required": ["children"], "properties": {
+            "children": { "type": "array", "items": { "$ref": "#" } } } }),
+        );
+    }
+
+    #[test]
+    fn impossible_schemas_end() {
+        let words = ["word".to_owned()];
+        for schema in [
+            json!({ "$ref": "#" }),
+            json!({ "type": "object", "required": ["a"], "properties": { "a": { "$ref": "#" } } }),
+            json!({ "type": "array", "minItems": 1e18 as u64, "items": { "$ref": "#" } }),
+            json!({ "type": "string", "minLength": 1e18 as u64 }),
+            json!({ "type": "integer", "multipleOf": 1e300, "minimum": -1e300 }),
+            json!(false),
+        ] {
+            let _ = instance(&schema, &mut Dice::of(1, &[]), &words);
+        }
+        assert!(check(&json!({ "type": "nonsense" })).is_err());
+    }
+}
