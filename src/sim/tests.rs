@@ -584,7 +584,8 @@ async fn both_versions_of_http_are_served_and_controlled() {
     assert!(text.contains(r#""fault":"status=503""#) && text.contains("Explain ownership"));
     let (text, _) = over_socket(address, &raw("GET", "/sim/stats", &json!({}))).await;
     assert!(text.contains(r#""requests":2"#), "{text}");
-    over_socket(address, &raw("DELETE", "/sim/log", &json!({}))).await;
+    let (_, end) = over_socket(address, &raw("DELETE", "/sim/log", &json!({}))).await;
+    end.unwrap();
     assert!(sim.log().is_empty());
     stop.send(()).unwrap();
     timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
