@@ -1,8 +1,19 @@
 //! The wire format that clients speak; no I/O.
 
+pub mod answer;
 pub mod ask;
 mod check;
+pub mod chunk;
 pub mod edit;
+pub mod error;
 mod fields;
+mod fold;
+pub mod foreign_error;
+pub mod models;
+pub mod repair;
+pub mod sse;
+pub mod usage;
 
 pub use ask::{Ask, BadField, Endpoint, Rewrite};
+pub use error::{AttemptNote, ErrorBody};
+pub use usage::Usage;

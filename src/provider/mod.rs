@@ -1,0 +1,121 @@
+//! What providers speak: one codec for each protocol, pure functions without I/O.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::{
+    base::{outcome::Outcome, secret::Secret},
+    openai::{Endpoint, ErrorBody, Usage},
+};
+
+#[cfg(test)]
+mod corpus_tests;
+mod delay;
+pub mod failure;
+pub mod openai;
+
+pub use failure::Failure;
+
+/// A protocol that providers speak. Whatever it is, answers come out in OpenAI's format.
+pub trait Codec: Send + Sync {
+    /// The path below the provider's base URL, where it does not depend on the model.
+    fn endpoint_path(&self, endpoint: Endpoint) -> &'static str;
+
+    /// Adds the credential to a request's headers, marked as sensitive.
+    ///
+    /// # Errors
+    /// The credential holds characters that no header can bear.
+    fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey>;
+
+    /// Reads a whole answer with a success status.
+    ///
+    /// # Errors
+    /// The body is an error, or not in the protocol's format.
+    fn decode(&self, expected: &Expected, body: Bytes) -> Result<Decoded, Failure>;
+
+    /// A decoder for one stream with a success status.
+    fn stream(&self, expected: &Expected) -> Box<dyn StreamDecoder>;
+
+    /// Reads an answer with any other status. `now` is what dates in `retry-after` are counted from.
+    fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Failure;
+}
+
+/// What the answer to a request has to be. Codecs that translate add here what they need to know of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// What was asked for.
+    pub endpoint: Endpoint,
+    /// Whether the client wants a stream's usage chunk.
+    pub include_usage: bool,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The body for the client.
+    pub body: Bytes,
+    /// What was used; `None` if the answer does not say it, or says something that cannot be.
+    pub usage: Option<Usage>,
+    /// The provider's own name for the model that answered.
+    pub model: Option<String>,
+    /// Why the first choice ended, in OpenAI's words.
+    pub finish_reason: Option<String>,
+}
+
+/// Turns a provider's stream into pieces for the client, as the bytes come.
+pub trait StreamDecoder: Send {
+    /// Takes the next bytes and puts the pieces they complete into `out`.
+    fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Piece>);
+
+    /// The provider's stream is over: puts the last pieces into `out`, which always end with [`Piece::Done`] or
+    /// [`Piece::Failed`], unless one of them came before.
+    fn finish(&mut self, out: &mut VecDeque<Piece>);
+}
+
+/// A part of a stream. The bytes are whole events, exactly as they go to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A chunk without content: a role, an end, a usage chunk that the client wants. It may be held back until
+    /// content or the end comes.
+    Lead(Bytes),
+    /// A chunk with something to show or use.
+    Content(Bytes),
+    /// A sign of life without payload.
+    Comment(Bytes),
+    /// What was used, at most once and before the end.
+    Usage(Usage),
+    /// The stream failed; nothing comes after it.
+    Failed(Failure),
+    /// The stream's terminal event; nothing comes after it.
+    Done(Bytes),
+}
+
+/// A credential that cannot be put into a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnusableKey;
+
+impl fmt::Display for UnusableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the API key holds characters that no HTTP header can bear, like a line end")
+    }
+}
+
+impl std::error::Error for UnusableKey {}
+
+impl Failure {
+    /// A failure that the provider did not report with a status of its own.
+    pub fn new(outcome: Outcome, error: ErrorBody) -> Self {
+        Self {
+            outcome,
+            status: None,
+            error: Box::new(error),
+            retry_after: None::<Duration>,
+        }
+    }
+}
