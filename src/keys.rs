@@ -110,8 +110,7 @@ impl KeyRing {
                 }
                 Ok(None) => {
                     let source = key.secret.as_ref().map(ToString::to_string).unwrap_or_default();
-                    ring.warnings
-                        .push(format!("{place}: {source} is unset; the key is off"));
+                    ring.warnings.push(format!("{place}: {source} is unset; the key is off"));
                 }
                 Err(fault) => faults.push(format!("{place}: {fault}")),
             }
@@ -127,10 +126,7 @@ impl KeyRing {
         }
         let digest = digest(presented);
         let entries = self.by_id.get(&id_of(&digest))?;
-        entries
-            .iter()
-            .find(|entry| entry.digest.ct_eq(&digest).into())
-            .map(|entry| Arc::clone(&entry.key))
+        entries.iter().find(|entry| entry.digest.ct_eq(&digest).into()).map(|entry| Arc::clone(&entry.key))
     }
 
     /// Every key, in no order.
@@ -159,19 +155,14 @@ impl KeyRing {
         if let Some(same) = entries.iter().find(|entry| entry.digest == digest) {
             return Err(Arc::clone(&same.key.name));
         }
-        entries.push(Entry {
-            digest,
-            key: Arc::new(key),
-        });
+        entries.push(Entry { digest, key: Arc::new(key) });
         Ok(())
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing")
-            .field("keys", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("KeyRing").field("keys", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -192,10 +183,7 @@ pub fn generate() -> Generated {
     let id = Alphanumeric.sample_string(&mut rand::rng(), 8);
     let text = format!("sk-weir-{id}-{}", URL_SAFE_NO_PAD.encode(random));
     let hash = hash_text(&text);
-    Generated {
-        secret: Secret::new(text),
-        hash,
-    }
+    Generated { secret: Secret::new(text), hash }
 }
 
 /// The written hash of a key: `sha256:` and 64 hexadecimal digits.
@@ -268,31 +256,18 @@ mod tests {
     }
 
     fn with_secret(name: &str, secret: &str) -> config::Key {
-        config::Key {
-            secret: Some(SecretSource::parse(secret)),
-            ..key(name)
-        }
+        config::Key { secret: Some(SecretSource::parse(secret)), ..key(name) }
     }
 
     #[test]
     fn finds_a_key_by_its_secret_or_by_its_hash() {
         let made = generate();
-        let hashed = config::Key {
-            hash: Some(made.hash.clone()),
-            ..key("hashed")
-        };
+        let hashed = config::Key { hash: Some(made.hash.clone()), ..key("hashed") };
         let ring = KeyRing::build(&[with_secret("plain", "sk-one"), hashed]).unwrap();
         assert_eq!(&**ring.find("sk-one").unwrap().name(), "plain");
         assert_eq!(&**ring.find(made.secret.expose()).unwrap().name(), "hashed");
         assert_eq!(ring.len(), 2);
-        for wrong in [
-            "",
-            "sk-on",
-            "sk-one ",
-            "SK-ONE",
-            &made.hash,
-            &"x".repeat(MAX_LENGTH + 1),
-        ] {
+        for wrong in ["", "sk-on", "sk-one ", "SK-ONE", &made.hash, &"x".repeat(MAX_LENGTH + 1)] {
             assert!(ring.find(wrong).is_none(), "{wrong}");
         }
     }
@@ -305,8 +280,7 @@ mod tests {
         near[31] ^= 1;
         ring.insert(near, VirtualKey::from_config(&key("near"))).unwrap();
         assert!(ring.find("sk-one").is_none());
-        ring.insert(right, VirtualKey::from_config(&key("right")))
-            .unwrap();
+        ring.insert(right, VirtualKey::from_config(&key("right"))).unwrap();
         assert_eq!(&**ring.find("sk-one").unwrap().name(), "right");
     }
 
@@ -322,21 +296,10 @@ mod tests {
 
     #[test]
     fn tells_every_fault_and_no_secret() {
-        let bad_hash = config::Key {
-            hash: Some("sha256:12".into()),
-            ..key("bad-hash")
-        };
-        let both = config::Key {
-            hash: Some(hash_text("x")),
-            ..with_secret("both", "sk-canary")
-        };
-        let keys = [
-            key("none"),
-            bad_hash,
-            both,
-            with_secret("one", "sk-canary"),
-            with_secret("one", "sk-canary"),
-        ];
+        let bad_hash = config::Key { hash: Some("sha256:12".into()), ..key("bad-hash") };
+        let both = config::Key { hash: Some(hash_text("x")), ..with_secret("both", "sk-canary") };
+        let keys =
+            [key("none"), bad_hash, both, with_secret("one", "sk-canary"), with_secret("one", "sk-canary")];
         let faults = KeyRing::build(&keys).unwrap_err();
         assert_eq!(faults.len(), 5, "{faults:#?}");
         assert!(!faults.join("").contains("sk-canary"));
@@ -361,10 +324,7 @@ mod tests {
         let text = one.secret.expose();
         assert_eq!(text.len(), "sk-weir-".len() + 8 + 1 + 43);
         assert!(text.starts_with("sk-weir-"));
-        assert!(
-            text.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-        );
+        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
         assert!(!two.secret.matches(text));
         assert_eq!(parse_hash(&one.hash), Some(digest(text)));
         assert_eq!(

@@ -1,11 +1,30 @@
 //! Weir: an OpenAI-compatible LLM gateway.
+//!
+//! The walk of one request: [`edge`] takes it in, finds out who asks and whether there is room, and reads the body
+//! into an [`openai::Ask`]. The [`pipeline`] finds what is asked for, plans the chain of targets and hands it to
+//! [`upstream`], which tries them in turn until one has content. The answer's bytes go back through [`edge`] as they
+//! come. Modules are listed by level; each imports only from levels above it in this list.
 
+// 0: the vocabulary.
 pub mod base;
-pub mod cli;
+// 1: data.
 pub mod config;
-pub mod edge;
-pub mod keys;
 pub mod openai;
-pub mod route;
+// 2: policies.
+pub mod keys;
 pub mod limit;
+pub mod metrics;
+// 3: decisions and formats.
+pub mod provider;
+pub mod route;
 pub mod sim;
+// 4: the network.
+pub mod egress;
+pub mod upstream;
+// 5: the walk.
+pub mod pipeline;
+// 6: HTTP.
+pub mod edge;
+// 7: the process.
+pub mod app;
+pub mod cli;

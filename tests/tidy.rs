@@ -64,18 +64,10 @@ fn the_house_is_tidy() {
     for source in sources.iter().filter(|s| s.path.starts_with("src/")) {
         let lines = sizes::code_lines(source);
         if lines > sizes::FILE_TARGET {
-            println!(
-                "{}: {lines} lines of code, above the target of {}",
-                source.path,
-                sizes::FILE_TARGET
-            );
+            println!("{}: {lines} lines of code, above the target of {}", source.path, sizes::FILE_TARGET);
         }
     }
-    let found: Vec<String> = sources
-        .iter()
-        .flat_map(check)
-        .map(|violation| violation.to_string())
-        .collect();
+    let found: Vec<String> = sources.iter().flat_map(check).map(|violation| violation.to_string()).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
@@ -98,36 +90,11 @@ fn assert_one(path: &str, text: &str, line: usize, words: &str) {
 #[test]
 fn upward_imports_are_caught() {
     let words = "`route` (level 3) may not use `pipeline` (level 5)";
-    assert_one(
-        "src/route/order.rs",
-        "//! One.\nuse crate::pipeline::Stack;\n",
-        2,
-        words,
-    );
-    assert_one(
-        "src/route/order.rs",
-        "//! One.\nuse crate::{base::id, pipeline::Stack};\n",
-        2,
-        words,
-    );
-    assert_one(
-        "src/route/order.rs",
-        "//! One.\nfn f() {\n    crate::pipeline::go();\n}\n",
-        3,
-        words,
-    );
-    assert_one(
-        "src/route/order.rs",
-        "//! One.\nuse super::super::pipeline::Stack;\n",
-        2,
-        words,
-    );
-    assert_one(
-        "src/route/mod.rs",
-        "//! One.\npub use super::pipeline::Stack;\n",
-        2,
-        words,
-    );
+    assert_one("src/route/order.rs", "//! One.\nuse crate::pipeline::Stack;\n", 2, words);
+    assert_one("src/route/order.rs", "//! One.\nuse crate::{base::id, pipeline::Stack};\n", 2, words);
+    assert_one("src/route/order.rs", "//! One.\nfn f() {\n    crate::pipeline::go();\n}\n", 3, words);
+    assert_one("src/route/order.rs", "//! One.\nuse super::super::pipeline::Stack;\n", 2, words);
+    assert_one("src/route/mod.rs", "//! One.\npub use super::pipeline::Stack;\n", 2, words);
     assert_one(
         "src/route/order.rs",
         "//! One.\nfn f() {\n    log!(\"x\", crate::pipeline::X);\n}\n",
@@ -138,12 +105,7 @@ fn upward_imports_are_caught() {
 
 #[test]
 fn sideways_imports_are_caught() {
-    assert_one(
-        "src/route/order.rs",
-        "//! One.\nuse crate::sim::Fault;\n",
-        2,
-        "may not use `sim` (level 3)",
-    );
+    assert_one("src/route/order.rs", "//! One.\nuse crate::sim::Fault;\n", 2, "may not use `sim` (level 3)");
 }
 
 #[test]
@@ -160,12 +122,7 @@ fn downward_imports_and_tests_are_let_through() {
 
 #[test]
 fn outside_crates_away_from_home_are_caught() {
-    assert_one(
-        "src/route/order.rs",
-        "//! One.\nuse axum::Router;\n",
-        2,
-        "`axum` lives only in",
-    );
+    assert_one("src/route/order.rs", "//! One.\nuse axum::Router;\n", 2, "`axum` lives only in");
     assert_one(
         "src/route/order.rs",
         "//! One.\nfn f(_: ::reqwest::Client) {}\n",
@@ -180,10 +137,7 @@ fn outside_crates_away_from_home_are_caught() {
     );
     for (path, line) in [
         ("src/edge/router.rs", "use axum::Router;"),
-        (
-            "src/upstream/transport.rs",
-            "use hyper_util::client::legacy::Client;",
-        ),
+        ("src/upstream/transport.rs", "use hyper_util::client::legacy::Client;"),
         ("src/edge/listen.rs", "use hyper_util::server::conn::auto;"),
     ] {
         assert_eq!(said(path, &format!("//! One.\n{line}\n")), Vec::<String>::new());
@@ -207,24 +161,9 @@ fn sizes_are_caught() {
 fn bad_manners_are_caught() {
     assert_one("src/base/a.rs", "const A: u8 = 1;\n", 1, "first line");
     assert_one("src/base/a.rs", "//! Ids and spans.\n", 1, "\" and \"");
-    assert_one(
-        "src/base/a.rs",
-        "//! One.\nfn f() {\n    g().unwrap();\n}\n",
-        3,
-        "unwrap",
-    );
-    assert_one(
-        "src/base/a.rs",
-        "//! One.\nfn f() {\n    todo!()\n}\n",
-        3,
-        "todo!",
-    );
+    assert_one("src/base/a.rs", "//! One.\nfn f() {\n    g().unwrap();\n}\n", 3, "unwrap");
+    assert_one("src/base/a.rs", "//! One.\nfn f() {\n    todo!()\n}\n", 3, "todo!");
     assert_one("src/base/string_utils.rs", "//! One.\n", 1, "says nothing");
     assert_one("src/base/helper/a.rs", "//! One.\n", 1, "says nothing");
-    assert_one(
-        "tests/a.rs",
-        "//! One.\n#[test]\n#[ignore = \"slow\"]\nfn f() {}\n",
-        3,
-        "ignore",
-    );
+    assert_one("tests/a.rs", "//! One.\n#[test]\n#[ignore = \"slow\"]\nfn f() {}\n", 3, "ignore");
 }

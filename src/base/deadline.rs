@@ -49,9 +49,6 @@ mod tests {
     async fn the_shorter_span_wins_and_a_huge_one_does_not_overflow() {
         let now = Instant::now();
         let long = Deadline::after(now, Duration::MAX);
-        assert_eq!(
-            long.at_most(now, Duration::from_secs(1)).left(now),
-            Duration::from_secs(1)
-        );
+        assert_eq!(long.at_most(now, Duration::from_secs(1)).left(now), Duration::from_secs(1));
     }
 }

@@ -26,11 +26,7 @@ pub fn run(files: &[PathBuf], out: &mut impl Write) -> io::Result<bool> {
 
 fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
     let config = &loaded.config;
-    let files: Vec<String> = loaded
-        .files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
+    let files: Vec<String> = loaded.files.iter().map(|file| file.display().to_string()).collect();
     match files.as_slice() {
         [] => writeln!(out, "Configuration: built-in defaults")?,
         files => writeln!(out, "Configuration: {}", files.join(", "))?,
@@ -44,11 +40,7 @@ fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
         print_faults(&loaded.warnings, out)?;
     }
     let count = loaded.warnings.len();
-    writeln!(
-        out,
-        "\nThe configuration is good ({count} warning{}).",
-        plural(count)
-    )
+    writeln!(out, "\nThe configuration is good ({count} warning{}).", plural(count))
 }
 
 fn plural(count: usize) -> &'static str {
@@ -108,10 +100,7 @@ fn state(provider: &Provider) -> (&'static str, String) {
         Ok(Some(keys)) if keys.is_empty() => ("off", format!("unset: {}", sources.join(", "))),
         Ok(Some(keys)) => {
             let count = keys.len();
-            (
-                "on",
-                format!("{}, {count} key{} set", provider.base_url, plural(count)),
-            )
+            ("on", format!("{}, {count} key{} set", provider.base_url, plural(count)))
         }
         Err(error) => ("off", error),
     }
@@ -128,16 +117,9 @@ fn print_routes(config: &Config, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "    {}. {line}", at + 1)?;
         }
     }
-    let routed: BTreeSet<&str> = config
-        .routes
-        .values()
-        .flat_map(|route| route.targets.iter().map(|target| target.model()))
-        .collect();
-    let direct: Vec<&String> = config
-        .models
-        .keys()
-        .filter(|name| !routed.contains(name.as_str()))
-        .collect();
+    let routed: BTreeSet<&str> =
+        config.routes.values().flat_map(|route| route.targets.iter().map(|target| target.model())).collect();
+    let direct: Vec<&String> = config.models.keys().filter(|name| !routed.contains(name.as_str())).collect();
     if !direct.is_empty() {
         writeln!(out, "\nModels of no route; clients may name them directly")?;
         for name in direct {
@@ -163,10 +145,7 @@ fn chain(config: &Config, name: &str) -> Vec<String> {
         for entry in &route.targets {
             let mut line = target(config, entry.model());
             if route.order == crate::config::Order::Weighted && total > 0.0 {
-                line.push_str(&format!(
-                    ", {:.0} % of first tries",
-                    entry.weight() / total * 100.0
-                ));
+                line.push_str(&format!(", {:.0} % of first tries", entry.weight() / total * 100.0));
             }
             if current != name {
                 line.push_str(&format!(", by fallback {current}"));
@@ -292,10 +271,7 @@ mod tests {
     fn a_bad_configuration_is_refused_with_all_faults() {
         let (good, said) = checked("[server]\nlisen = \"x\"\n[routes.r]\ntargets = [\"m\"]");
         assert!(!good);
-        assert!(
-            said.contains("server.lisen: unknown key") && said.contains("2 faults"),
-            "{said}"
-        );
+        assert!(said.contains("server.lisen: unknown key") && said.contains("2 faults"), "{said}");
     }
 
     #[test]

@@ -62,19 +62,12 @@ fn print_new(new: &NewKey, made: &Generated, out: &mut impl io::Write) -> io::Re
 
 /// The `[[keys]]` table of a new key, as TOML.
 fn stanza(new: &NewKey, hash: &str) -> String {
-    let mut text = format!(
-        "[[keys]]\nname = {}\nhash = {}\n",
-        quoted(&new.name),
-        quoted(hash)
-    );
+    let mut text = format!("[[keys]]\nname = {}\nhash = {}\n", quoted(&new.name), quoted(hash));
     for (field, names) in [("routes", &new.routes), ("models", &new.models)] {
         if let Some(names) = names {
             // `--models ""` says: none at all.
-            let list: Vec<String> = names
-                .iter()
-                .filter(|name| !name.is_empty())
-                .map(|name| quoted(name))
-                .collect();
+            let list: Vec<String> =
+                names.iter().filter(|name| !name.is_empty()).map(|name| quoted(name)).collect();
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{field} = [{}]", list.join(", "));
         }
@@ -132,21 +125,9 @@ mod tests {
 
     #[test]
     fn prints_the_secret_once_with_a_table_that_fits_it() {
-        let text = output(&[
-            "new",
-            "team/bot-1",
-            "--routes",
-            "auto,standard",
-            "--models",
-            "",
-            "--rpm",
-            "60",
-        ])
-        .unwrap();
-        let secret = text
-            .lines()
-            .find_map(|line| line.strip_prefix("# sk-weir-"))
+        let text = output(&["new", "team/bot-1", "--routes", "auto,standard", "--models", "", "--rpm", "60"])
             .unwrap();
+        let secret = text.lines().find_map(|line| line.strip_prefix("# sk-weir-")).unwrap();
         assert_eq!(text.matches("sk-weir-").count(), 1);
         let table = format!(
             "[[keys]]\nname = \"team/bot-1\"\nhash = \"{}\"\nroutes = [\"auto\", \"standard\"]\nmodels = []\nrpm = 60\n",

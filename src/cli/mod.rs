@@ -1,9 +1,78 @@
 //! The command line: one file a subcommand.
 
-pub mod keys;
-//! The subcommands, one file each.
-
 pub mod check;
-//! The commands of `weir`.
-
+mod completions;
+mod health;
+pub mod keys;
+mod log;
+mod serve;
 pub mod sim;
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// An OpenAI-compatible LLM gateway: failover, routing and metrics in one small binary.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about, propagate_version = true)]
+struct Cli {
+    /// A configuration file; later ones override earlier ones. Without any: config/weir.toml if it is there,
+    /// else the built-in defaults.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Vec<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; this is what `weir` alone does too.
+    Serve,
+    /// Validate the configuration offline and print what follows from it.
+    Check,
+    /// Run the simulated provider as a server of its own.
+    Sim(sim::SimArgs),
+    /// Make virtual keys.
+    Keys(keys::KeysArgs),
+    /// Ask a running gateway whether it is alive; for container health checks.
+    Health(health::HealthArgs),
+    /// Print the completion script of a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(cli.config),
+        Command::Check => check::run(&cli.config, &mut io::stdout().lock())
+            .map_err(|error| error.to_string())
+            .and_then(|good| if good { Ok(()) } else { Err(String::new()) }),
+        Command::Sim(args) => log::start_default().and_then(|()| block_on(sim::run(args))),
+        Command::Keys(args) => keys::run(&args, &mut io::stdout().lock()).map_err(|error| error.to_string()),
+        Command::Health(args) => block_on(health::run(&cli.config, args)),
+        Command::Completions(args) => completions::run::<Cli>(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command that waits for things.
+fn block_on(task: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(task)
+}
+
+/// Prints why a command failed; an empty message was told already.
+fn complain(message: &str) {
+    use io::Write as _;
+    if !message.is_empty() {
+        // If even stderr is closed there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "weir: {message}");
+    }
+}

@@ -78,9 +78,8 @@ pub async fn run(args: SimArgs) -> Result<(), String> {
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    let address =
+        listener.local_addr().map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     tracing::info!("simulated provider listening on http://{address}/v1");
     serve(listener, sim, stopped()).await;
     Ok(())
@@ -124,9 +123,7 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<SimArgs, String> {
         let args = std::iter::once(&"sim").chain(args);
-        Cli::try_parse_from(args)
-            .map(|cli| cli.args)
-            .map_err(|error| error.to_string())
+        Cli::try_parse_from(args).map(|cli| cli.args).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -134,30 +131,16 @@ mod tests {
         let args = parse(&[]).unwrap();
         assert_eq!(args.listen.to_string(), "127.0.0.1:9090");
         assert_eq!(args.models.len(), 3);
-        let args = parse(&[
-            "--api-key",
-            "a",
-            "--api-key=b",
-            "--fault",
-            "status=500,first=2",
-            "--models",
-            "x,y",
-        ])
-        .unwrap();
-        assert_eq!(
-            (args.api_keys.len(), args.models),
-            (2, vec!["x".to_owned(), "y".to_owned()])
-        );
+        let args =
+            parse(&["--api-key", "a", "--api-key=b", "--fault", "status=500,first=2", "--models", "x,y"])
+                .unwrap();
+        assert_eq!((args.api_keys.len(), args.models), (2, vec!["x".to_owned(), "y".to_owned()]));
         assert_eq!(args.fault.first, Some(2));
     }
 
     #[test]
     fn bad_flags_are_told() {
         assert!(parse(&["--fault", "bogus"]).unwrap_err().contains("known are"));
-        assert!(
-            parse(&["--first-token", "soon"])
-                .unwrap_err()
-                .contains("span of time")
-        );
+        assert!(parse(&["--first-token", "soon"]).unwrap_err().contains("span of time"));
     }
 }

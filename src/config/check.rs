@@ -29,11 +29,7 @@ pub(crate) struct Findings {
 
 /// Runs every check. `removed` are the values of `tree` that were left out of `config` as unreadable.
 pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findings {
-    let mut report = Report {
-        tree,
-        removed,
-        found: Findings::default(),
-    };
+    let mut report = Report { tree, removed, found: Findings::default() };
     names::check(config, &mut report);
     chains::check(config, &mut report);
     server::check(config, &mut report);
@@ -70,12 +66,7 @@ impl Report<'_> {
 
     fn note(&self, path: &KeyPath, problem: String, remedy: String) -> Fault {
         let source = self.tree.origin(path).to_owned();
-        Fault {
-            source,
-            key: path.to_string(),
-            problem,
-            remedy,
-        }
+        Fault { source, key: path.to_string(), problem, remedy }
     }
 
     /// Whether something at or below the place was left out.
@@ -87,10 +78,7 @@ impl Report<'_> {
     /// The names in a table of the root, those of unreadable entries included.
     fn names(&self, table: &str) -> Vec<&str> {
         let entries = self.tree.root.get(table).and_then(Value::as_object);
-        entries
-            .into_iter()
-            .flat_map(|entries| entries.keys().map(String::as_str))
-            .collect()
+        entries.into_iter().flat_map(|entries| entries.keys().map(String::as_str)).collect()
     }
 
     /// Whether the value at the place stands in a file rather than in the environment.

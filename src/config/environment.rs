@@ -28,10 +28,7 @@ pub(crate) fn settings(
         .filter(|(name, text)| is_setting(name) && !(name == "PORT" && text.is_empty()))
         .collect();
     found.sort();
-    found
-        .into_iter()
-        .map(|(name, text)| setting(&name, text))
-        .collect()
+    found.into_iter().map(|(name, text)| setting(&name, text)).collect()
 }
 
 fn setting(name: &str, text: String) -> Result<Setting, Fault> {
@@ -48,10 +45,7 @@ fn setting(name: &str, text: String) -> Result<Setting, Fault> {
     }
     if name == "PORT" {
         let Ok(port) = text.trim().parse::<u16>() else {
-            return Err(fault(
-                "the value is not a port",
-                "Write a number from 0 to 65535.",
-            ));
+            return Err(fault("the value is not a port", "Write a number from 0 to 65535."));
         };
         let keys = vec!["server".to_owned(), "listen".to_owned()];
         let text = format!("0.0.0.0:{port}");
@@ -74,10 +68,7 @@ mod tests {
     fn only_settings_are_picked_port_first() {
         let names = ["WEIR_SERVER__LISTEN", "WEIR_ADMIN_TOKEN", "PATH", "PORT"];
         let found = settings(names.map(|name| (name.to_owned(), "80".to_owned())));
-        let keys: Vec<_> = found
-            .into_iter()
-            .map(|setting| setting.unwrap().keys.join("."))
-            .collect();
+        let keys: Vec<_> = found.into_iter().map(|setting| setting.unwrap().keys.join(".")).collect();
         assert_eq!(keys, ["server.listen", "server.listen"]);
         assert!(settings([("PORT".to_owned(), String::new())]).is_empty());
     }

@@ -22,19 +22,15 @@ pub(crate) fn text(file: &Path) -> Result<String, Fault> {
     let mut text = String::new();
     let opened = File::open(file).map(|file| file.take(LARGEST + 1));
     match opened.and_then(|mut file| file.read_to_string(&mut text)) {
-        Ok(length) if length as u64 > LARGEST => Err(fault(
-            "the file is larger than 4 MiB".into(),
-            "Name a configuration file.",
-        )),
+        Ok(length) if length as u64 > LARGEST => {
+            Err(fault("the file is larger than 4 MiB".into(), "Name a configuration file."))
+        }
         Ok(_) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let remedy = "Name a file that exists, or leave `--config` out for the defaults.";
             Err(fault("there is no such file".into(), remedy))
         }
-        Err(error) => Err(fault(
-            format!("the file cannot be read: {error}"),
-            "Name a readable text file.",
-        )),
+        Err(error) => Err(fault(format!("the file cannot be read: {error}"), "Name a readable text file.")),
     }
 }
 
@@ -44,10 +40,7 @@ pub(crate) fn syntax(file: &Path, text: &str, at: Option<usize>, message: &str) 
     Fault {
         source: format!("{}:{line}:{column}", file.display()),
         key: String::new(),
-        problem: format!(
-            "the file is not TOML: {}",
-            message.lines().collect::<Vec<_>>().join(", ")
-        ),
+        problem: format!("the file is not TOML: {}", message.lines().collect::<Vec<_>>().join(", ")),
         remedy: "Text stands in double quotes, tables begin with [name]; see docs/config.md.".into(),
     }
 }

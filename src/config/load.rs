@@ -46,12 +46,8 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong, at once: missing files, syntax, structure, meaning.
 pub fn load(files: &[PathBuf]) -> Result<Loaded, Faults> {
-    let environment = std::env::vars_os().map(|(name, value)| {
-        (
-            name.to_string_lossy().into_owned(),
-            value.to_string_lossy().into_owned(),
-        )
-    });
+    let environment = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
     load_from(files, Path::new(DEFAULT_FILE), environment)
 }
 
@@ -83,20 +79,14 @@ pub fn load_from(
             Err(fault) => faults.push(fault),
         }
     }
-    let main_source = files
-        .first()
-        .map_or_else(|| DEFAULTS.to_owned(), |file| file.display().to_string());
+    let main_source = files.first().map_or_else(|| DEFAULTS.to_owned(), |file| file.display().to_string());
     let tree = merge(layers, &shape, main_source, &mut faults);
     if !faults.is_empty() {
         // Without a whole tree further faults would be guesses.
         return Err(Faults(faults));
     }
     let (config, warnings) = validate(&tree, &shape)?;
-    Ok(Loaded {
-        config,
-        warnings,
-        files,
-    })
+    Ok(Loaded { config, warnings, files })
 }
 
 /// What one source says.
@@ -127,10 +117,7 @@ fn read(file: &Path) -> Result<Layer, Fault> {
 fn layer(setting: &Setting, shape: &Shape) -> Layer {
     let path = KeyPath::of(&setting.keys.iter().map(String::as_str).collect::<Vec<_>>());
     let values = nest(&setting.keys, parsed(&setting.text, &path, shape));
-    Layer {
-        source: setting.source.clone(),
-        values,
-    }
+    Layer { source: setting.source.clone(), values }
 }
 
 /// A value of the environment: TOML where it is, else text. Where only a text fits it stays one, so that a
@@ -152,11 +139,7 @@ fn parsed(text: &str, path: &KeyPath, shape: &Shape) -> Value {
         _ => return value,
     };
     let fits = shape.takes(path, kind) || (kind == "integer" && shape.takes(path, "number"));
-    if !fits && shape.takes(path, "string") {
-        written
-    } else {
-        value
-    }
+    if !fits && shape.takes(path, "string") { written } else { value }
 }
 
 fn nest(keys: &[String], value: Value) -> Dict {
@@ -177,16 +160,8 @@ fn merge(layers: Vec<Layer>, shape: &Shape, main_source: String, faults: &mut Ve
     }
     let mut values = figment.data().unwrap_or_default();
     let root = Value::Dict(Tag::Default, values.remove(&Profile::Default).unwrap_or_default());
-    let mut tree = Tree {
-        main_source,
-        ..Tree::default()
-    };
-    let mut grow = Grow {
-        figment: &figment,
-        shape,
-        tree: &mut tree,
-        faults,
-    };
+    let mut tree = Tree { main_source, ..Tree::default() };
+    let mut grow = Grow { figment: &figment, shape, tree: &mut tree, faults };
     let root = grow.value(&KeyPath::default(), &root);
     tree.root = root;
     tree
@@ -216,17 +191,11 @@ impl Grow<'_> {
             Value::Empty(..) => serde_json::Value::Null,
             Value::Num(_, number) => match number.to_f64() {
                 Some(float) => self.float(path, float),
-                None => whole(
-                    number
-                        .to_i128()
-                        .or_else(|| number.to_u128().and_then(|n| n.try_into().ok())),
-                ),
+                None => whole(number.to_i128().or_else(|| number.to_u128().and_then(|n| n.try_into().ok()))),
             },
             Value::Array(_, items) => {
                 let items = items.iter().enumerate();
-                items
-                    .map(|(at, item)| self.value(&path.index(at), item))
-                    .collect()
+                items.map(|(at, item)| self.value(&path.index(at), item)).collect()
             }
             Value::Dict(_, entries) => match as_date(value) {
                 Some(date) => date.into(),

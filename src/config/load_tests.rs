@@ -18,9 +18,7 @@ fn load_with(files: &[&str], environment: &[(&str, &str)]) -> Result<Loaded, Fau
         fs::write(&path, text).unwrap();
         paths.push(path);
     }
-    let environment = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     load_from(&paths, Path::new(NOTHING), environment)
 }
 
@@ -88,10 +86,7 @@ fn the_environment_overrides_files() {
         ("WEIR_SERVER__MAX_IN_FLIGHT", "12"),
         ("WEIR_SERVER__ADMIN_TOKEN", "123456"),
         ("WEIR_AUTH__ALLOW_OPEN_NETWORK", "true"),
-        (
-            "WEIR_PROVIDERS__P__API_KEYS",
-            "[\"env:WEIR_TEST_SURELY_UNSET\", \"b\"]",
-        ),
+        ("WEIR_PROVIDERS__P__API_KEYS", "[\"env:WEIR_TEST_SURELY_UNSET\", \"b\"]"),
         ("WEIR_PROVIDERS__P__SIM", "{ seed = 5 }"),
         ("WEIR_PROVIDERS__P__HTTP", "2"),
         ("WEIR_TELEMETRY__LOG", "debug"),
@@ -99,21 +94,10 @@ fn the_environment_overrides_files() {
         ("HOME", "/"),
     ];
     let file = "[server]\nlisten = \"127.0.0.1:1\"\n[providers.p]\nbase_url = \"http://localhost/v1\"";
-    let config = load_with(&[file], &environment)
-        .unwrap_or_else(|faults| panic!("{faults}"))
-        .config;
+    let config = load_with(&[file], &environment).unwrap_or_else(|faults| panic!("{faults}")).config;
     assert_eq!(config.server.listen, "127.0.0.1:9");
     assert_eq!(config.server.max_in_flight, 12);
-    assert!(
-        config
-            .server
-            .admin_token
-            .unwrap()
-            .resolve()
-            .unwrap()
-            .unwrap()
-            .matches("123456")
-    );
+    assert!(config.server.admin_token.unwrap().resolve().unwrap().unwrap().matches("123456"));
     assert!(config.auth.allow_open_network);
     assert_eq!(config.providers["p"].api_keys.as_ref().unwrap().len(), 2);
     assert_eq!(config.providers["p"].sim.seed, 5);
@@ -136,10 +120,7 @@ fn port_alone_listens_everywhere_unless_listen_is_set() {
         loaded.config.server.listen
     };
     assert_eq!(listen(&[("PORT", "3000")]), "0.0.0.0:3000");
-    assert_eq!(
-        listen(&[("WEIR_SERVER__LISTEN", "127.0.0.1:4"), ("PORT", "3000")]),
-        "127.0.0.1:4"
-    );
+    assert_eq!(listen(&[("WEIR_SERVER__LISTEN", "127.0.0.1:4"), ("PORT", "3000")]), "127.0.0.1:4");
     let Faults(faults) = load_with(&[key], &[("PORT", "http")]).unwrap_err();
     assert_eq!(faults[0].source, "environment PORT");
 }
@@ -222,10 +203,7 @@ fn many_faults_are_reported_at_once() {
         Faults(faults.clone()),
     );
     for fault in &faults {
-        assert!(
-            fault.source.ends_with("0.toml") && !fault.remedy.is_empty(),
-            "{fault}"
-        );
+        assert!(fault.source.ends_with("0.toml") && !fault.remedy.is_empty(), "{fault}");
     }
     let said = |key: &str| faults.iter().find(|fault| fault.key == key).unwrap().to_string();
     assert!(said("server.lisen").contains("Did you mean `listen`?"));
@@ -244,10 +222,7 @@ fn many_faults_are_reported_at_once() {
 fn a_target_of_the_wrong_kind_is_explained() {
     let fault = fault(&with_chain("[routes.other]\ntargets = [5]"));
     assert_eq!(fault.key, "routes.other.targets[0]");
-    assert!(
-        fault.remedy.starts_with("Write a text, or a table with `model`."),
-        "{fault}"
-    );
+    assert!(fault.remedy.starts_with("Write a text, or a table with `model`."), "{fault}");
     let route = "[routes.other]\ntargets = [\"standard\"]";
     assert!(self::fault(&with_chain(route)).remedy.contains("This is a route"));
 }
@@ -302,34 +277,19 @@ fn a_circle_of_fallbacks_is_named_once() {
 fn meaning_is_checked() {
     for (text, key) in [
         ("[routes.empty]", "routes.empty"),
-        (
-            "[routes.\"gpt-4.1\"]\ntargets = [\"gpt-4.1\"]",
-            "routes.\"gpt-4.1\"",
-        ),
+        ("[routes.\"gpt-4.1\"]\ntargets = [\"gpt-4.1\"]", "routes.\"gpt-4.1\""),
         ("[routes.auto]\ntargets = [\"gpt-4.1\"]", "routes.auto"),
         ("[routes.\"a\\nb\"]\ntargets = [\"gpt-4.1\"]", "routes.\"a\\nb\""),
-        (
-            "[routes.d]\nfallback = \"standard\"\ndefaults = { model = \"x\" }",
-            "routes.d.defaults.model",
-        ),
-        (
-            "[routes.m]\nfallback = \"standard\"\nmax_attempts = 0",
-            "routes.m.max_attempts",
-        ),
+        ("[routes.d]\nfallback = \"standard\"\ndefaults = { model = \"x\" }", "routes.d.defaults.model"),
+        ("[routes.m]\nfallback = \"standard\"\nmax_attempts = 0", "routes.m.max_attempts"),
         (
             "[routes.w]\norder = \"weighted\"\ntargets = [{ model = \"gpt-4.1\", weight = 0 }]",
             "routes.w.targets[0].weight",
         ),
         ("[providers.\"a/b\"]\nprotocol = \"sim\"", "providers.\"a/b\""),
         ("[providers.q]", "providers.q"),
-        (
-            "[providers.q]\nbase_url = \"http://h/v1?k=v\"",
-            "providers.q.base_url",
-        ),
-        (
-            "[providers.q]\nbase_url = \"http://h/v1\"\nca_file = \"/nowhere\"",
-            "providers.q.ca_file",
-        ),
+        ("[providers.q]\nbase_url = \"http://h/v1?k=v\"", "providers.q.base_url"),
+        ("[providers.q]\nbase_url = \"http://h/v1\"\nca_file = \"/nowhere\"", "providers.q.ca_file"),
         (
             "[providers.q]\nbase_url = \"http://h/v1\"\nheaders = { Connection = \"close\" }",
             "providers.q.headers.Connection",
@@ -338,61 +298,31 @@ fn meaning_is_checked() {
             "[providers.q]\nbase_url = \"http://h/v1\"\napi_keys = []\nheaders = { Authorization = \"x\" }",
             "providers.q.headers.Authorization",
         ),
-        (
-            "[providers.q]\nprotocol = \"sim\"\nsim = { fault_rate = 1.5 }",
-            "providers.q.sim.fault_rate",
-        ),
-        (
-            "[providers.q]\nprotocol = \"sim\"\nmax_concurrent = 0",
-            "providers.q.max_concurrent",
-        ),
+        ("[providers.q]\nprotocol = \"sim\"\nsim = { fault_rate = 1.5 }", "providers.q.sim.fault_rate"),
+        ("[providers.q]\nprotocol = \"sim\"\nmax_concurrent = 0", "providers.q.max_concurrent"),
         (
             "[providers.q]\nprotocol = \"sim\"\nstreams_per_connection = 0",
             "providers.q.streams_per_connection",
         ),
-        (
-            "[providers.q]\nprotocol = \"sim\"\nidle_timeout = \"0s\"",
-            "providers.q.idle_timeout",
-        ),
+        ("[providers.q]\nprotocol = \"sim\"\nidle_timeout = \"0s\"", "providers.q.idle_timeout"),
         ("[server]\nlisten = \"8080\"", "server.listen"),
         ("[server]\nlisten = \"0.0.0.0:8080\"", "server.listen"),
-        (
-            "[server]\nadmin_listen = \"127.0.0.1:8080\"",
-            "server.admin_listen",
-        ),
+        ("[server]\nadmin_listen = \"127.0.0.1:8080\"", "server.admin_listen"),
         ("[server]\nmax_in_flight = 0", "server.max_in_flight"),
         ("[server]\nmax_body = 0", "server.max_body"),
         ("[server]\nmax_body = \"2GiB\"", "server.max_body_memory"),
         ("[server]\nrequest_timeout = \"0s\"", "server.request_timeout"),
-        (
-            "[server.tls]\ncert = \"/nowhere\"\nkey = \"Cargo.toml\"",
-            "server.tls.cert",
-        ),
-        (
-            "[server]\nlisten = \"0.0.0.0:8080\"\n[auth]\nmode = \"open\"",
-            "auth.mode",
-        ),
+        ("[server.tls]\ncert = \"/nowhere\"\nkey = \"Cargo.toml\"", "server.tls.cert"),
+        ("[server]\nlisten = \"0.0.0.0:8080\"\n[auth]\nmode = \"open\"", "auth.mode"),
         ("[telemetry]\nlog = \"inof\"", "telemetry.log"),
         ("[telemetry]\nlog = \"weir=loud\"", "telemetry.log"),
         ("[[keys]]\nname = \"k\"", "keys[0]"),
         ("[[keys]]\nname = \"\"\nsecret = \"env:X\"", "keys[0].name"),
         ("[[keys]]\nname = \"k\"\nsecret = \"env:\"", "keys[0].secret"),
-        (
-            "[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nroutes = [\"standrd\"]",
-            "keys[0].routes[0]",
-        ),
-        (
-            "[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nmodels = [\"q/x\"]",
-            "keys[0].models[0]",
-        ),
-        (
-            "[[keys]]\nname = \"k\"\nsecret = \"s\"\n[[keys]]\nname = \"l\"\nsecret = \"s\"",
-            "keys[1].secret",
-        ),
-        (
-            "[[keys]]\nname = \"k\"\nsecret = \"s\"\n[[keys]]\nname = \"k\"\nsecret = \"t\"",
-            "keys[1].name",
-        ),
+        ("[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nroutes = [\"standrd\"]", "keys[0].routes[0]"),
+        ("[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nmodels = [\"q/x\"]", "keys[0].models[0]"),
+        ("[[keys]]\nname = \"k\"\nsecret = \"s\"\n[[keys]]\nname = \"l\"\nsecret = \"s\"", "keys[1].secret"),
+        ("[[keys]]\nname = \"k\"\nsecret = \"s\"\n[[keys]]\nname = \"k\"\nsecret = \"t\"", "keys[1].name"),
     ] {
         let faults = faults(&with_chain(text));
         let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
@@ -423,15 +353,7 @@ fn what_is_allowed_and_odd_is_warned_about() {
                 [routes.w]\ntargets = [{ model = \"gpt-4.1\", weight = 2 }]";
     let warnings = good(&with_chain(text)).warnings;
     let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-    assert_eq!(
-        keys,
-        [
-            "routes.w.order",
-            "providers.q",
-            "keys[0].secret",
-            "providers.q.headers.x-token"
-        ]
-    );
+    assert_eq!(keys, ["routes.w.order", "providers.q", "keys[0].secret", "providers.q.headers.x-token"]);
     assert!(warnings[1].remedy.contains("env:WEIR_TEST_SURELY_UNSET"));
 }
 
@@ -442,23 +364,12 @@ fn a_faulty_value_casts_no_shadow() {
                 [routes.s]\ntargets = [7]\n[server]\nlisten = \"0.0.0.0:1\"\n[[keys]]\nname = 1\nsecret = \"env:X\"";
     let faults = faults(text);
     let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
-    assert_eq!(
-        keys,
-        [
-            "keys[0].name",
-            "models.m.provider",
-            "providers.q.protocol",
-            "routes.s.targets[0]"
-        ]
-    );
+    assert_eq!(keys, ["keys[0].name", "models.m.provider", "providers.q.protocol", "routes.s.targets[0]"]);
 }
 
 #[test]
 fn odd_toml_values_are_faults() {
-    assert_eq!(
-        fault("[server]\nmax_in_flight = 1979-05-27").key,
-        "server.max_in_flight"
-    );
+    assert_eq!(fault("[server]\nmax_in_flight = 1979-05-27").key, "server.max_in_flight");
     assert_eq!(
         fault("[providers.q]\nprotocol = \"sim\"\nsim = { fault_rate = nan }").key,
         "providers.q.sim.fault_rate"
@@ -482,10 +393,7 @@ fn every_shipped_file_loads() {
     for file in files {
         let loaded = load_from(std::slice::from_ref(&file), Path::new(NOTHING), []);
         let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
-        let literal = loaded
-            .warnings
-            .iter()
-            .find(|warning| warning.problem.contains("stands in the file"));
+        let literal = loaded.warnings.iter().find(|warning| warning.problem.contains("stands in the file"));
         assert_eq!(literal, None, "{}", file.display());
     }
 }

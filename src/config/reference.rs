@@ -10,15 +10,7 @@ use super::{
 };
 
 /// The sections' order: as a reader meets them. What is not named here follows by name.
-const ORDER: [&str; 7] = [
-    "server",
-    "auth",
-    "keys",
-    "providers",
-    "models",
-    "routes",
-    "telemetry",
-];
+const ORDER: [&str; 7] = ["server", "auth", "keys", "providers", "models", "routes", "telemetry"];
 
 /// How a doc comment says that a reload leaves a key as it is.
 const FIXED: &str = "A reload does not";
@@ -36,11 +28,7 @@ pub fn reference() -> String {
     });
     for name in names {
         let node = property(shape.root(), name);
-        Section {
-            shape: &shape,
-            name: name.to_owned(),
-        }
-        .write(node, &mut page);
+        Section { shape: &shape, name: name.to_owned() }.write(node, &mut page);
     }
     page
 }
@@ -72,16 +60,10 @@ impl Section<'_> {
         for way in self.shape.alternatives(node) {
             let about = text_of(node, "description");
             if way.get("properties").is_some() {
-                found.push(Inner {
-                    heading: format!("[{name}]"),
-                    table: way,
-                    about,
-                });
+                found.push(Inner { heading: format!("[{name}]"), table: way, about });
                 continue;
             }
-            let named = way
-                .get("additionalProperties")
-                .map(|node| (format!("[{name}.NAME]"), node));
+            let named = way.get("additionalProperties").map(|node| (format!("[{name}.NAME]"), node));
             let listed = way.get("items").map(|node| (format!("[[{name}]]"), node));
             for (heading, node) in named.into_iter().chain(listed) {
                 let tables = self.shape.alternatives(node).into_iter();
@@ -173,11 +155,7 @@ impl Section<'_> {
     fn kind_of(&self, way: &Value) -> String {
         let choices = choices(way);
         if !choices.is_empty() {
-            return choices
-                .iter()
-                .map(|name| format!("`\"{name}\"`"))
-                .collect::<Vec<_>>()
-                .join(", ");
+            return choices.iter().map(|name| format!("`\"{name}\"`")).collect::<Vec<_>>().join(", ");
         }
         match way.get("format").and_then(Value::as_str) {
             Some("span") => return "span".to_owned(),
@@ -204,16 +182,11 @@ impl Section<'_> {
 }
 
 fn property<'a>(node: &'a Value, key: &str) -> &'a Value {
-    node.get("properties")
-        .and_then(|fields| fields.get(key))
-        .unwrap_or(&Value::Null)
+    node.get("properties").and_then(|fields| fields.get(key)).unwrap_or(&Value::Null)
 }
 
 fn text_of(node: &Value, key: &str) -> String {
-    node.get(key)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .replace('\n', " ")
+    node.get(key).and_then(Value::as_str).unwrap_or_default().replace('\n', " ")
 }
 
 #[cfg(test)]
@@ -231,10 +204,7 @@ mod tests {
             fs::write(&file, &reference).unwrap();
         }
         let written = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            written == reference,
-            "docs/config.md is stale: run this test with WEIR_BLESS=1"
-        );
+        assert!(written == reference, "docs/config.md is stale: run this test with WEIR_BLESS=1");
     }
 
     #[test]
@@ -242,22 +212,13 @@ mod tests {
         let reference = reference();
         let row = |key: &str| {
             let start = format!("| `{key}` |");
-            reference
-                .lines()
-                .find(|line| line.starts_with(&start))
-                .unwrap_or_default()
-                .to_owned()
+            reference.lines().find(|line| line.starts_with(&start)).unwrap_or_default().to_owned()
         };
         assert!(row("listen").ends_with("| no |"), "{}", row("listen"));
         assert!(row("max_in_flight").contains("| `4096` |") && row("max_in_flight").ends_with("| yes |"));
         assert!(row("cert").ends_with("| no |"));
         assert!(row("provider").contains("| required |"));
-        for heading in [
-            "[server.tls]",
-            "[[keys]]",
-            "[providers.NAME.sim]",
-            "[[routes.NAME.targets]]",
-        ] {
+        for heading in ["[server.tls]", "[[keys]]", "[providers.NAME.sim]", "[[routes.NAME.targets]]"] {
             assert!(reference.contains(&format!("\n## `{heading}`\n")), "{heading}");
         }
     }

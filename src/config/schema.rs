@@ -92,9 +92,7 @@ impl Shape {
 
     /// Whether a secret may stand at the place or below it.
     pub(crate) fn holds_secret(&self, path: &KeyPath) -> bool {
-        self.at(path)
-            .into_iter()
-            .any(|node| self.has_secret(node, DEEPEST))
+        self.at(path).into_iter().any(|node| self.has_secret(node, DEEPEST))
     }
 
     fn has_secret(&self, node: &Value, depth: usize) -> bool {
@@ -135,9 +133,7 @@ impl Shape {
 
     /// Whether a value of a JSON Schema type (`string`, `integer`, ...) may stand at the place.
     pub(crate) fn takes(&self, path: &KeyPath, kind: &str) -> bool {
-        self.at(path)
-            .into_iter()
-            .any(|node| types(node).any(|own| own == kind))
+        self.at(path).into_iter().any(|node| types(node).any(|own| own == kind))
     }
 
     /// What to write at the place, as in `a whole number from 0`.
@@ -166,10 +162,7 @@ impl Shape {
             }
             _ => {}
         }
-        let kind = types(node)
-            .find(|kind| *kind != "null")
-            .unwrap_or("value")
-            .to_owned();
+        let kind = types(node).find(|kind| *kind != "null").unwrap_or("value").to_owned();
         match kind.as_str() {
             "string" => "a text".into(),
             "boolean" => "true or false".into(),
@@ -181,10 +174,7 @@ impl Shape {
             },
             "array" => {
                 let items = node.get("items").map(|items| self.alternatives(items));
-                format!(
-                    "an array, each element {}",
-                    self.expected(&items.unwrap_or_default())
-                )
+                format!("an array, each element {}", self.expected(&items.unwrap_or_default()))
             }
             "object" => match node.get("required").and_then(Value::as_array) {
                 Some(keys) => {
@@ -202,10 +192,7 @@ impl Shape {
 pub(crate) fn choices(node: &Value) -> Vec<&str> {
     let listed = node.get("enum").and_then(Value::as_array);
     let described = node.get("oneOf").and_then(Value::as_array);
-    let described = described
-        .into_iter()
-        .flatten()
-        .filter_map(|node| node.get("const"));
+    let described = described.into_iter().flatten().filter_map(|node| node.get("const"));
     let choices = listed.into_iter().flatten().chain(described);
     choices.filter_map(Value::as_str).collect()
 }
@@ -239,9 +226,7 @@ fn bound_integers(node: &mut Value, depth: usize) {
             if fields.get("format").is_some_and(|format| format == "uint32") {
                 fields.insert("maximum".into(), json!(u32::MAX));
             }
-            fields
-                .values_mut()
-                .for_each(|node| bound_integers(node, depth + 1));
+            fields.values_mut().for_each(|node| bound_integers(node, depth + 1));
         }
         Value::Array(items) => items.iter_mut().for_each(|node| bound_integers(node, depth + 1)),
         _ => {}
@@ -257,16 +242,10 @@ mod tests {
         let shape = Shape::new();
         let at = |keys: &[&str]| shape.expectation(&KeyPath::of(keys));
         assert_eq!(at(&["auth", "mode"]), "one of \"keys\", \"open\"");
-        assert_eq!(
-            at(&["models", "any", "retries"]),
-            "a whole number from 0 to 4294967295"
-        );
+        assert_eq!(at(&["models", "any", "retries"]), "a whole number from 0 to 4294967295");
         assert_eq!(at(&["server", "tls"]), "a table with `cert`, `key`");
         let targets = KeyPath::of(&["routes", "r", "targets"]);
-        assert_eq!(
-            shape.expectation(&targets.index(0)),
-            "a text, or a table with `model`"
-        );
+        assert_eq!(shape.expectation(&targets.index(0)), "a text, or a table with `model`");
         assert_eq!(at(&["nowhere"]), "");
     }
 

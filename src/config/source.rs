@@ -100,10 +100,7 @@ mod tests {
     #[test]
     fn an_absent_file_or_variable_is_no_secret() {
         assert_eq!(SecretSource::parse("file:/nowhere/at/all").resolve(), Ok(None));
-        assert_eq!(
-            SecretSource::parse("env:WEIR_TEST_SURELY_UNSET").resolve(),
-            Ok(None)
-        );
+        assert_eq!(SecretSource::parse("env:WEIR_TEST_SURELY_UNSET").resolve(), Ok(None));
     }
 
     #[test]

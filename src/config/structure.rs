@@ -28,12 +28,7 @@ pub(crate) fn check(tree: &Tree, shape: &Shape) -> Structure {
         return found;
     }
     for error in validator.iter_errors(&tree.root) {
-        Explain {
-            tree,
-            shape,
-            found: &mut found,
-        }
-        .explain(&error);
+        Explain { tree, shape, found: &mut found }.explain(&error);
     }
     found
 }
@@ -115,12 +110,7 @@ impl Explain<'_> {
 
     fn push(&mut self, path: &KeyPath, problem: String, remedy: String) {
         let source = self.tree.origin(path).to_owned();
-        self.found.faults.push(Fault {
-            source,
-            key: path.to_string(),
-            problem,
-            remedy,
-        });
+        self.found.faults.push(Fault { source, key: path.to_string(), problem, remedy });
     }
 
     /// Leaves out a value, with the tables around it that cannot be read without it.

@@ -15,10 +15,7 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self {
-            log: "info".into(),
-            format: LogFormat::Text,
-        }
+        Self { log: "info".into(), format: LogFormat::Text }
     }
 }
 

@@ -106,10 +106,7 @@ pub(crate) fn before_removal(path: &KeyPath, removed: &[KeyPath]) -> KeyPath {
                     .collect();
                 gone.sort_unstable();
                 gone.dedup();
-                Step::Index(
-                    gone.iter()
-                        .fold(*index, |at, gone| if *gone <= at { at + 1 } else { at }),
-                )
+                Step::Index(gone.iter().fold(*index, |at, gone| if *gone <= at { at + 1 } else { at }))
             }
         };
         original.0.push(step);
@@ -124,20 +121,14 @@ mod tests {
     use super::*;
 
     fn tree(root: Value) -> Tree {
-        Tree {
-            root,
-            ..Tree::default()
-        }
+        Tree { root, ..Tree::default() }
     }
 
     #[test]
     fn a_pointer_follows_the_values() {
         let tree = tree(json!({ "models": { "4": 1 }, "keys": [{ "a/b": 1 }] }));
         assert_eq!(tree.path_of("/models/4"), KeyPath::of(&["models", "4"]));
-        assert_eq!(
-            tree.path_of("/keys/0/a~1b"),
-            KeyPath::of(&["keys"]).index(0).key("a/b")
-        );
+        assert_eq!(tree.path_of("/keys/0/a~1b"), KeyPath::of(&["keys"]).index(0).key("a/b"));
         assert_eq!(tree.path_of(""), KeyPath::default());
     }
 

@@ -12,19 +12,8 @@ const ALIKE: f64 = 0.84;
 const LONGEST_SHOWN: usize = 60;
 
 /// Beginnings by which well-known services mark their secrets.
-const SECRET_MARKS: [&str; 11] = [
-    "sk-",
-    "sk_",
-    "sk.",
-    "pk-",
-    "rk_",
-    "xai-",
-    "gsk_",
-    "AIza",
-    "eyJ",
-    "Bearer ",
-    "-----BEGIN",
-];
+const SECRET_MARKS: [&str; 11] =
+    ["sk-", "sk_", "sk.", "pk-", "rk_", "xai-", "gsk_", "AIza", "eyJ", "Bearer ", "-----BEGIN"];
 
 /// The known name nearest to `name`, if one is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -67,11 +56,7 @@ pub(crate) fn suggestion<'a>(
 
 /// Names in backquotes, with commas.
 pub(crate) fn listed(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| quoted(name))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// A name in backquotes, its line ends escaped, its length bounded, redacted where it looks like a secret.
@@ -83,11 +68,7 @@ fn safe(text: &str) -> String {
     if looks_secret(text) {
         return "[redacted]".to_owned();
     }
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST_SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = text.chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST_SHOWN).is_some() {
         shown.push('…');
     }
@@ -146,10 +127,7 @@ mod tests {
 
     #[test]
     fn without_a_near_name_all_are_listed() {
-        assert_eq!(
-            suggestion("zebra", ["b", "a"], "routes"),
-            "The routes are: `a`, `b`."
-        );
+        assert_eq!(suggestion("zebra", ["b", "a"], "routes"), "The routes are: `a`, `b`.");
         assert_eq!(suggestion("zebra", [], "routes"), "There are no routes.");
     }
 

@@ -51,11 +51,7 @@ pub struct Wait {
 impl Bucket {
     /// A full bucket.
     pub fn new(per_minute: u32, now: Instant) -> Self {
-        Self(Mutex::new(State {
-            limit: per_minute,
-            level: i128::from(per_minute) * PARTS,
-            at: now,
-        }))
+        Self(Mutex::new(State { limit: per_minute, level: i128::from(per_minute) * PARTS, at: now }))
     }
 
     /// Takes `n` tokens.
@@ -69,11 +65,7 @@ impl Bucket {
             let never = n > state.limit;
             return Err(Wait {
                 limit: state.limit,
-                retry_after: if never {
-                    Duration::MAX
-                } else {
-                    state.time_for(missing)
-                },
+                retry_after: if never { Duration::MAX } else { state.time_for(missing) },
                 reset_after: state.time_to_full(),
             });
         }
@@ -119,9 +111,7 @@ impl Bucket {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Callers may race: an older `now` adds nothing.
         let passed = now.saturating_duration_since(state.at).as_nanos();
-        let gained = i128::try_from(passed)
-            .unwrap_or(i128::MAX)
-            .saturating_mul(state.limit.into());
+        let gained = i128::try_from(passed).unwrap_or(i128::MAX).saturating_mul(state.limit.into());
         state.level = state.level.saturating_add(gained).min(state.full());
         state.at = state.at.max(now);
         state

@@ -20,10 +20,7 @@ pub struct Permit(Arc<Concurrency>);
 impl Concurrency {
     /// With nothing under way.
     pub fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self {
-            limit: AtomicU32::new(limit),
-            in_use: AtomicU32::new(0),
-        })
+        Arc::new(Self { limit: AtomicU32::new(limit), in_use: AtomicU32::new(0) })
     }
 
     /// Takes a place; `None` where none is free.
@@ -32,9 +29,7 @@ impl Concurrency {
         let most = if limit == 0 { u32::MAX } else { limit };
         // The counter guards no other memory, so it needs no ordering.
         self.in_use
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                (n < most).then_some(n + 1)
-            })
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1))
             .ok()
             .map(|_| Permit(Arc::clone(self)))
     }

@@ -45,11 +45,7 @@ impl Failures {
     }
 
     fn with_room(per_minute: u32, room: usize) -> Self {
-        Self {
-            limit: AtomicU32::new(per_minute),
-            table: Mutex::default(),
-            room,
-        }
+        Self { limit: AtomicU32::new(per_minute), table: Mutex::default(), room }
     }
 
     /// Changes the limit; what was counted stays.
@@ -85,10 +81,7 @@ impl Failures {
             table.forget_oldest();
         }
         table.order.push_back(address);
-        let window = Window {
-            began: now,
-            failures: 1,
-        };
+        let window = Window { began: now, failures: 1 };
         table.by_address.insert(address, window);
     }
 

@@ -21,10 +21,7 @@ pub struct KeyLimits {
 
 impl KeyLimits {
     fn new(key: &VirtualKey, now: Instant) -> Self {
-        Self {
-            rpm: Bucket::new(key.rpm(), now),
-            concurrency: Concurrency::new(key.max_concurrent()),
-        }
+        Self { rpm: Bucket::new(key.rpm(), now), concurrency: Concurrency::new(key.max_concurrent()) }
     }
 }
 

@@ -79,10 +79,7 @@ impl<'de> Fold<'de> for Answer<'de> {
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "choices" => {
-                let mut choices = Choices {
-                    finish_reason: &mut self.facts.finish_reason,
-                    count: 0,
-                };
+                let mut choices = Choices { finish_reason: &mut self.facts.finish_reason, count: 0 };
                 map.next_value_seed(To(&mut choices))?;
                 self.choices = choices.count;
             }

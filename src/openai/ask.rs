@@ -118,10 +118,7 @@ impl Ask {
         }
         for (name, json) in rewrite.defaults {
             if !self.says(name) {
-                edits.replace(
-                    model.value.end..model.value.end,
-                    format!(",{}:{json}", json_string(name)),
-                );
+                edits.replace(model.value.end..model.value.end, format!(",{}:{json}", json_string(name)));
             }
         }
         if let (Some(prefix), Endpoint::Chat) = (rewrite.system_prefix, self.endpoint) {
@@ -155,9 +152,7 @@ impl Ask {
     fn member(&self, name: &str) -> Option<Range<usize>> {
         let place = self.fields.get(name)?;
         let first = self.body[..place.after].trim_ascii_end().ends_with(b"{");
-        let comma = self.body[place.value.end..]
-            .iter()
-            .position(|b| !b.is_ascii_whitespace());
+        let comma = self.body[place.value.end..].iter().position(|b| !b.is_ascii_whitespace());
         match comma {
             // The first member takes the comma behind it along, any other the one before it.
             Some(at) if first && self.body[place.value.end + at] == b',' => {
@@ -168,11 +163,7 @@ impl Ask {
     }
 
     fn prefix_system(&self, prefix: &str, edits: &mut Edits) {
-        let messages = self
-            .fields
-            .messages
-            .as_ref()
-            .expect("checked when the ask was read");
+        let messages = self.fields.messages.as_ref().expect("checked when the ask was read");
         let start = messages.value.start;
         let (at, text) = check::system_prefix(&self.body[messages.value.clone()], prefix);
         edits.replace(start + at..start + at, text);
@@ -201,10 +192,7 @@ mod tests {
     }
 
     fn to(model: &str) -> Rewrite<'_> {
-        Rewrite {
-            model,
-            ..Rewrite::default()
-        }
+        Rewrite { model, ..Rewrite::default() }
     }
 
     #[test]
@@ -250,25 +238,14 @@ mod tests {
         ] {
             let ask = chat(body);
             assert_eq!(ask.models(), ["b"]);
-            assert_eq!(
-                ask.rewrite(&to("a")),
-                r#"{"model":"a","messages":[{"role":"user"}]}"#,
-                "{body}"
-            );
+            assert_eq!(ask.rewrite(&to("a")), r#"{"model":"a","messages":[{"role":"user"}]}"#, "{body}");
         }
     }
 
     #[test]
     fn defaults_apply_where_the_client_said_nothing() {
-        let defaults = [
-            ("max_tokens".to_owned(), "5".to_owned()),
-            ("seed".to_owned(), "1".to_owned()),
-        ];
-        let rewrite = Rewrite {
-            model: "a",
-            defaults: &defaults,
-            system_prefix: None,
-        };
+        let defaults = [("max_tokens".to_owned(), "5".to_owned()), ("seed".to_owned(), "1".to_owned())];
+        let rewrite = Rewrite { model: "a", defaults: &defaults, system_prefix: None };
         let ask = chat(r#"{"model":"a","messages":[{"role":"user"}],"max_completion_tokens":9}"#);
         assert_eq!(
             ask.rewrite(&rewrite),
@@ -280,25 +257,15 @@ mod tests {
     fn a_system_prefix_comes_first() {
         let prefixed = |messages: &str| {
             let ask = chat(&format!(r#"{{"model":"a","messages":{messages}}}"#));
-            let rewrite = Rewrite {
-                model: "a",
-                defaults: &[],
-                system_prefix: Some("Be \"kind\"."),
-            };
+            let rewrite = Rewrite { model: "a", defaults: &[], system_prefix: Some("Be \"kind\".") };
             let body: serde_json::Value = serde_json::from_slice(&ask.rewrite(&rewrite)).unwrap();
             body["messages"].clone()
         };
-        assert_eq!(
-            prefixed(r#"[{"role":"system","content":"S"}]"#)[0]["content"],
-            "Be \"kind\".\n\nS"
-        );
+        assert_eq!(prefixed(r#"[{"role":"system","content":"S"}]"#)[0]["content"], "Be \"kind\".\n\nS");
         let parts = prefixed(r#"[ {"content":[{"type":"text","text":"S"}],"role":"developer"}]"#);
         assert_eq!(parts[0]["content"][0]["text"], "Be \"kind\".");
         assert_eq!(parts[0]["content"][1]["text"], "S");
         let fresh = prefixed(r#"[{"role":"user","content":"U"}]"#);
-        assert_eq!(
-            (&fresh[0]["role"], &fresh[1]["content"]),
-            (&"system".into(), &"U".into())
-        );
+        assert_eq!((&fresh[0]["role"], &fresh[1]["content"]), (&"system".into(), &"U".into()));
     }
 }

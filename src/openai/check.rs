@@ -41,9 +41,7 @@ pub fn depth(body: &[u8]) -> Result<(), BadField> {
             b'{' | b'[' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(whole(format!(
-                        "The body is nested deeper than {MAX_DEPTH} levels."
-                    )));
+                    return Err(whole(format!("The body is nested deeper than {MAX_DEPTH} levels.")));
                 }
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
@@ -64,12 +62,7 @@ pub fn known(endpoint: Endpoint, body: &[u8], fields: &Fields) -> Result<Known, 
     let stream = streams && view.read::<bool>("stream", "true or false")?.unwrap_or(false);
     let options = view.read::<StreamOptions>("stream_options", "an object like {\"include_usage\": true}")?;
     let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
-    Ok(Known {
-        model,
-        models,
-        stream,
-        include_usage,
-    })
+    Ok(Known { model, models, stream, include_usage })
 }
 
 #[derive(Deserialize)]
@@ -103,17 +96,12 @@ impl<'a> View<'a> {
     }
 
     fn models(self) -> Result<Vec<String>, BadField> {
-        let models: Vec<String> = self
-            .read("models", "an array of route or model names")?
-            .unwrap_or_default();
+        let models: Vec<String> =
+            self.read("models", "an array of route or model names")?.unwrap_or_default();
         if models.len() > MAX_MODELS {
             return Err(wrong("models", &format!("at most {MAX_MODELS} names")));
         }
-        models
-            .into_iter()
-            .enumerate()
-            .map(|(i, model)| name(&format!("models[{i}]"), model))
-            .collect()
+        models.into_iter().enumerate().map(|(i, model)| name(&format!("models[{i}]"), model)).collect()
     }
 
     /// The part that holds the question: messages, a prompt, or an input.
@@ -127,10 +115,7 @@ impl<'a> View<'a> {
 
     fn messages(self) -> Result<(), BadField> {
         let messages: Vec<&RawValue> = self.read("messages", "an array of messages")?.ok_or_else(|| {
-            missing(
-                "messages",
-                "an array of messages like {\"role\": \"user\", \"content\": \"...\"}",
-            )
+            missing("messages", "an array of messages like {\"role\": \"user\", \"content\": \"...\"}")
         })?;
         if messages.is_empty() {
             return Err(wrong("messages", "an array of at least one message"));
@@ -138,10 +123,7 @@ impl<'a> View<'a> {
         if messages.len() > MAX_MESSAGES {
             return Err(wrong("messages", &format!("at most {MAX_MESSAGES} messages")));
         }
-        messages
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, raw)| message(i, raw.get()))
+        messages.iter().enumerate().try_for_each(|(i, raw)| message(i, raw.get()))
     }
 
     fn text_or_list(self, name: &str) -> Result<(), BadField> {
@@ -157,19 +139,10 @@ impl<'a> View<'a> {
         for field in ["temperature", "top_p", "frequency_penalty", "presence_penalty"] {
             self.read::<f64>(field, "a number")?;
         }
-        for field in [
-            "max_tokens",
-            "max_completion_tokens",
-            "dimensions",
-            "top_logprobs",
-            "best_of",
-        ] {
+        for field in ["max_tokens", "max_completion_tokens", "dimensions", "top_logprobs", "best_of"] {
             self.read::<u64>(field, "a whole number, 0 or more")?;
         }
-        if self
-            .read::<u64>("n", "a whole number")?
-            .is_some_and(|n| n == 0 || n > MAX_N)
-        {
+        if self.read::<u64>("n", "a whole number")?.is_some_and(|n| n == 0 || n > MAX_N) {
             return Err(wrong("n", &format!("a whole number from 1 to {MAX_N}")));
         }
         self.read::<i64>("seed", "a whole number")?;
@@ -221,10 +194,7 @@ fn message(i: usize, raw: &str) -> Result<(), BadField> {
     }
     match message.content.map_or(b'n', |raw| raw.get().as_bytes()[0]) {
         b'"' | b'[' | b'n' => Ok(()),
-        _ => Err(wrong(
-            &format!("messages[{i}].content"),
-            "a string or an array of parts",
-        )),
+        _ => Err(wrong(&format!("messages[{i}].content"), "a string or an array of parts")),
     }
 }
 
@@ -232,19 +202,10 @@ fn message(i: usize, raw: &str) -> Result<(), BadField> {
 ///
 /// `messages` is the raw array; the place counts from its start.
 pub fn system_prefix(messages: &[u8], prefix: &str) -> (usize, String) {
-    let first = serde_json::from_slice::<Vec<&RawValue>>(messages)
-        .ok()
-        .and_then(|all| all.first().copied());
-    let fresh = || {
-        (
-            1,
-            format!("{{\"role\":\"system\",\"content\":{}}},", json_string(prefix)),
-        )
-    };
-    let Some(Message {
-        role: Some(role),
-        content: Some(content),
-    }) = first.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    let first = serde_json::from_slice::<Vec<&RawValue>>(messages).ok().and_then(|all| all.first().copied());
+    let fresh = || (1, format!("{{\"role\":\"system\",\"content\":{}}},", json_string(prefix)));
+    let Some(Message { role: Some(role), content: Some(content) }) =
+        first.and_then(|raw| serde_json::from_str(raw.get()).ok())
     else {
         return fresh();
     };
@@ -256,15 +217,8 @@ pub fn system_prefix(messages: &[u8], prefix: &str) -> (usize, String) {
     match content.get().as_bytes() {
         [b'"', ..] => (at, quoted[1..quoted.len() - 1].to_owned()),
         [b'[', rest @ ..] => {
-            let comma = if rest.trim_ascii_start().starts_with(b"]") {
-                ""
-            } else {
-                ","
-            };
-            (
-                at,
-                format!("{{\"type\":\"text\",\"text\":{}}}{comma}", json_string(prefix)),
-            )
+            let comma = if rest.trim_ascii_start().starts_with(b"]") { "" } else { "," };
+            (at, format!("{{\"type\":\"text\",\"text\":{}}}{comma}", json_string(prefix)))
         }
         _ => fresh(),
     }
@@ -288,17 +242,11 @@ fn whole(message: String) -> BadField {
 }
 
 fn wrong(param: &str, right: &str) -> BadField {
-    BadField {
-        param: Some(param.to_owned()),
-        message: format!("`{param}` must be {right}."),
-    }
+    BadField { param: Some(param.to_owned()), message: format!("`{param}` must be {right}.") }
 }
 
 fn missing(param: &str, right: &str) -> BadField {
-    BadField {
-        param: Some(param.to_owned()),
-        message: format!("`{param}` is missing: it must be {right}."),
-    }
+    BadField { param: Some(param.to_owned()), message: format!("`{param}` is missing: it must be {right}.") }
 }
 
 #[cfg(test)]
@@ -324,51 +272,24 @@ mod tests {
             (r#"{"model":"a","messages":[]}"#, "messages"),
             (r#"{"model":"a","messages":"hi"}"#, "messages"),
             (r#"{"model":"a","messages":[{"role":"user"},3]}"#, "messages[1]"),
-            (
-                r#"{"model":"a","messages":[{"content":"x"}]}"#,
-                "messages[0].role",
-            ),
+            (r#"{"model":"a","messages":[{"content":"x"}]}"#, "messages[0].role"),
             (r#"{"model":"a","messages":[{"role":7}]}"#, "messages[0].role"),
-            (
-                r#"{"model":"a","messages":[{"role":"user","content":7}]}"#,
-                "messages[0].content",
-            ),
-            (
-                r#"{"model":"a","messages":[{"role":"user"}],"stream":"yes"}"#,
-                "stream",
-            ),
+            (r#"{"model":"a","messages":[{"role":"user","content":7}]}"#, "messages[0].content"),
+            (r#"{"model":"a","messages":[{"role":"user"}],"stream":"yes"}"#, "stream"),
             (
                 r#"{"model":"a","messages":[{"role":"user"}],"stream_options":{"include_usage":1}}"#,
                 "stream_options",
             ),
-            (
-                r#"{"model":"a","messages":[{"role":"user"}],"max_tokens":-1}"#,
-                "max_tokens",
-            ),
+            (r#"{"model":"a","messages":[{"role":"user"}],"max_tokens":-1}"#, "max_tokens"),
             (r#"{"model":"a","messages":[{"role":"user"}],"n":0}"#, "n"),
-            (
-                r#"{"model":"a","messages":[{"role":"user"}],"temperature":"hot"}"#,
-                "temperature",
-            ),
-            (
-                r#"{"model":"a","messages":[{"role":"user"}],"tools":{}}"#,
-                "tools",
-            ),
-            (
-                r#"{"model":"a","messages":[{"role":"user"}],"models":["b",""]}"#,
-                "models[1]",
-            ),
+            (r#"{"model":"a","messages":[{"role":"user"}],"temperature":"hot"}"#, "temperature"),
+            (r#"{"model":"a","messages":[{"role":"user"}],"tools":{}}"#, "tools"),
+            (r#"{"model":"a","messages":[{"role":"user"}],"models":["b",""]}"#, "models[1]"),
         ] {
             assert_eq!(fault(Endpoint::Chat, body).as_deref(), Some(param), "{body}");
         }
-        assert_eq!(
-            fault(Endpoint::Embeddings, r#"{"model":"a","input":[ ]}"#).as_deref(),
-            Some("input")
-        );
-        assert_eq!(
-            fault(Endpoint::Completions, r#"{"model":"a","prompt":{}}"#).as_deref(),
-            Some("prompt")
-        );
+        assert_eq!(fault(Endpoint::Embeddings, r#"{"model":"a","input":[ ]}"#).as_deref(), Some("input"));
+        assert_eq!(fault(Endpoint::Completions, r#"{"model":"a","prompt":{}}"#).as_deref(), Some("prompt"));
     }
 
     #[test]
@@ -388,10 +309,8 @@ mod tests {
         };
         assert!(Ask::parse(Endpoint::Chat, deep(127).into()).is_ok());
         assert_eq!(fault(Endpoint::Chat, &deep(128)), None);
-        let quoted = format!(
-            r#"{{"model":"a","messages":[{{"role":"user","content":"\"{}"}}]}}"#,
-            "[".repeat(500)
-        );
+        let quoted =
+            format!(r#"{{"model":"a","messages":[{{"role":"user","content":"\"{}"}}]}}"#, "[".repeat(500));
         assert!(Ask::parse(Endpoint::Chat, quoted.into()).is_ok());
     }
 

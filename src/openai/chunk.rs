@@ -69,10 +69,7 @@ impl<'de> Fold<'de> for Chunk<'de> {
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "choices" => {
-                let mut choices = Choices {
-                    facts: &mut self.facts,
-                    count: 0,
-                };
+                let mut choices = Choices { facts: &mut self.facts, count: 0 };
                 let shape = map.next_value_seed(To(&mut choices))?;
                 let count = choices.count;
                 self.facts.choices = (shape == Shape::List).then_some(count);
@@ -128,10 +125,7 @@ struct Choices<'a, 'de> {
 
 impl<'de> Fold<'de> for Choices<'_, 'de> {
     fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let mut choice = Choice {
-            facts: self.facts,
-            has_delta: false,
-        };
+        let mut choice = Choice { facts: self.facts, has_delta: false };
         let more = list.next_element_seed(To(&mut choice))?.is_some();
         if more {
             let has_delta = choice.has_delta;
@@ -214,9 +208,7 @@ impl<'de> Fold<'de> for ToolCall {
 
 /// A number as an index.
 pub(super) fn index(raw: &RawValue) -> ToolCallIndex {
-    raw.get()
-        .parse()
-        .map_or(ToolCallIndex::Missing, ToolCallIndex::At)
+    raw.get().parse().map_or(ToolCallIndex::Missing, ToolCallIndex::At)
 }
 
 #[cfg(test)]
@@ -243,10 +235,7 @@ mod tests {
         ] {
             let text = delta(empty);
             let facts = look(&text);
-            assert!(
-                !facts.content && !facts.missing_delta && !facts.missing_object,
-                "{empty}"
-            );
+            assert!(!facts.content && !facts.missing_delta && !facts.missing_object, "{empty}");
             assert_eq!(facts.choices, Some(1));
         }
         for full in [
@@ -274,15 +263,8 @@ mod tests {
         assert_eq!(facts.usage.unwrap().unwrap().input, 2);
         assert!(!look(r#"{"choices":[{"delta":{},"finish_reason":null}]}"#).finished);
         let facts = look(r#"{"choices":[],"usage":{"prompt_tokens":-2}}"#);
-        assert_eq!(
-            (facts.choices, facts.usage.is_some_and(|u| u.is_err())),
-            (Some(0), true)
-        );
-        assert!(
-            look(r#"{"choices":null,"error":{"message":"no"}}"#)
-                .error
-                .is_some()
-        );
+        assert_eq!((facts.choices, facts.usage.is_some_and(|u| u.is_err())), (Some(0), true));
+        assert!(look(r#"{"choices":null,"error":{"message":"no"}}"#).error.is_some());
         assert!(look(r#"{"error":"no"}"#).error.is_some());
         assert!(look(r#"{"choices":[],"x_groq":{"error":"no"}}"#).error.is_some());
         assert!(look(r#"{"choices":[],"error":null}"#).error.is_none());
@@ -308,14 +290,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_object() {
-        for bad in [
-            &b"[]"[..],
-            b"1",
-            b"",
-            b"{",
-            b"{\"a\":\"\xff\"}",
-            b"{\"choices\":[}",
-        ] {
+        for bad in [&b"[]"[..], b"1", b"", b"{", b"{\"a\":\"\xff\"}", b"{\"choices\":[}"] {
             assert!(inspect(bad).is_err(), "{bad:?}");
         }
     }

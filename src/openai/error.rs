@@ -56,22 +56,13 @@ struct Inner<'a> {
 impl ErrorBody {
     /// An error of a kind and code of ours.
     pub fn new(kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            kind: Some(kind.into()),
-            param: None,
-            code: Some(code.into()),
-        }
+        Self { message: message.into(), kind: Some(kind.into()), param: None, code: Some(code.into()) }
     }
 
     /// The envelope `{"error": {...}}` as a body. `attempts` is left out if empty.
     pub fn to_json(&self, attempts: &[AttemptNote]) -> Bytes {
-        let envelope = Envelope {
-            error: Inner { body: self, attempts },
-        };
-        serde_json::to_vec(&envelope)
-            .expect("texts and numbers always serialize")
-            .into()
+        let envelope = Envelope { error: Inner { body: self, attempts } };
+        serde_json::to_vec(&envelope).expect("texts and numbers always serialize").into()
     }
 
     /// The envelope as an event of a stream.
@@ -97,12 +88,8 @@ mod tests {
 
     #[test]
     fn lists_the_attempts() {
-        let attempt = AttemptNote {
-            model: "a".into(),
-            provider: "p".into(),
-            outcome: Outcome::ServerError,
-            ms: 12,
-        };
+        let attempt =
+            AttemptNote { model: "a".into(), provider: "p".into(), outcome: Outcome::ServerError, ms: 12 };
         let body = ErrorBody::default().to_json(&[attempt]);
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(

@@ -70,10 +70,7 @@ const MAX_UNKNOWN: usize = 256;
 /// What is wrong with the JSON, with line and column.
 pub fn find(body: &[u8]) -> Result<Fields, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let fields = deserializer.deserialize_map(Finder {
-        base: body.as_ptr() as usize,
-        body,
-    })?;
+    let fields = deserializer.deserialize_map(Finder { base: body.as_ptr() as usize, body })?;
     deserializer.end()?;
     Ok(fields)
 }
@@ -124,10 +121,7 @@ struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .chars()
-            .take(64)
-            .try_for_each(|c| write!(f, "{}", c.escape_default()))
+        self.0.chars().take(64).try_for_each(|c| write!(f, "{}", c.escape_default()))
     }
 }
 
@@ -152,26 +146,12 @@ mod tests {
     #[test]
     fn a_name_written_with_escapes_is_the_same_name() {
         let body = r#"{"model":"a","mod\u0065l":"b"}"#;
-        assert!(
-            find(body.as_bytes())
-                .unwrap_err()
-                .to_string()
-                .contains("`model` stands there twice")
-        );
+        assert!(find(body.as_bytes()).unwrap_err().to_string().contains("`model` stands there twice"));
     }
 
     #[test]
     fn refuses_what_is_not_one_object() {
-        for bad in [
-            "",
-            "[]",
-            "1",
-            "{",
-            "{} {}",
-            "{\"a\":}",
-            "{\"a\":1,}",
-            "\u{feff}{}",
-        ] {
+        for bad in ["", "[]", "1", "{", "{} {}", "{\"a\":}", "{\"a\":1,}", "\u{feff}{}"] {
             assert!(find(bad.as_bytes()).is_err(), "{bad:?}");
         }
         assert!(find(b"{\"a\":\"\xff\"}").is_err());

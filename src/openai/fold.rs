@@ -51,10 +51,7 @@ impl<'de, T: Fold<'de>> DeserializeSeed<'de> for To<'_, T> {
     type Value = Shape;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
-        deserializer.deserialize_any(Walk {
-            fold: self.0,
-            life: PhantomData,
-        })
+        deserializer.deserialize_any(Walk { fold: self.0, life: PhantomData })
     }
 }
 
@@ -156,9 +153,7 @@ fn is_empty(text: &str) -> bool {
 
 /// Reads a JSON string that may hold escapes; `None` for anything else.
 pub(super) fn text<'a>(raw: &'a RawValue) -> Option<Cow<'a, str>> {
-    serde_json::from_str::<Name<'a>>(raw.get())
-        .ok()
-        .map(|name| name.0)
+    serde_json::from_str::<Name<'a>>(raw.get()).ok().map(|name| name.0)
 }
 
 #[cfg(test)]
@@ -170,17 +165,7 @@ mod tests {
         for good in ["{}", " {\"a\":[1,{\"b\":\"\\n\"}],\"a\":null} "] {
             assert!(object(good, &mut Nothing).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "1",
-            "null",
-            "[]",
-            "{",
-            "{}{}",
-            "{\"a\"}",
-            "\"a\"",
-            "{\"a\":1,}",
-        ] {
+        for bad in ["", "1", "null", "[]", "{", "{}{}", "{\"a\"}", "\"a\"", "{\"a\":1,}"] {
             assert!(object(bad, &mut Nothing).is_err(), "{bad}");
         }
     }

@@ -19,9 +19,7 @@ const MAX_DEPTH: usize = 4;
 
 /// Reads an error body: OpenAI's envelope, and what others send instead of it. Something is always found to say.
 pub fn parse_upstream(body: &[u8]) -> ErrorBody {
-    let json = (body.len() <= MAX_JSON)
-        .then(|| serde_json::from_slice::<Value>(body).ok())
-        .flatten();
+    let json = (body.len() <= MAX_JSON).then(|| serde_json::from_slice::<Value>(body).ok()).flatten();
     let mut error = json.as_ref().and_then(|json| read(json, 0)).unwrap_or_default();
     if error.message.is_empty() {
         error.message = match &json {
@@ -42,10 +40,7 @@ fn read(value: &Value, depth: usize) -> Option<ErrorBody> {
         return None;
     }
     match value {
-        Value::String(text) => Some(ErrorBody {
-            message: cut(text, MAX_MESSAGE),
-            ..ErrorBody::default()
-        }),
+        Value::String(text) => Some(ErrorBody { message: cut(text, MAX_MESSAGE), ..ErrorBody::default() }),
         // Gemini's OpenAI format wraps the error in a list.
         Value::Array(list) => read(list.first()?, depth + 1),
         Value::Object(_) => Some(object(value, depth)),
@@ -68,11 +63,7 @@ fn object(value: &Value, depth: usize) -> ErrorBody {
         kind: inner.kind.or(own.kind.filter(|kind| kind != "error")),
         param: inner.param.or(own.param),
         code: inner.code.or(own.code),
-        message: if inner.message.is_empty() {
-            own.message
-        } else {
-            inner.message
-        },
+        message: if inner.message.is_empty() { own.message } else { inner.message },
     }
 }
 
@@ -83,23 +74,15 @@ fn flat(value: &Value, depth: usize) -> ErrorBody {
         .map(|name| &value[*name])
         .find(|message| !message.is_null());
     let nested = match message {
-        Some(Value::String(text)) => ErrorBody {
-            message: cut(text, MAX_MESSAGE),
-            ..ErrorBody::default()
-        },
+        Some(Value::String(text)) => ErrorBody { message: cut(text, MAX_MESSAGE), ..ErrorBody::default() },
         // Mistral puts a list of validation errors there.
         Some(message) => read(message, depth + 1).unwrap_or_default(),
         None => ErrorBody::default(),
     };
     let mut error = ErrorBody {
-        kind: name(&value["type"])
-            .or_else(|| name(&value["status"]))
-            .or(nested.kind),
+        kind: name(&value["type"]).or_else(|| name(&value["status"])).or(nested.kind),
         param: name(&value["param"]).map(Cow::into_owned).or(nested.param),
-        code: ["code", "error_code"]
-            .iter()
-            .find_map(|field| name(&value[*field]))
-            .or(nested.code),
+        code: ["code", "error_code"].iter().find_map(|field| name(&value[*field])).or(nested.code),
         message: nested.message,
     };
     // OpenRouter says "Provider returned error" and keeps the provider's own words aside.
@@ -131,11 +114,7 @@ fn validation(detail: &Value) -> Option<ErrorBody> {
         .filter_map(|item| {
             let message = item["msg"].as_str()?;
             let place = place(item);
-            Some(if place.is_empty() {
-                message.to_owned()
-            } else {
-                format!("{place}: {message}")
-            })
+            Some(if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") })
         })
         .collect();
     if messages.is_empty() {
@@ -161,11 +140,7 @@ fn name(value: &Value) -> Option<Cow<'static, str>> {
 /// The words of a plain text or a web page.
 fn plain(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(64 * 1024)]);
-    let text = if text.trim_start().starts_with('<') {
-        without_tags(&text)
-    } else {
-        text.into_owned()
-    };
+    let text = if text.trim_start().starts_with('<') { without_tags(&text) } else { text.into_owned() };
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     let words: String = text.chars().map(printable).collect();
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -218,13 +193,7 @@ mod tests {
                 Some("p"),
                 Some("c"),
             ),
-            (
-                r#"{"error":{"message":"m","type":null,"code":400}}"#,
-                "m",
-                None,
-                None,
-                Some("400"),
-            ),
+            (r#"{"error":{"message":"m","type":null,"code":400}}"#, "m", None, None, Some("400")),
             (
                 r#"{"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"r"}"#,
                 "m",
@@ -240,21 +209,9 @@ mod tests {
                 Some("400"),
             ),
             (r#"{"error":"m"}"#, "m", None, None, None),
-            (
-                r#"{"code":"invalid-argument","error":"m"}"#,
-                "m",
-                None,
-                None,
-                Some("invalid-argument"),
-            ),
+            (r#"{"code":"invalid-argument","error":"m"}"#, "m", None, None, Some("invalid-argument")),
             (r#"{"detail":"m"}"#, "m", None, None, None),
-            (
-                r#"{"detail":{"message":"m","code":"c"}}"#,
-                "m",
-                None,
-                None,
-                Some("c"),
-            ),
+            (r#"{"detail":{"message":"m","code":"c"}}"#, "m", None, None, Some("c")),
             (
                 r#"{"detail":[{"type":"missing","loc":["body","messages",0,"role"],"msg":"required"},{"msg":"x"}]}"#,
                 "messages.0.role: required; x",
@@ -269,20 +226,8 @@ mod tests {
                 Some("n"),
                 None,
             ),
-            (
-                r#"{"message":"m","type":"t","code":"c"}"#,
-                "m",
-                Some("t"),
-                None,
-                Some("c"),
-            ),
-            (
-                r#"{"error_code":"BAD_REQUEST","message":"m"}"#,
-                "m",
-                None,
-                None,
-                Some("BAD_REQUEST"),
-            ),
+            (r#"{"message":"m","type":"t","code":"c"}"#, "m", Some("t"), None, Some("c")),
+            (r#"{"error_code":"BAD_REQUEST","message":"m"}"#, "m", None, None, Some("BAD_REQUEST")),
             (r#"{"error":{"msg":"m"}}"#, "m", None, None, None),
             (r#"{"error":true,"message":"m"}"#, "m", None, None, None),
             (
@@ -293,13 +238,7 @@ mod tests {
                 Some("400"),
             ),
             (r#""m""#, "m", None, None, None),
-            (
-                "upstream\n connect  error",
-                "upstream connect error",
-                None,
-                None,
-                None,
-            ),
+            ("upstream\n connect  error", "upstream connect error", None, None, None),
             (
                 "<html><head><style>a{}</style></head><body><h1>502 Bad Gateway</h1></body></html>",
                 "502 Bad Gateway",
@@ -321,10 +260,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut() {
-        assert_eq!(
-            parse_upstream("é".repeat(400).as_bytes()).message.chars().count(),
-            303
-        );
+        assert_eq!(parse_upstream("é".repeat(400).as_bytes()).message.chars().count(), 303);
         let json = format!(r#"{{"error":{{"message":"{}"}}}}"#, "x".repeat(9000));
         assert_eq!(parse_upstream(json.as_bytes()).message.len(), 4003);
     }

@@ -17,12 +17,7 @@ pub struct ModelObject {
 impl ModelObject {
     /// A model.
     pub fn new(id: impl Into<String>, created: u64, owned_by: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            object: "model",
-            created,
-            owned_by: owned_by.into(),
-        }
+        Self { id: id.into(), object: "model", created, owned_by: owned_by.into() }
     }
 }
 

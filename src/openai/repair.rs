@@ -58,10 +58,7 @@ impl ToolNumbers {
 /// Content as a list becomes the text of its text parts; thinking parts become `reasoning_content`. Parts of other
 /// kinds (Mistral's references) have no place in a delta and are left out.
 pub fn repair(data: &Bytes, endpoint: Endpoint, mut tools: Option<&mut ToolNumbers>) -> Bytes {
-    let mut editor = Editor {
-        data,
-        edits: Edits::default(),
-    };
+    let mut editor = Editor { data, edits: Edits::default() };
     let Ok(chunk) = serde_json::from_slice::<Object<'_>>(data) else {
         return data.clone();
     };
@@ -116,9 +113,7 @@ impl Editor<'_> {
         let Some(choice) = Object::read(raw) else {
             return;
         };
-        let delta = choice
-            .get("delta")
-            .and_then(|raw| Some((raw, Object::read(raw)?)));
+        let delta = choice.get("delta").and_then(|raw| Some((raw, Object::read(raw)?)));
         let Some((delta_raw, delta)) = delta else {
             let open = self.range(raw).start;
             return self.set(open, &choice, "delta", "{}", |_| true);
@@ -131,9 +126,7 @@ impl Editor<'_> {
                 .any(|name| delta.get(name).is_some_and(fold::is_text));
             if !thinking.is_empty() && !has_reasoning {
                 let open = self.range(delta_raw).start;
-                self.set(open, &delta, "reasoning_content", &json_string(&thinking), |_| {
-                    true
-                });
+                self.set(open, &delta, "reasoning_content", &json_string(&thinking), |_| true);
             }
         }
         if let (Some(tools), Some(calls)) = (tools, delta.get("tool_calls")) {
@@ -199,11 +192,7 @@ impl<'a> Object<'a> {
 
     /// The last field of that name.
     fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(known, _)| known == name)
-            .map(|(_, raw)| *raw)
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, raw)| *raw)
     }
 }
 
@@ -279,14 +268,8 @@ mod tests {
         let mut indices = |calls: &str| {
             let data = format!(r#"{{"object":"x","choices":[{{"delta":{{"tool_calls":{calls}}}}}]}}"#);
             let out: Value = serde_json::from_str(&chat(&data, Some(&mut tools))).unwrap();
-            let calls = out["choices"][0]["delta"]["tool_calls"]
-                .as_array()
-                .unwrap()
-                .clone();
-            calls
-                .iter()
-                .map(|call| call["index"].as_u64().unwrap())
-                .collect::<Vec<_>>()
+            let calls = out["choices"][0]["delta"]["tool_calls"].as_array().unwrap().clone();
+            calls.iter().map(|call| call["index"].as_u64().unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(indices(r#"[{"index":1,"id":"a"}]"#), [0]);
         assert_eq!(indices(r#"[{"index":1}]"#), [0]);

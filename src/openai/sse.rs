@@ -72,11 +72,7 @@ impl Splitter {
         if self.failed {
             return;
         }
-        self.rest = if self.rest.is_empty() {
-            chunk
-        } else {
-            [&self.rest[..], &chunk[..]].concat().into()
-        };
+        self.rest = if self.rest.is_empty() { chunk } else { [&self.rest[..], &chunk[..]].concat().into() };
     }
 
     /// The next whole event; `None` when more bytes are needed.
@@ -166,11 +162,7 @@ impl Splitter {
 
     fn event(&mut self, raw: Bytes) -> Event {
         let first = std::mem::take(&mut self.first);
-        let bom = if first && raw.starts_with(BOM) {
-            BOM.len()
-        } else {
-            0
-        };
+        let bom = if first && raw.starts_with(BOM) { BOM.len() } else { 0 };
         Event { raw, bom }
     }
 }
@@ -183,23 +175,20 @@ impl Event {
 
     /// The fields in order: name and value. Comments and blank lines are left out.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines()
-            .filter(|line| !line.is_empty() && line[0] != b':')
-            .map(|line| match line.iter().position(|b| *b == b':') {
+        self.lines().filter(|line| !line.is_empty() && line[0] != b':').map(|line| {
+            match line.iter().position(|b| *b == b':') {
                 Some(colon) => {
                     let value = &line[colon + 1..];
                     (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
                 }
                 None => (line, &b""[..]),
-            })
+            }
+        })
     }
 
     /// The value of the last field of that name, which need not be one that the standard knows.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields()
-            .filter(|(field, _)| *field == name.as_bytes())
-            .map(|(_, value)| value)
-            .last()
+        self.fields().filter(|(field, _)| *field == name.as_bytes()).map(|(_, value)| value).last()
     }
 
     /// The event's name: the field `event`.
@@ -209,10 +198,7 @@ impl Event {
 
     /// The payload: the `data` fields joined with line feeds; borrowed if there is only one, `None` without any.
     pub fn data(&self) -> Option<Cow<'_, [u8]>> {
-        let mut lines = self
-            .fields()
-            .filter(|(name, _)| *name == b"data")
-            .map(|(_, value)| value);
+        let mut lines = self.fields().filter(|(name, _)| *name == b"data").map(|(_, value)| value);
         let mut joined = Cow::Borrowed(lines.next()?);
         for line in lines {
             let text = joined.to_mut();
@@ -275,10 +261,7 @@ mod tests {
     #[test]
     fn every_line_end_makes_the_same_cuts() {
         assert_eq!(raws("data: a\n\ndata: b\n\n"), ["data: a\n\n", "data: b\n\n"]);
-        assert_eq!(
-            raws("data: a\r\n\r\ndata: b\r\n\r\n"),
-            ["data: a\r\n\r\n", "data: b\r\n\r\n"]
-        );
+        assert_eq!(raws("data: a\r\n\r\ndata: b\r\n\r\n"), ["data: a\r\n\r\n", "data: b\r\n\r\n"]);
         assert_eq!(raws("data: a\r\rdata: b\r\r"), ["data: a\r\r", "data: b\r\r"]);
         assert_eq!(raws("a\n\r\nb\r\n\nc\n"), ["a\n\r\n", "b\r\n\n", "c\n"]);
         assert_eq!(raws("\n\na"), ["\n", "\n", "a"]);
@@ -297,20 +280,14 @@ mod tests {
         let error = Event::new("error: {\"code\":500}\n\n".into());
         assert_eq!(error.field("error"), Some(&b"{\"code\":500}"[..]));
         assert_eq!(error.data(), None);
-        assert!(matches!(
-            Event::new("data: a\n\n".into()).data(),
-            Some(Cow::Borrowed(b"a"))
-        ));
+        assert!(matches!(Event::new("data: a\n\n".into()).data(), Some(Cow::Borrowed(b"a"))));
     }
 
     #[test]
     fn a_byte_order_mark_counts_only_at_the_beginning() {
         let bytes = "\u{feff}data: a\n\n\u{feff}data: b\n\n".as_bytes();
         for events in [split([bytes], 99), split(bytes.chunks(1), 99)] {
-            let data: Vec<_> = events
-                .iter()
-                .map(|e| e.as_ref().unwrap().data().is_some())
-                .collect();
+            let data: Vec<_> = events.iter().map(|e| e.as_ref().unwrap().data().is_some()).collect();
             assert_eq!(data, [true, false]);
         }
     }

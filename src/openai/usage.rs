@@ -90,21 +90,12 @@ impl Counts {
             return Ok(None);
         }
         let known_hit = self.cached.unwrap_or(0);
-        let prompt = self
-            .prompt
-            .or_else(|| self.cache_miss.map(|miss| miss + known_hit))
-            .unwrap_or(0);
+        let prompt = self.prompt.or_else(|| self.cache_miss.map(|miss| miss + known_hit)).unwrap_or(0);
         // OpenAI leaves `completion_tokens` out when there are none; others leave it out and have a total.
-        let completion = self
-            .completion
-            .unwrap_or_else(|| self.total.unwrap_or(0).saturating_sub(prompt));
+        let completion = self.completion.unwrap_or_else(|| self.total.unwrap_or(0).saturating_sub(prompt));
         // xAI counts reasoning beside the completion, Gemini counts it in the total only.
         let outside = self.total.unwrap_or(0).saturating_sub(prompt + completion);
-        let inside = self
-            .reasoning
-            .unwrap_or(0)
-            .saturating_sub(outside)
-            .min(completion);
+        let inside = self.reasoning.unwrap_or(0).saturating_sub(outside).min(completion);
         let cached_input = known_hit.min(prompt);
         let cache_write = self.cache_write.unwrap_or(0).min(prompt - cached_input);
         Ok(Some(Usage {
@@ -215,22 +206,13 @@ mod tests {
     /// input, cached input, cache write, output, reasoning
     fn kinds(text: &str) -> [u64; 5] {
         let usage = Usage::parse(text).unwrap().unwrap();
-        [
-            usage.input,
-            usage.cached_input,
-            usage.cache_write,
-            usage.output,
-            usage.reasoning,
-        ]
+        [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning]
     }
 
     #[test]
     fn kinds_are_disjoint_in_every_dialect() {
         let cases = [
-            (
-                r#"{"prompt_tokens":12,"completion_tokens":8,"total_tokens":20}"#,
-                [12, 0, 0, 8, 0],
-            ),
+            (r#"{"prompt_tokens":12,"completion_tokens":8,"total_tokens":20}"#, [12, 0, 0, 8, 0]),
             // OpenAI: cached and written tokens inside the prompt, reasoning inside the completion.
             (
                 r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
@@ -239,23 +221,14 @@ mod tests {
                 [10, 60, 30, 30, 20],
             ),
             // DeepSeek, with its own figures only.
-            (
-                r#"{"prompt_tokens":10,"prompt_cache_hit_tokens":4,"completion_tokens":1}"#,
-                [6, 4, 0, 1, 0],
-            ),
+            (r#"{"prompt_tokens":10,"prompt_cache_hit_tokens":4,"completion_tokens":1}"#, [6, 4, 0, 1, 0]),
             (
                 r#"{"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6,"completion_tokens":1}"#,
                 [6, 4, 0, 1, 0],
             ),
             // Mistral and Moonshot.
-            (
-                r#"{"prompt_tokens":175,"num_cached_tokens":174,"completion_tokens":39}"#,
-                [1, 174, 0, 39, 0],
-            ),
-            (
-                r#"{"prompt_tokens":20,"cached_tokens":10,"completion_tokens":30}"#,
-                [10, 10, 0, 30, 0],
-            ),
+            (r#"{"prompt_tokens":175,"num_cached_tokens":174,"completion_tokens":39}"#, [1, 174, 0, 39, 0]),
+            (r#"{"prompt_tokens":20,"cached_tokens":10,"completion_tokens":30}"#, [10, 10, 0, 30, 0]),
             // xAI: reasoning beside the completion.
             (
                 r#"{"prompt_tokens":12,"completion_tokens":1,"total_tokens":303,
@@ -263,10 +236,7 @@ mod tests {
                 [12, 0, 0, 1, 290],
             ),
             // Gemini's OpenAI format: reasoning in the total only.
-            (
-                r#"{"prompt_tokens":35,"completion_tokens":12,"total_tokens":109}"#,
-                [35, 0, 0, 12, 62],
-            ),
+            (r#"{"prompt_tokens":35,"completion_tokens":12,"total_tokens":109}"#, [35, 0, 0, 12, 62]),
             // OpenRouter: more reasoning than completion.
             (
                 r#"{"prompt_tokens":43,"completion_tokens":10,"total_tokens":53,
@@ -301,24 +271,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_count_is_named() {
-        for bad in [
-            "-1",
-            "1.5",
-            "1099511627777",
-            "1e300",
-            "99999999999999999999999",
-            "\"5\"",
-            "true",
-            "[]",
-        ] {
+        for bad in ["-1", "1.5", "1099511627777", "1e300", "99999999999999999999999", "\"5\"", "true", "[]"] {
             let text = format!(r#"{{"completion_tokens":{bad}}}"#);
-            assert_eq!(
-                Usage::parse(&text),
-                Err(BadUsage {
-                    field: "usage.completion_tokens"
-                }),
-                "{bad}"
-            );
+            assert_eq!(Usage::parse(&text), Err(BadUsage { field: "usage.completion_tokens" }), "{bad}");
             let text = format!(r#"{{"prompt_tokens":3,"prompt_tokens_details":{{"cached_tokens":{bad}}}}}"#);
             let field = "usage.prompt_tokens_details.cached_tokens";
             assert_eq!(Usage::parse(&text), Err(BadUsage { field }), "{bad}");

@@ -35,11 +35,7 @@ fn cases() -> Vec<Case> {
     };
     let files = list(&root).into_iter().flat_map(|provider| list(&provider));
     let cases: Vec<_> = files.filter_map(|path| case(&path)).collect();
-    assert!(
-        cases.len() > 100 || !root.exists(),
-        "only {} cases were found",
-        cases.len()
-    );
+    assert!(cases.len() > 100 || !root.exists(), "only {} cases were found", cases.len());
     cases
 }
 
@@ -54,9 +50,7 @@ fn case(path: &Path) -> Option<Case> {
         _ => return None,
     };
     let foreign = file.starts_with("native-")
-        || recorded["request"]["path"]
-            .as_str()
-            .is_some_and(|path| path.contains(":batchEmbedContents"));
+        || recorded["request"]["path"].as_str().is_some_and(|path| path.contains(":batchEmbedContents"));
     (!foreign).then(|| Case {
         name,
         endpoint,
@@ -88,17 +82,11 @@ impl Case {
     }
 
     fn expected(&self) -> Expected {
-        Expected {
-            endpoint: self.endpoint,
-            include_usage: self.asked_usage,
-        }
+        Expected { endpoint: self.endpoint, include_usage: self.asked_usage }
     }
 
     fn pieces(&self, include_usage: bool, chunk: usize) -> Vec<Piece> {
-        let expected = Expected {
-            include_usage,
-            ..self.expected()
-        };
+        let expected = Expected { include_usage, ..self.expected() };
         let mut decoder = OpenAi.stream(&expected);
         let mut out = VecDeque::new();
         for chunk in self.response["sse"].as_str().unwrap().as_bytes().chunks(chunk) {
@@ -113,10 +101,7 @@ impl Case {
 fn totals(usage: &Value) -> Option<(u64, u64)> {
     let prompt = usage["prompt_tokens"].as_u64()?;
     let completion = usage["completion_tokens"].as_u64().unwrap_or(0);
-    Some((
-        prompt,
-        completion.max(usage["total_tokens"].as_u64().unwrap_or(0) - prompt),
-    ))
+    Some((prompt, completion.max(usage["total_tokens"].as_u64().unwrap_or(0) - prompt)))
 }
 
 fn check(name: &str, usage: Option<Usage>, recorded: Option<(u64, u64)>) {
@@ -173,8 +158,7 @@ fn read(payloads: impl IntoIterator<Item = Value>) -> Read {
                 read.arguments += call["function"]["arguments"].as_str().unwrap_or_default();
                 read.tools.extend(call["id"].as_str().map(str::to_owned));
             }
-            read.finish
-                .extend(choice["finish_reason"].as_str().map(str::to_owned));
+            read.finish.extend(choice["finish_reason"].as_str().map(str::to_owned));
         }
     }
     read
@@ -243,11 +227,7 @@ fn streams_bring_all_that_was_recorded() {
         }
         assert!(matches!(pieces.last(), Some(Piece::Done(_))), "{}", case.name);
         assert_eq!(read(chunks), expected, "{}", case.name);
-        assert!(
-            pieces.iter().any(|piece| matches!(piece, Piece::Content(_))),
-            "{}",
-            case.name
-        );
+        assert!(pieces.iter().any(|piece| matches!(piece, Piece::Content(_))), "{}", case.name);
     }
 }
 
@@ -288,11 +268,7 @@ fn usage_chunks_reach_only_those_who_asked() {
         let pieces = case.pieces(false, usize::MAX);
         for chunk in payloads(&pieces) {
             let only = chunk["choices"].as_array().is_none_or(Vec::is_empty);
-            assert!(
-                !only || totals(&chunk["usage"]).is_none(),
-                "{}: {chunk}",
-                case.name
-            );
+            assert!(!only || totals(&chunk["usage"]).is_none(), "{}: {chunk}", case.name);
         }
     }
 }
@@ -329,11 +305,6 @@ fn recorded_errors_have_their_class() {
             .iter()
             .find_map(|message| message.as_str());
         assert_eq!(Some(&*failure.error.message), message, "{}", case.name);
-        assert_eq!(
-            failure.error.param.as_deref(),
-            body["error"]["param"].as_str(),
-            "{}",
-            case.name
-        );
+        assert_eq!(failure.error.param.as_deref(), body["error"]["param"].as_str(), "{}", case.name);
     }
 }

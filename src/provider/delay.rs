@@ -20,20 +20,11 @@ pub fn retry_after(
     error: &ErrorBody,
     now: SystemTime,
 ) -> Option<Duration> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let millis = text("retry-after-ms").and_then(|ms| seconds(ms, 1000.0));
     let hint = text("retry-after").and_then(|after| seconds(after, 1.0).or_else(|| date(after, now)));
     let in_body = || {
-        if has_retry_info(body) {
-            retry_info(body)
-        } else {
-            None
-        }
+        if has_retry_info(body) { retry_info(body) } else { None }
     };
     let explicit = millis.max(hint).max(in_body());
     if explicit.is_none() && status == StatusCode::TOO_MANY_REQUESTS {
@@ -55,9 +46,7 @@ fn reset<'a>(text: &impl Fn(&str) -> Option<&'a str>, error: &ErrorBody) -> Opti
     let spent = |name: &str| text(name) == Some("0");
     let requests_spent = requests.filter(|_| spent("x-ratelimit-remaining-requests"));
     let tokens_spent = tokens.filter(|_| spent("x-ratelimit-remaining-tokens"));
-    requests_spent
-        .max(tokens_spent)
-        .or_else(|| [requests, tokens].into_iter().flatten().min())
+    requests_spent.max(tokens_spent).or_else(|| [requests, tokens].into_iter().flatten().min())
 }
 
 /// A number of seconds, or of parts of a second.
@@ -129,10 +118,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        let error = ErrorBody {
-            kind: Some(kind.into()),
-            ..ErrorBody::default()
-        };
+        let error = ErrorBody { kind: Some(kind.into()), ..ErrorBody::default() };
         let now = httpdate::parse_http_date("Wed, 19 Aug 2026 14:38:35 GMT").unwrap();
         let status = StatusCode::from_u16(status).unwrap();
         retry_after(status, &map, body.as_bytes(), &error, now).map(|delay| delay.as_millis())
@@ -163,10 +149,7 @@ mod tests {
 
     #[test]
     fn reset_headers_count_only_on_a_429_without_a_delay() {
-        let both = [
-            ("x-ratelimit-reset-requests", "20m52.666s"),
-            ("x-ratelimit-reset-tokens", "9ms"),
-        ];
+        let both = [("x-ratelimit-reset-requests", "20m52.666s"), ("x-ratelimit-reset-tokens", "9ms")];
         assert_eq!(delay(503, &both, "", ""), None);
         assert_eq!(delay(429, &both, "", ""), Some(9));
         assert_eq!(delay(429, &both, "", "requests"), Some(1_252_666));
@@ -193,9 +176,6 @@ mod tests {
         let body = r#"{"error":{"code":429,"details":[{"@type":"x"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.4s"}]}}"#;
         assert_eq!(delay(429, &[], body, ""), Some(34_400));
         assert_eq!(delay(429, &[], &format!("[{body}]"), ""), Some(34_400));
-        assert_eq!(
-            delay(429, &[], r#"{"error":{"details":[{"retryDelay":"x"}]}}"#, ""),
-            None
-        );
+        assert_eq!(delay(429, &[], r#"{"error":{"details":[{"retryDelay":"x"}]}}"#, ""), None);
     }
 }

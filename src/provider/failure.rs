@@ -119,17 +119,10 @@ const CONTEXT_PHRASES: &[&str] = &[
 
 /// Gemini and xAI refuse a bad key with 400.
 fn is_credential(error: &ErrorBody) -> bool {
-    named(
-        error,
-        &["invalid_api_key", "API_KEY_INVALID", "authentication_error"],
-    ) || [
-        "api key not valid",
-        "incorrect api key",
-        "invalid api key",
-        "api key expired",
-    ]
-    .iter()
-    .any(|phrase| starts(&error.message, phrase))
+    named(error, &["invalid_api_key", "API_KEY_INVALID", "authentication_error"])
+        || ["api key not valid", "incorrect api key", "invalid api key", "api key expired"]
+            .iter()
+            .any(|phrase| starts(&error.message, phrase))
 }
 
 fn is_quota(error: &ErrorBody) -> bool {
@@ -148,15 +141,8 @@ fn is_quota(error: &ErrorBody) -> bool {
 
 /// The model is unknown there, which is the operator's fault: the name comes from the configuration.
 fn is_model(error: &ErrorBody) -> bool {
-    named(
-        error,
-        &[
-            "model_not_found",
-            "invalid_model",
-            "DeploymentNotFound",
-            "model_not_supported",
-        ],
-    ) || said(error, &["is not a valid model id"])
+    named(error, &["model_not_found", "invalid_model", "DeploymentNotFound", "model_not_supported"])
+        || said(error, &["is not a valid model id"])
         || starts(&error.message, "model not exist")
 }
 
@@ -173,9 +159,7 @@ fn said(error: &ErrorBody, phrases: &[&str]) -> bool {
 }
 
 fn starts(message: &str, phrase: &str) -> bool {
-    message
-        .get(..phrase.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(phrase))
+    message.get(..phrase.len()).is_some_and(|start| start.eq_ignore_ascii_case(phrase))
 }
 
 #[cfg(test)]
@@ -197,10 +181,7 @@ mod tests {
     fn every_status_has_its_class() {
         use Outcome::*;
         let cases = [
-            (
-                ServerError,
-                &[500, 501, 502, 503, 504, 520, 523, 526, 408, 409][..],
-            ),
+            (ServerError, &[500, 501, 502, 503, 504, 520, 523, 526, 408, 409][..]),
             (RateLimited, &[429, 529]),
             (QuotaExhausted, &[402]),
             (CredentialRejected, &[401]),
@@ -225,21 +206,11 @@ mod tests {
         let cases = [
             (429, "code", "insufficient_quota", QuotaExhausted),
             (429, "type", "exceeded_current_quota_error", QuotaExhausted),
-            (
-                429,
-                "message",
-                "You exceeded your current quota, please check your plan.",
-                RateLimited,
-            ),
+            (429, "message", "You exceeded your current quota, please check your plan.", RateLimited),
             (400, "code", "context_length_exceeded", ContextTooLong),
             (400, "type", "exceed_context_size_error", ContextTooLong),
             (413, "code", "rate_limit_exceeded", ContextTooLong),
-            (
-                400,
-                "message",
-                "prompt is too long: 210000 tokens > 200000 maximum",
-                ContextTooLong,
-            ),
+            (400, "message", "prompt is too long: 210000 tokens > 200000 maximum", ContextTooLong),
             (
                 400,
                 "message",
@@ -253,24 +224,9 @@ mod tests {
                 ContextTooLong,
             ),
             (400, "message", "max_tokens is too large: 5", Rejected),
-            (
-                400,
-                "message",
-                "API key not valid. Please pass a valid API key.",
-                CredentialRejected,
-            ),
-            (
-                400,
-                "message",
-                "Incorrect API key provided. You can obtain one.",
-                CredentialRejected,
-            ),
-            (
-                400,
-                "message",
-                "Your credit balance is too low to access the Anthropic API.",
-                QuotaExhausted,
-            ),
+            (400, "message", "API key not valid. Please pass a valid API key.", CredentialRejected),
+            (400, "message", "Incorrect API key provided. You can obtain one.", CredentialRejected),
+            (400, "message", "Your credit balance is too low to access the Anthropic API.", QuotaExhausted),
             (400, "type", "invalid_model", ModelUnknown),
             (400, "message", "Model Not Exist", ModelUnknown),
             (400, "code", "content_filter", Rejected),
@@ -286,20 +242,10 @@ mod tests {
     #[test]
     fn the_delay_comes_with_it() {
         let headers = [("retry-after", "7")]
-            .map(|(name, value)| {
-                (
-                    http::HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
             .into_iter()
             .collect();
-        let failure = read(
-            StatusCode::TOO_MANY_REQUESTS,
-            &headers,
-            b"",
-            SystemTime::UNIX_EPOCH,
-        );
+        let failure = read(StatusCode::TOO_MANY_REQUESTS, &headers, b"", SystemTime::UNIX_EPOCH);
         assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
         assert_eq!(failure.status, Some(StatusCode::TOO_MANY_REQUESTS));
     }

@@ -1,6 +1,7 @@
 //! What providers speak: one codec for each protocol, pure functions without I/O.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     fmt,
     time::{Duration, SystemTime},
@@ -11,7 +12,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{
     base::{outcome::Outcome, secret::Secret},
-    openai::{Endpoint, ErrorBody, Usage},
+    config::Protocol,
+    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, Usage},
 };
 
 #[cfg(test)]
@@ -24,8 +26,11 @@ pub use failure::Failure;
 
 /// A protocol that providers speak. Whatever it is, answers come out in OpenAI's format.
 pub trait Codec: Send + Sync {
-    /// The path below the provider's base URL, where it does not depend on the model.
-    fn endpoint_path(&self, endpoint: Endpoint) -> &'static str;
+    /// The request as the provider takes it.
+    ///
+    /// # Errors
+    /// The field that the provider cannot take.
+    fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField>;
 
     /// Adds the credential to a request's headers, marked as sensitive.
     ///
@@ -44,6 +49,23 @@ pub trait Codec: Send + Sync {
 
     /// Reads an answer with any other status. `now` is what dates in `retry-after` are counted from.
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Failure;
+}
+
+/// The codec of a protocol.
+pub fn codec(protocol: Protocol) -> Box<dyn Codec> {
+    match protocol {
+        // The simulated provider speaks OpenAI's format inside this process.
+        Protocol::Openai | Protocol::Sim => Box::new(openai::OpenAi),
+    }
+}
+
+/// A request as a provider takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The path below the provider's base URL.
+    pub path: Cow<'static, str>,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// What the answer to a request has to be. Codecs that translate add here what they need to know of the request.
@@ -111,11 +133,11 @@ impl std::error::Error for UnusableKey {}
 impl Failure {
     /// A failure that the provider did not report with a status of its own.
     pub fn new(outcome: Outcome, error: ErrorBody) -> Self {
-        Self {
-            outcome,
-            status: None,
-            error: Box::new(error),
-            retry_after: None::<Duration>,
-        }
+        Self { outcome, status: None, error: Box::new(error), retry_after: None::<Duration> }
+    }
+
+    /// A failure that Weir itself noticed, told as a sentence.
+    pub fn of(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self::new(outcome, ErrorBody::new("upstream_error", outcome.as_str(), message))
     }
 }

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{Codec, Decoded, Expected, Failure, StreamDecoder, UnusableKey, failure};
+use super::{Codec, Decoded, Encoded, Expected, Failure, StreamDecoder, UnusableKey, failure};
 use crate::{
     base::{outcome::Outcome, secret::Secret},
-    openai::{Endpoint, ErrorBody, answer, foreign_error},
+    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, answer, foreign_error},
 };
 
 mod stream;
@@ -20,12 +20,13 @@ pub use stream::OpenAiStream;
 pub struct OpenAi;
 
 impl Codec for OpenAi {
-    fn endpoint_path(&self, endpoint: Endpoint) -> &'static str {
-        match endpoint {
+    fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
+        let path = match ask.endpoint() {
             Endpoint::Chat => "/chat/completions",
             Endpoint::Completions => "/completions",
             Endpoint::Embeddings => "/embeddings",
-        }
+        };
+        Ok(Encoded { path: path.into(), body: ask.rewrite(rewrite) })
     }
 
     fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
@@ -44,9 +45,7 @@ impl Codec for OpenAi {
                 return Err(Failure::new(Outcome::ErrorEvent, error));
             }
             Err(fault) => {
-                return Err(invalid(format_args!(
-                    "The provider's answer cannot be read: {fault}."
-                )));
+                return Err(invalid(format_args!("The provider's answer cannot be read: {fault}.")));
             }
         };
         Ok(Decoded {
@@ -76,10 +75,7 @@ fn invalid(message: std::fmt::Arguments<'_>) -> Failure {
 mod tests {
     use super::*;
 
-    const CHAT: Expected = Expected {
-        endpoint: Endpoint::Chat,
-        include_usage: false,
-    };
+    const CHAT: Expected = Expected { endpoint: Endpoint::Chat, include_usage: false };
 
     #[test]
     fn the_key_is_sensitive() {
@@ -87,10 +83,7 @@ mod tests {
         OpenAi.authorize(&Secret::new("sk-canary"), &mut headers).unwrap();
         assert_eq!(headers["authorization"], "Bearer sk-canary");
         assert!(!format!("{headers:?}").contains("canary"));
-        assert_eq!(
-            OpenAi.authorize(&Secret::new("a\nb"), &mut headers),
-            Err(UnusableKey)
-        );
+        assert_eq!(OpenAi.authorize(&Secret::new("a\nb"), &mut headers), Err(UnusableKey));
     }
 
     #[test]

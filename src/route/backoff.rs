@@ -31,9 +31,6 @@ mod tests {
         assert_eq!(ms(60, Outcome::ServerError, 0.5), 4000);
         assert_eq!(ms(0, Outcome::RateLimited, 0.0), 125);
         let named = Some(Duration::from_secs(7));
-        assert_eq!(
-            backoff(0, Outcome::RateLimited, named, 0.9),
-            Duration::from_secs(7)
-        );
+        assert_eq!(backoff(0, Outcome::RateLimited, named, 0.9), Duration::from_secs(7));
     }
 }

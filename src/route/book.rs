@@ -47,7 +47,7 @@ pub struct RouteEntry {
 /// All routes and targets by name.
 #[derive(Debug, Default)]
 pub struct Book {
-    pub(super) routes: BTreeMap<Arc<str>, RouteEntry>,
+    pub(super) routes: BTreeMap<Arc<str>, Arc<RouteEntry>>,
     pub(super) targets: BTreeMap<Arc<str>, Arc<Target>>,
     pub(super) providers: BTreeMap<Arc<str>, bool>,
 }
@@ -77,23 +77,15 @@ impl Book {
                     .map(|(name, json)| (name.clone(), json.to_string()))
                     .collect(),
             };
-            (name.as_str().into(), entry)
+            (name.as_str().into(), Arc::new(entry))
         });
         let routes = routes.collect();
-        let providers = config
-            .providers
-            .keys()
-            .map(|name| (name.as_str().into(), is_on(name)))
-            .collect();
-        Self {
-            routes,
-            targets,
-            providers,
-        }
+        let providers = config.providers.keys().map(|name| (name.as_str().into(), is_on(name))).collect();
+        Self { routes, targets, providers }
     }
 
     /// All routes, by name.
-    pub fn routes(&self) -> impl Iterator<Item = &RouteEntry> {
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<RouteEntry>> {
         self.routes.values()
     }
 

@@ -22,13 +22,13 @@ pub enum WantedBy<'a> {
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
-pub enum Wanted<'a> {
+pub enum Wanted {
     /// A route.
-    Route(&'a RouteEntry),
+    Route(Arc<RouteEntry>),
     /// A configured model, named directly.
-    Model(&'a Arc<Target>),
-    /// A model pinned to its provider, with no fallback.
-    Pinned(Arc<Target>),
+    Model(Arc<Target>),
+    /// A model pinned to its provider, with no fallback, beside the name that pins it.
+    Pinned(Arc<Target>, Arc<str>),
 }
 
 /// A name that stands for nothing here.
@@ -55,34 +55,30 @@ impl Book {
     ///
     /// # Errors
     /// The name, where it stands for nothing.
-    pub fn find(&self, name: &str) -> Result<Wanted<'_>, Unknown> {
+    pub fn find(&self, name: &str) -> Result<Wanted, Unknown> {
         if let Some(route) = self.routes.get(name) {
-            return Ok(Wanted::Route(route));
+            return Ok(Wanted::Route(Arc::clone(route)));
         }
         if let Some(target) = self.targets.get(name) {
-            return Ok(Wanted::Model(target));
+            return Ok(Wanted::Model(Arc::clone(target)));
         }
-        self.pin(name)
-            .map(Wanted::Pinned)
-            .ok_or_else(|| Unknown(name.to_owned()))
+        let pinned = self.pin(name).ok_or_else(|| Unknown(name.to_owned()))?;
+        Ok(Wanted::Pinned(pinned, name.into()))
     }
 
     /// The route called `name`.
     ///
     /// # Errors
     /// The name, where there is no such route.
-    pub fn route(&self, name: &str) -> Result<Wanted<'_>, Unknown> {
-        self.routes
-            .get(name)
-            .map(Wanted::Route)
-            .ok_or_else(|| Unknown(name.to_owned()))
+    pub fn route(&self, name: &str) -> Result<Wanted, Unknown> {
+        self.routes.get(name).cloned().map(Wanted::Route).ok_or_else(|| Unknown(name.to_owned()))
     }
 
     /// Everything that `by` names, in order.
     ///
     /// # Errors
     /// The first name that stands for nothing.
-    pub fn wanted(&self, by: WantedBy<'_>) -> Result<Vec<Wanted<'_>>, Unknown> {
+    pub fn wanted(&self, by: WantedBy<'_>) -> Result<Vec<Wanted>, Unknown> {
         match by {
             WantedBy::Name(name) => Ok(vec![self.find(name)?]),
             WantedBy::Route(name) => Ok(vec![self.route(name)?]),
@@ -92,7 +88,7 @@ impl Book {
 
     /// The chain behind what a client wants. A list of several is the client's own: no fallback of ours stands
     /// behind it. `draw` gives numbers in [0, 1) for weighted routes.
-    pub fn chain(&self, wanted: &[Wanted<'_>], mut draw: impl FnMut() -> f64) -> Chain {
+    pub fn chain(&self, wanted: &[Wanted], mut draw: impl FnMut() -> f64) -> Chain {
         let own_list = wanted.len() > 1;
         let mut targets = Vec::new();
         for item in wanted {
@@ -111,7 +107,7 @@ impl Book {
                         self.add_fallbacks(target.fallback.as_deref(), &mut targets, &mut draw);
                     }
                 }
-                Wanted::Pinned(target) => add(&mut targets, target),
+                Wanted::Pinned(target, _) => add(&mut targets, target),
             }
         }
         let (route, configured, max, defaults) = match wanted.first() {
@@ -119,18 +115,12 @@ impl Book {
                 (&route.name, true, route.max_attempts, Arc::clone(&route.defaults))
             }
             Some(Wanted::Model(target)) => (&target.name, false, None, Arc::default()),
-            Some(Wanted::Pinned(target)) => (&target.name, false, None, Arc::default()),
+            Some(Wanted::Pinned(target, _)) => (&target.name, false, None, Arc::default()),
             None => return Chain::empty(),
         };
         let all = targets.len().min(DEFAULT_MAX_ATTEMPTS);
         let max_attempts = max.map_or(all, |max| max as usize);
-        Chain {
-            route: Arc::clone(route),
-            configured,
-            targets,
-            max_attempts,
-            defaults,
-        }
+        Chain { route: Arc::clone(route), configured, targets, max_attempts, defaults }
     }
 
     fn add_fallbacks(
@@ -154,11 +144,8 @@ impl Book {
         match route.order {
             Order::Listed => route.targets.iter().for_each(|(target, _)| add(targets, target)),
             Order::Weighted => {
-                let mut left: Vec<_> = route
-                    .targets
-                    .iter()
-                    .map(|(target, weight)| (target, *weight))
-                    .collect();
+                let mut left: Vec<_> =
+                    route.targets.iter().map(|(target, weight)| (target, *weight)).collect();
                 while !left.is_empty() {
                     let (target, _) = left.remove(drawn(&left, draw()));
                     add(targets, target);
@@ -258,21 +245,14 @@ mod tests {
 
     fn names(book: &Book, by: WantedBy<'_>) -> Vec<String> {
         let wanted = book.wanted(by).unwrap();
-        book.chain(&wanted, || 0.0)
-            .targets
-            .iter()
-            .map(|target| target.name.to_string())
-            .collect()
+        book.chain(&wanted, || 0.0).targets.iter().map(|target| target.name.to_string()).collect()
     }
 
     #[test]
     fn a_route_goes_on_with_its_fallback_and_tries_nothing_twice() {
         assert_eq!(names(&book(), WantedBy::Name("best")), ["a", "b", "c"]);
         assert_eq!(names(&book(), WantedBy::Route("cheap")), ["b", "c"]);
-        assert_eq!(
-            book().wanted(WantedBy::Route("a")).unwrap_err(),
-            Unknown("a".into())
-        );
+        assert_eq!(book().wanted(WantedBy::Route("a")).unwrap_err(), Unknown("a".into()));
     }
 
     #[test]
@@ -284,10 +264,7 @@ mod tests {
 
     #[test]
     fn a_pinned_model_has_no_fallback() {
-        assert_eq!(
-            names(&book(), WantedBy::Name("one/anything/else")),
-            ["one/anything/else"]
-        );
+        assert_eq!(names(&book(), WantedBy::Name("one/anything/else")), ["one/anything/else"]);
         assert_eq!(names(&book(), WantedBy::Name("two/B-1")), ["b"]);
         for unknown in ["nobody/x", "one/", "x", "dead/x", ""] {
             assert!(book().wanted(WantedBy::Name(unknown)).is_err(), "{unknown}");
@@ -298,11 +275,7 @@ mod tests {
     fn a_clients_list_is_its_own() {
         let list = ["c".to_owned(), "best".to_owned()];
         assert_eq!(names(&book(), WantedBy::List(&list)), ["c", "a", "b"]);
-        assert!(
-            book()
-                .wanted(WantedBy::List(&["c".to_owned(), "x".to_owned()]))
-                .is_err()
-        );
+        assert!(book().wanted(WantedBy::List(&["c".to_owned(), "x".to_owned()])).is_err());
     }
 
     #[test]
@@ -319,9 +292,6 @@ mod tests {
         let book = book();
         let wanted = book.wanted(WantedBy::Name("mixed")).unwrap();
         let first = |draw: f64| book.chain(&wanted, || draw).targets[0].name.to_string();
-        assert_eq!(
-            [first(0.0), first(0.74), first(0.76), first(0.999)],
-            ["a", "a", "c", "c"]
-        );
+        assert_eq!([first(0.0), first(0.74), first(0.76), first(0.999)], ["a", "a", "c", "c"]);
     }
 }

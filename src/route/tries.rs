@@ -32,12 +32,7 @@ pub struct Tries {
 impl Tries {
     /// A request that may make `max` tries, the first on target 0.
     pub fn new(max: usize) -> Self {
-        Self {
-            max,
-            made: 0,
-            at: 0,
-            repeats: 0,
-        }
+        Self { max, made: 0, at: 0, repeats: 0 }
     }
 
     /// Decides after the current target failed with `outcome`; skipping costs no try.
@@ -72,9 +67,7 @@ impl Tries {
         let last = self.at + 1 == chain.len();
         if self.repeats < chain[self.at].retries || last {
             self.repeats += 1;
-            return Next::Same {
-                repeat: self.repeats - 1,
-            };
+            return Next::Same { repeat: self.repeats - 1 };
         }
         self.go_to(self.at + 1, chain)
     }
@@ -131,20 +124,11 @@ mod tests {
     fn repeats_where_configured_and_on_the_last_target() {
         let chain = chain(1);
         let mut tries = Tries::new(6);
-        assert_eq!(
-            tries.after(Outcome::ServerError, &chain),
-            Next::Same { repeat: 0 }
-        );
+        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Same { repeat: 0 });
         assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(1));
         assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(2));
-        assert_eq!(
-            tries.after(Outcome::ServerError, &chain),
-            Next::Same { repeat: 0 }
-        );
-        assert_eq!(
-            tries.after(Outcome::ServerError, &chain),
-            Next::Same { repeat: 1 }
-        );
+        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Same { repeat: 0 });
+        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Same { repeat: 1 });
         assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Stop);
     }
 

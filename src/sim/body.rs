@@ -64,9 +64,7 @@ pub struct SimBody {
 
 impl fmt::Debug for SimBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimBody")
-            .field("steps_left", &self.steps.len())
-            .finish_non_exhaustive()
+        f.debug_struct("SimBody").field("steps_left", &self.steps.len()).finish_non_exhaustive()
     }
 }
 
@@ -74,16 +72,8 @@ impl SimBody {
     /// A body of these bytes, of which nobody keeps a record.
     pub(crate) fn full(bytes: Bytes) -> Self {
         let length = Some(bytes.len() as u64);
-        let step = Step::Send {
-            due: Instant::now(),
-            bytes,
-            tokens: 0,
-            content: false,
-        };
-        Self {
-            length,
-            ..Self::new(vec![step], None, Finished::Complete, None)
-        }
+        let step = Step::Send { due: Instant::now(), bytes, tokens: 0, content: false };
+        Self { length, ..Self::new(vec![step], None, Finished::Complete, None) }
     }
 
     /// A body of these steps, that ends as `finished`.
@@ -166,13 +156,7 @@ impl SimBody {
 
     /// Takes the step at the front, which sends.
     fn send(&mut self) -> Bytes {
-        let Some(Step::Send {
-            mut bytes,
-            tokens,
-            content,
-            ..
-        }) = self.steps.pop_front()
-        else {
+        let Some(Step::Send { mut bytes, tokens, content, .. }) = self.steps.pop_front() else {
             return Bytes::new();
         };
         if let Some(watch) = &mut self.watch {
@@ -234,12 +218,7 @@ mod tests {
     use super::*;
 
     fn send(due: Instant, text: &'static str) -> Step {
-        Step::Send {
-            due,
-            bytes: Bytes::from_static(text.as_bytes()),
-            tokens: 1,
-            content: true,
-        }
+        Step::Send { due, bytes: Bytes::from_static(text.as_bytes()), tokens: 1, content: true }
     }
 
     #[tokio::test(start_paused = true)]

@@ -81,10 +81,7 @@ pub(crate) struct Chooser {
 
 impl Switch {
     fn new(fault: Fault) -> Self {
-        Self {
-            fault: Arc::new(fault),
-            asked: AtomicU64::new(0),
-        }
+        Self { fault: Arc::new(fault), asked: AtomicU64::new(0) }
     }
 }
 
@@ -112,37 +109,25 @@ impl Chooser {
             let here = orders.by_model.get(base);
             pace = orders.all.pace.or(pace);
             pace = here.map_or(pace, |here| here.pace.or(pace));
-            here.and_then(|here| here.fault.clone())
-                .or_else(|| orders.all.fault.clone())
+            here.and_then(|here| here.fault.clone()).or_else(|| orders.all.fault.clone())
         };
         let fault = match (named, &ordered) {
             (Some(text), _) => {
                 let fault: Fault = text.parse()?;
-                let asked = if fault.first.is_some() && counts {
-                    self.asked(model.unwrap_or_default())
-                } else {
-                    0
-                };
+                let asked =
+                    if fault.first.is_some() && counts { self.asked(model.unwrap_or_default()) } else { 0 };
                 self.shows(&fault, seq, asked, counts).then(|| Arc::new(fault))
             }
             (None, Some(switch)) => self.switched(switch, seq, counts),
             (None, None) => self.switched(&self.switch, seq, counts),
         };
         let fault = fault.unwrap_or_else(|| Arc::clone(&self.none));
-        Ok(Chosen {
-            pace: fault.pace.or(pace),
-            fault,
-        })
+        Ok(Chosen { pace: fault.pace.or(pace), fault })
     }
 
     fn switched(&self, switch: &Switch, seq: u64, counts: bool) -> Option<Arc<Fault>> {
-        let asked = if counts {
-            switch.asked.fetch_add(1, Ordering::Relaxed)
-        } else {
-            0
-        };
-        self.shows(&switch.fault, seq, asked, counts)
-            .then(|| Arc::clone(&switch.fault))
+        let asked = if counts { switch.asked.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        self.shows(&switch.fault, seq, asked, counts).then(|| Arc::clone(&switch.fault))
     }
 
     fn shows(&self, fault: &Fault, seq: u64, asked: u64, counts: bool) -> bool {
@@ -187,10 +172,7 @@ impl Chooser {
             fault.rate = order.rate.or(fault.rate);
             standing.fault = Some(Arc::new(Switch::new(fault)));
         } else if let (Some(rate), Some(switch)) = (order.rate, &standing.fault) {
-            let fault = Fault {
-                rate: Some(rate),
-                ..(*switch.fault).clone()
-            };
+            let fault = Fault { rate: Some(rate), ..(*switch.fault).clone() };
             standing.fault = Some(Arc::new(Switch::new(fault)));
         } else if order.rate.is_some() {
             return Err("`rate` needs a `fault`, in this order or one before".to_owned());
@@ -221,13 +203,8 @@ impl Chooser {
             model: model.cloned(),
         };
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_model = orders
-            .by_model
-            .iter()
-            .map(|(model, standing)| shown(Some(model), standing));
-        std::iter::once(shown(None, &orders.all))
-            .chain(by_model)
-            .collect()
+        let by_model = orders.by_model.iter().map(|(model, standing)| shown(Some(model), standing));
+        std::iter::once(shown(None, &orders.all)).chain(by_model).collect()
     }
 }
 
@@ -246,10 +223,7 @@ mod tests {
     use super::*;
 
     fn chooser(fault: &str) -> Chooser {
-        Chooser::new(&SimSettings {
-            fault: fault.parse().unwrap(),
-            ..SimSettings::default()
-        })
+        Chooser::new(&SimSettings { fault: fault.parse().unwrap(), ..SimSettings::default() })
     }
 
     fn shown(chooser: &Chooser, model: &str, seq: u64) -> String {
@@ -260,48 +234,25 @@ mod tests {
     fn the_name_goes_before_the_order_before_the_settings() {
         let chooser = chooser("status=500");
         assert_eq!(shown(&chooser, "a", 0), "status=500");
-        chooser
-            .order(Order {
-                fault: Some("hang".to_owned()),
-                ..Order::default()
-            })
-            .unwrap();
+        chooser.order(Order { fault: Some("hang".to_owned()), ..Order::default() }).unwrap();
         assert_eq!(shown(&chooser, "a", 1), "hang");
-        let only = Order {
-            fault: Some(String::new()),
-            model: Some("b".to_owned()),
-            ..Order::default()
-        };
+        let only = Order { fault: Some(String::new()), model: Some("b".to_owned()), ..Order::default() };
         chooser.order(only).unwrap();
         assert_eq!(shown(&chooser, "b", 2), "");
         assert_eq!(shown(&chooser, "b?empty", 3), "empty");
         chooser.reset();
         assert_eq!(shown(&chooser, "b", 4), "status=500");
-        assert!(
-            chooser
-                .choose(Some("b?bogus"), 5, true)
-                .unwrap_err()
-                .contains("bogus")
-        );
+        assert!(chooser.choose(Some("b?bogus"), 5, true).unwrap_err().contains("bogus"));
     }
 
     #[test]
     fn rates_and_first_requests_are_kept() {
         let chooser = chooser("status=500,rate=0.3");
-        let hits = (0..1000)
-            .filter(|seq| !shown(&chooser, "a", *seq).is_empty())
-            .count();
+        let hits = (0..1000).filter(|seq| !shown(&chooser, "a", *seq).is_empty()).count();
         assert!((250..350).contains(&hits), "{hits}");
-        let first = (0..5)
-            .filter(|seq| !shown(&chooser, "a?hang,first=2", *seq).is_empty())
-            .count();
+        let first = (0..5).filter(|seq| !shown(&chooser, "a?hang,first=2", *seq).is_empty()).count();
         assert_eq!(first, 2);
-        chooser
-            .order(Order {
-                fault: Some("reset,first=1".to_owned()),
-                ..Order::default()
-            })
-            .unwrap();
+        chooser.order(Order { fault: Some("reset,first=1".to_owned()), ..Order::default() }).unwrap();
         assert!(chooser.choose(None, 0, false).unwrap().fault.ending.is_none());
         assert_eq!(shown(&chooser, "a", 0), "reset,first=1");
         assert_eq!(shown(&chooser, "a", 1), "");
@@ -311,49 +262,25 @@ mod tests {
     fn paces_add_up() {
         let chooser = chooser("");
         let span = Some(Span(Duration::from_millis(200)));
-        chooser
-            .order(Order {
-                first_token: span,
-                ..Order::default()
-            })
-            .unwrap();
-        let order = Order {
-            tokens_per_second: Some(50.0),
-            model: Some("a".to_owned()),
-            ..Order::default()
-        };
+        chooser.order(Order { first_token: span, ..Order::default() }).unwrap();
+        let order = Order { tokens_per_second: Some(50.0), model: Some("a".to_owned()), ..Order::default() };
         chooser.order(order).unwrap();
         let pace = chooser.choose(Some("a?tps=10"), 0, true).unwrap().pace;
         assert_eq!(
             (pace.first_token, pace.tokens_per_second),
             (Some(Duration::from_millis(200)), Some(10.0))
         );
-        assert_eq!(
-            chooser.choose(Some("a"), 0, true).unwrap().pace.tokens_per_second,
-            Some(50.0)
-        );
-        assert_eq!(
-            chooser.choose(Some("b"), 0, true).unwrap().pace.tokens_per_second,
-            Some(0.0)
-        );
+        assert_eq!(chooser.choose(Some("a"), 0, true).unwrap().pace.tokens_per_second, Some(50.0));
+        assert_eq!(chooser.choose(Some("b"), 0, true).unwrap().pace.tokens_per_second, Some(0.0));
     }
 
     #[test]
     fn bad_orders_change_nothing() {
         let chooser = chooser("");
         for order in [
-            Order {
-                rate: Some(2.0),
-                ..Order::default()
-            },
-            Order {
-                rate: Some(0.5),
-                ..Order::default()
-            },
-            Order {
-                fault: Some("bogus".to_owned()),
-                ..Order::default()
-            },
+            Order { rate: Some(2.0), ..Order::default() },
+            Order { rate: Some(0.5), ..Order::default() },
+            Order { fault: Some("bogus".to_owned()), ..Order::default() },
         ] {
             chooser.order(order).unwrap_err();
         }

@@ -105,9 +105,7 @@ impl Answer {
 impl Call {
     /// The tokens of the name and of what frames a call.
     pub(crate) fn overhead(&self) -> u32 {
-        u32::try_from(tokens::count(&self.name))
-            .unwrap_or(u32::MAX)
-            .saturating_add(4)
+        u32::try_from(tokens::count(&self.name)).unwrap_or(u32::MAX).saturating_add(4)
     }
 
     fn tokens(&self) -> u64 {
@@ -118,35 +116,20 @@ impl Call {
 /// The answer number `index` to a prompt; the same each time.
 pub(crate) fn compose(prompt: &Prompt, index: u32) -> Answer {
     let (own, asked) = prompt.seed;
-    let parts: [&[u8]; 4] = [
-        &asked.to_le_bytes(),
-        prompt.last.as_bytes(),
-        prompt.asked.as_bytes(),
-        &index.to_le_bytes(),
-    ];
+    let parts: [&[u8]; 4] =
+        [&asked.to_le_bytes(), prompt.last.as_bytes(), prompt.asked.as_bytes(), &index.to_le_bytes()];
     let dice = &mut Dice::of(own, &parts);
-    let words = text::keywords(if prompt.asked.is_empty() {
-        &prompt.last
-    } else {
-        &prompt.asked
-    });
+    let words = text::keywords(if prompt.asked.is_empty() { &prompt.last } else { &prompt.asked });
     match prompt.ending {
         Some(Ending::Empty) => return Answer::default(),
         Some(Ending::Refusal) => {
             let refusal = tokens::pieces("I'm sorry, but I can't help with that request.");
-            return Answer {
-                refusal,
-                ..Answer::default()
-            };
+            return Answer { refusal, ..Answer::default() };
         }
         _ => {}
     }
     let calls = calls(prompt, dice, &words);
-    if calls.is_empty() {
-        say(prompt, dice, &words)
-    } else {
-        call(prompt, calls)
-    }
+    if calls.is_empty() { say(prompt, dice, &words) } else { call(prompt, calls) }
 }
 
 fn call(prompt: &Prompt, mut calls: Vec<Call>) -> Answer {
@@ -161,11 +144,7 @@ fn call(prompt: &Prompt, mut calls: Vec<Call>) -> Answer {
             room -= tokens::total(&call.arguments);
         }
     }
-    Answer {
-        calls,
-        finish,
-        ..Answer::default()
-    }
+    Answer { calls, finish, ..Answer::default() }
 }
 
 /// The calls that the prompt leads to: in `auto` a user's words lead to calls, a tool's result to an answer.
@@ -176,20 +155,13 @@ fn calls(prompt: &Prompt, dice: &mut Dice, words: &[String]) -> Vec<Call> {
         ToolChoice::Auto if prompt.is_result => return Vec::new(),
         ToolChoice::Auto | ToolChoice::Required => &prompt.tools,
         ToolChoice::Named(name) => {
-            named = prompt
-                .tools
-                .iter()
-                .filter(|tool| tool.name == *name)
-                .cloned()
-                .collect::<Vec<_>>();
+            named = prompt.tools.iter().filter(|tool| tool.name == *name).cloned().collect::<Vec<_>>();
             &named
         }
     };
     let asked = prompt.asked.to_lowercase();
     let is_meant = |tool: &&Tool| {
-        tool.name
-            .split(['_', '-'])
-            .any(|part| part.len() > 3 && asked.contains(&part.to_lowercase()))
+        tool.name.split(['_', '-']).any(|part| part.len() > 3 && asked.contains(&part.to_lowercase()))
     };
     let mut chosen: Vec<&Tool> = pool.iter().filter(is_meant).take(8).collect();
     if chosen.is_empty() {
@@ -212,15 +184,8 @@ fn calls(prompt: &Prompt, dice: &mut Dice, words: &[String]) -> Vec<Call> {
             object @ Value::Object(_) => object.to_string(),
             _ => "{}".to_owned(),
         };
-        let arguments = if broken {
-            broken_json(&arguments)
-        } else {
-            arguments
-        };
-        Call {
-            name: tool.name.clone(),
-            arguments: tokens::pieces(&arguments),
-        }
+        let arguments = if broken { broken_json(&arguments) } else { arguments };
+        Call { name: tool.name.clone(), arguments: tokens::pieces(&arguments) }
     };
     chosen.into_iter().map(call).collect()
 }
@@ -243,23 +208,13 @@ fn say(prompt: &Prompt, dice: &mut Dice, words: &[String]) -> Answer {
         _ => tokens::pieces(&said),
     };
     let text = tokens::join(&pieces);
-    let stop = prompt
-        .stop
-        .iter()
-        .filter(|stop| !stop.is_empty())
-        .filter_map(|stop| text.find(stop.as_str()))
-        .min();
+    let stop =
+        prompt.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min();
     if let Some(at) = stop {
         pieces = tokens::pieces(&text[..at]);
     }
-    let cut = prompt
-        .max_tokens
-        .is_some_and(|limit| tokens::cut(&mut pieces, limit));
-    Answer {
-        text: pieces,
-        finish: if cut { Finish::Length } else { Finish::Stop },
-        ..Answer::default()
-    }
+    let cut = prompt.max_tokens.is_some_and(|limit| tokens::cut(&mut pieces, limit));
+    Answer { text: pieces, finish: if cut { Finish::Length } else { Finish::Stop }, ..Answer::default() }
 }
 
 /// `said` and more, to just so many tokens.
@@ -297,10 +252,7 @@ mod tests {
     fn tool(name: &str) -> Tool {
         let parameters =
             json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] });
-        Tool {
-            name: name.to_owned(),
-            parameters,
-        }
+        Tool { name: name.to_owned(), parameters }
     }
 
     #[test]
@@ -331,13 +283,8 @@ mod tests {
     fn tools_are_called_as_chosen() {
         let mut prompt = prompt("What is the weather, and what is the traffic like?");
         prompt.tools = vec![tool("get_weather"), tool("get_traffic"), tool("send_mail")];
-        let names = |prompt: &Prompt| {
-            compose(prompt, 0)
-                .calls
-                .into_iter()
-                .map(|call| call.name)
-                .collect::<Vec<_>>()
-        };
+        let names =
+            |prompt: &Prompt| compose(prompt, 0).calls.into_iter().map(|call| call.name).collect::<Vec<_>>();
         assert_eq!(names(&prompt), ["get_weather", "get_traffic"]);
         prompt.parallel = false;
         assert_eq!(names(&prompt), ["get_weather"]);

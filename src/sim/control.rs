@@ -36,20 +36,16 @@ where
             };
             match order.and_then(|order| sim.order(order)) {
                 Ok(()) => reply(StatusCode::OK, &json!({ "orders": sim.0.chooser.orders() })),
-                Err(message) => reply(
-                    StatusCode::BAD_REQUEST,
-                    &json!({ "error": { "message": message } }),
-                ),
+                Err(message) => reply(StatusCode::BAD_REQUEST, &json!({ "error": { "message": message } })),
             }
         }
         (Method::DELETE, "/sim/control") => {
             sim.reset();
             reply(StatusCode::OK, &json!({ "orders": sim.0.chooser.orders() }))
         }
-        (Method::GET, "/sim/log") => reply(
-            StatusCode::OK,
-            &json!({ "data": sim.log(), "dropped": sim.stats().log_dropped }),
-        ),
+        (Method::GET, "/sim/log") => {
+            reply(StatusCode::OK, &json!({ "data": sim.log(), "dropped": sim.stats().log_dropped }))
+        }
         (Method::DELETE, "/sim/log") => {
             sim.clear_log();
             reply(StatusCode::OK, &json!({ "data": [], "dropped": 0 }))
@@ -71,8 +67,6 @@ fn reply(status: StatusCode, body: &impl Serialize) -> Response<SimBody> {
     };
     let mut response = Response::new(SimBody::full(bytes.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

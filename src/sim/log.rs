@@ -65,11 +65,7 @@ pub struct LogEntry {
 
 impl LogEntry {
     fn bytes(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         256 + self.body.len() + headers
     }
 }
@@ -89,10 +85,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            kept: Mutex::default(),
-        }
+        Self { limit, kept: Mutex::default() }
     }
 
     /// Adds an entry; the oldest make room.
@@ -170,15 +163,9 @@ mod tests {
     fn the_oldest_make_room_and_are_counted() {
         let log = Log::new(3);
         (0..5).for_each(|seq| log.add(entry(seq, "")));
-        assert_eq!(
-            log.entries().iter().map(|entry| entry.seq).collect::<Vec<_>>(),
-            [2, 3, 4]
-        );
+        assert_eq!(log.entries().iter().map(|entry| entry.seq).collect::<Vec<_>>(), [2, 3, 4]);
         assert_eq!(log.dropped(), 2);
-        log.update(LogEntry {
-            finished: Finished::Complete,
-            ..entry(3, "x")
-        });
+        log.update(LogEntry { finished: Finished::Complete, ..entry(3, "x") });
         log.update(entry(0, "gone"));
         assert_eq!(log.entries()[1].finished, Finished::Complete);
         log.clear();

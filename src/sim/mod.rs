@@ -10,6 +10,8 @@ mod compose;
 mod control;
 mod dice;
 mod fault;
+mod grammar;
+mod leaves;
 mod log;
 mod openai;
 mod pattern;

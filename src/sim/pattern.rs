@@ -226,16 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_gives_nothing() {
-        for pattern in [
-            "(?=a)b",
-            "(?<!a)b",
-            "a)",
-            "(a",
-            "[a",
-            "a{5000}",
-            "\\p{L}",
-            "((a{250}){250}){250}",
-        ] {
+        for pattern in ["(?=a)b", "(?<!a)b", "a)", "(a", "[a", "a{5000}", "\\p{L}", "((a{250}){250}){250}"] {
             assert_eq!(sample(pattern, &mut Dice::of(1, &[])), None, "{pattern}");
         }
     }

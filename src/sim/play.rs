@@ -11,7 +11,7 @@ use super::{
     choice::Chosen,
     fault::Ending,
     log::Finished,
-    reply::{Content, Event, Reply},
+    reply::{Content, Event, Part, Reply},
     watch::Watch,
 };
 
@@ -39,10 +39,7 @@ pub(crate) async fn play(reply: Reply, chosen: &Chosen, mut watch: Watch) -> Res
             };
             sleep_until(due).await;
             let steps = whole(json, tokens, due, ending);
-            (
-                "application/json",
-                SimBody::new(steps, chosen.fault.drip, finished, Some(watch)).sized(),
-            )
+            ("application/json", SimBody::new(steps, chosen.fault.drip, finished, Some(watch)).sized())
         }
         Content::Stream { events, failure } => {
             watch.entry.stream = true;
@@ -63,13 +60,7 @@ pub(crate) async fn play(reply: Reply, chosen: &Chosen, mut watch: Watch) -> Res
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert("x-request-id", id);
     }
-    headers.extend(
-        reply
-            .headers
-            .into_iter()
-            .map(|(name, value)| (Some(name), value))
-            .collect::<Vec<_>>(),
-    );
+    headers.extend(reply.headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
     response
 }
 
@@ -91,11 +82,7 @@ impl Clock {
 
     /// When the token after so many is due.
     fn at(&self, tokens: u64) -> Instant {
-        let after = if self.tokens_per_second > 0.0 {
-            tokens as f64 / self.tokens_per_second
-        } else {
-            0.0
-        };
+        let after = if self.tokens_per_second > 0.0 { tokens as f64 / self.tokens_per_second } else { 0.0 };
         // A day is as good as never, and keeps clear of what an instant can hold.
         let after = Duration::from_secs_f64(after.min(86_400.0));
         self.start + (self.first + after).min(Duration::from_secs(30 * 86_400))
@@ -103,12 +90,7 @@ impl Clock {
 }
 
 fn whole(json: Bytes, tokens: u64, due: Instant, ending: Option<Ending>) -> Vec<Step> {
-    let send = |bytes: Bytes, tokens| Step::Send {
-        due,
-        bytes,
-        tokens,
-        content: true,
-    };
+    let send = |bytes: Bytes, tokens| Step::Send { due, bytes, tokens, content: true };
     let half = json.slice(..json.len() / 2);
     match ending {
         Some(Ending::Garbage) => vec![send(Bytes::from_static(HTML), 0)],
@@ -120,71 +102,52 @@ fn whole(json: Bytes, tokens: u64, due: Instant, ending: Option<Ending>) -> Vec<
 }
 
 fn stream(events: Vec<Event>, failure: Bytes, clock: &Clock, ending: Option<Ending>) -> Vec<Step> {
+    let frame = |due, bytes| Step::Send { due, bytes, tokens: 0, content: false };
     if ending == Some(Ending::Garbage) {
-        let due = clock.at(0);
-        return vec![Step::Send {
-            due,
-            bytes: Bytes::from_static(HTML),
-            tokens: 0,
-            content: false,
-        }];
+        return vec![frame(clock.at(0), Bytes::from_static(HTML))];
     }
-    let (limit, last) = match ending {
-        Some(Ending::HangAfter(chunks)) => (Some(chunks as usize), Some(Step::Hang)),
-        Some(Ending::ResetAfter(chunks)) => (Some(chunks as usize), Some(Step::Break)),
-        Some(Ending::EndAfter(chunks)) => (Some(chunks as usize), None),
-        Some(Ending::ErrorAfter(chunks)) => (
-            Some(chunks as usize),
-            Some(Step::Send {
-                due: clock.at(0),
-                bytes: failure,
-                tokens: 0,
-                content: false,
-            }),
-        ),
-        Some(Ending::Truncated) => (
-            Some(events.iter().filter(|event| event.content).count().div_ceil(2)),
-            None,
-        ),
-        _ => (None, None),
-    };
+    let limit = limit(ending, &events);
     let mut steps = Vec::with_capacity(events.len() + 1);
-    let (mut tokens, mut contents, mut begun) = (0, 0, false);
+    let (mut tokens, mut contents) = (0, 0);
     for event in events {
+        let content = event.part == Part::Content;
         // A short answer ends before the fault's place: then the fault stands before what would close it.
-        let closes = begun && !event.content;
-        if limit.is_some_and(|limit| (event.content && contents >= limit) || closes) {
+        if limit.is_some_and(|limit| event.part == Part::Close || (content && contents >= limit)) {
             break;
         }
-        begun |= event.content;
-        contents += usize::from(event.content);
-        // What opens the stream comes with the head, as a role without content does not show a first token.
-        let due = if begun { clock.at(tokens) } else { clock.start };
+        contents += usize::from(content);
+        let due = match event.part {
+            // A stream opens with its head: a role without content is not a first token.
+            Part::Open => clock.start,
+            Part::Content | Part::Close => clock.at(tokens),
+        };
         tokens += u64::from(event.tokens);
-        steps.push(Step::Send {
-            due,
-            bytes: event.bytes,
-            tokens: event.tokens.into(),
-            content: event.content,
-        });
+        steps.push(Step::Send { due, bytes: event.bytes, tokens: event.tokens.into(), content });
     }
-    let due_last = clock.at(tokens);
-    match last {
-        Some(Step::Send { bytes, .. }) => {
-            steps.push(Step::Send {
-                due: due_last,
-                bytes,
-                tokens: 0,
-                content: false,
-            });
+    match ending {
+        Some(Ending::HangAfter(_)) => steps.push(Step::Hang),
+        Some(Ending::ResetAfter(_)) => steps.push(Step::Break),
+        Some(Ending::ErrorAfter(_)) => steps.push(frame(clock.at(tokens), failure)),
+        Some(Ending::Truncated) => {
+            if let Some(Step::Send { bytes, .. }) = steps.last_mut() {
+                bytes.truncate(bytes.len() / 2);
+            }
         }
-        Some(step) => steps.push(step),
-        None => {}
-    }
-    if ending == Some(Ending::Truncated)
-        && let Some(Step::Send { bytes, .. }) = steps.last_mut()
-    {
-        bytes.truncate(bytes.len() / 2);
+        _ => {}
     }
     steps
+}
+
+/// After how many content chunks the fault comes.
+fn limit(ending: Option<Ending>, events: &[Event]) -> Option<usize> {
+    match ending? {
+        Ending::HangAfter(chunks)
+        | Ending::ResetAfter(chunks)
+        | Ending::EndAfter(chunks)
+        | Ending::ErrorAfter(chunks) => Some(chunks as usize),
+        Ending::Truncated => {
+            Some(events.iter().filter(|event| event.part == Part::Content).count().div_ceil(2))
+        }
+        _ => None,
+    }
 }

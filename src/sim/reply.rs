@@ -27,8 +27,18 @@ pub(crate) struct Event {
     pub(crate) bytes: Bytes,
     /// The answer's tokens in it; 0 for what frames the answer.
     pub(crate) tokens: u32,
-    /// Whether it carries a bit of the answer.
-    pub(crate) content: bool,
+    pub(crate) part: Part,
+}
+
+/// Which part of a stream an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What comes before the answer, like the role.
+    Open,
+    /// A bit of the answer.
+    Content,
+    /// What comes after it, like the finish.
+    Close,
 }
 
 impl Reply {
@@ -37,10 +47,7 @@ impl Reply {
         Self {
             status: StatusCode::OK,
             headers: Vec::new(),
-            content: Content::Whole {
-                json: json.into(),
-                tokens,
-            },
+            content: Content::Whole { json: json.into(), tokens },
             prompt_tokens,
         }
     }
@@ -57,21 +64,18 @@ impl Reply {
 }
 
 impl Event {
-    /// An event that frames the answer.
-    pub(crate) fn frame(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            bytes: bytes.into(),
-            tokens: 0,
-            content: false,
-        }
+    /// An event before the answer.
+    pub(crate) fn open(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), tokens: 0, part: Part::Open }
     }
 
     /// An event with a bit of the answer.
     pub(crate) fn content(bytes: impl Into<Bytes>, tokens: u32) -> Self {
-        Self {
-            bytes: bytes.into(),
-            tokens,
-            content: true,
-        }
+        Self { bytes: bytes.into(), tokens, part: Part::Content }
+    }
+
+    /// An event after the answer.
+    pub(crate) fn close(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), tokens: 0, part: Part::Close }
     }
 }

@@ -1,8 +1,11 @@
 //! Values that fit a JSON Schema.
 
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{dice::Dice, pattern};
+use super::{
+    dice::Dice,
+    leaves::{Leaves, size},
+};
 
 /// How deep a value nests before only what is required is made, and before nothing is.
 const SHALLOW: u32 = 5;
@@ -17,9 +20,7 @@ const TRIES: u64 = 8;
 /// # Errors
 /// Says what is wrong with it.
 pub(crate) fn check(schema: &Value) -> Result<(), String> {
-    jsonschema::validator_for(schema)
-        .map(drop)
-        .map_err(|error| error.to_string())
+    jsonschema::validator_for(schema).map(drop).map_err(|error| error.to_string())
 }
 
 /// A value that fits `schema`, made of `words` where it needs texts. Where a schema asks for what
@@ -28,17 +29,8 @@ pub(crate) fn instance(schema: &Value, dice: &mut Dice, words: &[String]) -> Val
     let validator = jsonschema::validator_for(schema).ok();
     let mut last = Value::Null;
     for _ in 0..TRIES {
-        last = Maker {
-            root: schema,
-            dice,
-            words,
-            nodes: 0,
-        }
-        .make(schema, "", 0);
-        if validator
-            .as_ref()
-            .is_none_or(|validator| validator.is_valid(&last))
-        {
+        last = Maker { root: schema, leaves: Leaves { dice, words }, nodes: 0 }.make(schema, "", 0);
+        if validator.as_ref().is_none_or(|validator| validator.is_valid(&last)) {
             break;
         }
     }
@@ -47,8 +39,7 @@ pub(crate) fn instance(schema: &Value, dice: &mut Dice, words: &[String]) -> Val
 
 struct Maker<'a> {
     root: &'a Value,
-    dice: &'a mut Dice,
-    words: &'a [String],
+    leaves: Leaves<'a>,
     nodes: u32,
 }
 
@@ -56,7 +47,7 @@ impl Maker<'_> {
     fn make(&mut self, schema: &Value, name: &str, depth: u32) -> Value {
         self.nodes += 1;
         let Value::Object(schema) = schema else {
-            return json!(self.word());
+            return json!(self.leaves.word());
         };
         if depth > DEEPEST || self.nodes > NODES {
             return Value::Null;
@@ -65,7 +56,7 @@ impl Maker<'_> {
             return value.clone();
         }
         if let Some(Value::Array(values)) = schema.get("enum") {
-            return self.dice.pick(values).cloned().unwrap_or(Value::Null);
+            return self.leaves.dice.pick(values).cloned().unwrap_or(Value::Null);
         }
         if let Some(merged) = self.merged(schema, depth) {
             return self.make(&merged, name, depth + 1);
@@ -73,11 +64,11 @@ impl Maker<'_> {
         match self.kind(schema, depth) {
             "object" => self.object(schema, depth),
             "array" => self.array(schema, name, depth),
-            "integer" => self.integer(schema),
-            "number" => self.number(schema),
-            "boolean" => json!(self.dice.below(2) == 1),
+            "integer" => self.leaves.integer(schema),
+            "number" => self.leaves.number(schema),
+            "boolean" => json!(self.leaves.dice.below(2) == 1),
             "null" => Value::Null,
-            _ => json!(self.string(schema, name)),
+            _ => json!(self.leaves.string(schema, name)),
         }
     }
 
@@ -96,7 +87,7 @@ impl Maker<'_> {
                 let simple = choices.iter().find(|choice| is_simple(choice));
                 let choice = match simple {
                     Some(simple) if depth > SHALLOW => Some(simple),
-                    _ => self.dice.pick(&choices),
+                    _ => self.leaves.dice.pick(&choices),
                 };
                 parts.extend(choice.cloned());
             }
@@ -130,14 +121,7 @@ impl Maker<'_> {
             }
             _ if has(&["properties", "required", "additionalProperties", "minProperties"]) => "object",
             _ if has(&["items", "prefixItems", "minItems", "contains"]) => "array",
-            _ if has(&[
-                "minimum",
-                "maximum",
-                "exclusiveMinimum",
-                "exclusiveMaximum",
-                "multipleOf",
-            ]) =>
-            {
+            _ if has(&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]) => {
                 "number"
             }
             _ => "string",
@@ -146,10 +130,7 @@ impl Maker<'_> {
 
     fn object(&mut self, schema: &Map<String, Value>, depth: u32) -> Value {
         let empty = Map::new();
-        let properties = schema
-            .get("properties")
-            .and_then(Value::as_object)
-            .unwrap_or(&empty);
+        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         let required: Vec<&str> = schema
             .get("required")
             .and_then(Value::as_array)
@@ -185,11 +166,7 @@ impl Maker<'_> {
     fn array(&mut self, schema: &Map<String, Value>, name: &str, depth: u32) -> Value {
         let least = size(schema, "minItems").unwrap_or(0).min(NODES as usize);
         let most = size(schema, "maxItems").unwrap_or(usize::MAX);
-        let wanted = if depth > SHALLOW {
-            least
-        } else {
-            least.max(1 + self.dice.below(2)).min(most)
-        };
+        let wanted = if depth > SHALLOW { least } else { least.max(1 + self.leaves.dice.below(2)).min(most) };
         let mut made: Vec<Value> = Vec::new();
         if let Some(Value::Array(first)) = schema.get("prefixItems") {
             for item in first.iter().take(most) {
@@ -211,140 +188,13 @@ impl Maker<'_> {
         }
         Value::Array(made)
     }
-
-    fn integer(&mut self, schema: &Map<String, Value>) -> Value {
-        let (low, high) = bounds(schema, 1.0);
-        let step = schema
-            .get("multipleOf")
-            .and_then(Value::as_f64)
-            .filter(|step| *step >= 1.0)
-            .unwrap_or(1.0);
-        let (first, last) = ((low / step).ceil(), (high / step).floor());
-        let count = (last - first).clamp(0.0, 1e6) as usize + 1;
-        let value = (first + self.dice.below(count) as f64) * step;
-        json!(value as i64)
-    }
-
-    fn number(&mut self, schema: &Map<String, Value>) -> Value {
-        let (low, high) = bounds(schema, 0.01);
-        if schema
-            .get("multipleOf")
-            .and_then(Value::as_f64)
-            .is_some_and(|step| step >= 1.0)
-        {
-            return self.integer(schema);
-        }
-        let step = schema
-            .get("multipleOf")
-            .and_then(Value::as_f64)
-            .filter(|step| *step > 0.0);
-        let value = low + (high - low) * self.dice.unit();
-        let value = match step {
-            Some(step) => (value / step).ceil() * step,
-            // Two digits are what people write, unless the range is narrower than that.
-            None => Some((value * 100.0).round() / 100.0)
-                .filter(|v| (low..=high).contains(v))
-                .unwrap_or(value),
-        };
-        Number::from_f64(value).map_or(Value::Null, Value::Number)
-    }
-
-    fn string(&mut self, schema: &Map<String, Value>, name: &str) -> String {
-        let least = size(schema, "minLength").unwrap_or(0).min(64 * 1024);
-        let most = size(schema, "maxLength").unwrap_or(usize::MAX);
-        let fits = |text: &String| (least..=most).contains(&text.chars().count());
-        if let Some(Value::String(pattern)) = schema.get("pattern") {
-            for _ in 0..20 {
-                match pattern::sample(pattern, self.dice) {
-                    Some(text) if fits(&text) => return text,
-                    _ => {}
-                }
-            }
-        }
-        if let Some(text) = schema
-            .get("format")
-            .and_then(Value::as_str)
-            .and_then(|format| self.format(format))
-        {
-            return text;
-        }
-        let mut text = match name {
-            "unit" | "units" => "celsius".to_owned(),
-            _ => self.word(),
-        };
-        while text.chars().count() < least {
-            text.push(' ');
-            text.push_str(&self.word());
-        }
-        text.chars().take(most).collect()
-    }
-
-    fn format(&mut self, format: &str) -> Option<String> {
-        let dice = &mut *self.dice;
-        let mut two = |low: usize, n: usize| format!("{:02}", low + dice.below(n));
-        Some(match format {
-            "date" => format!("20{}-{}-{}", two(20, 10), two(1, 12), two(1, 28)),
-            "time" => format!("{}:{}:{}Z", two(0, 24), two(0, 60), two(0, 60)),
-            "date-time" => format!(
-                "20{}-{}-{}T{}:{}:{}Z",
-                two(20, 10),
-                two(1, 12),
-                two(1, 28),
-                two(0, 24),
-                two(0, 60),
-                two(0, 60)
-            ),
-            "duration" => format!("PT{}M", 1 + dice.below(59)),
-            "email" | "idn-email" => format!("{}@example.com", dice.id("", 8).to_lowercase()),
-            "hostname" | "idn-hostname" => "example.com".to_owned(),
-            "ipv4" => format!("192.0.2.{}", dice.below(256)),
-            "ipv6" => format!("2001:db8::{:x}", 1 + dice.below(0xffff)),
-            "uri" | "uri-reference" | "iri" | "url" => format!("https://example.com/{}", dice.id("", 6)),
-            "uuid" => {
-                let (high, low) = (dice.bits(), dice.bits());
-                let bits = (u128::from(high) << 64) | u128::from(low);
-                uuid::Builder::from_random_bytes(bits.to_be_bytes())
-                    .into_uuid()
-                    .to_string()
-            }
-            _ => return None,
-        })
-    }
-
-    fn word(&mut self) -> String {
-        self.dice
-            .pick(self.words)
-            .cloned()
-            .unwrap_or_else(|| "example".to_owned())
-    }
 }
 
 /// Whether a schema ends a recursion: neither an object, an array nor a reference.
 fn is_simple(schema: &Value) -> bool {
     let nests = ["$ref", "properties", "items", "allOf", "anyOf", "oneOf"];
     !nests.iter().any(|key| schema.get(key).is_some())
-        && !matches!(
-            schema.get("type").and_then(Value::as_str),
-            Some("object" | "array")
-        )
-}
-
-fn size(schema: &Map<String, Value>, key: &str) -> Option<usize> {
-    schema.get(key).and_then(Value::as_f64).map(|size| size as usize)
-}
-
-/// The range that the keywords leave, around 1 to 100 where they are silent; `grain` keeps clear of
-/// exclusive borders.
-fn bounds(schema: &Map<String, Value>, grain: f64) -> (f64, f64) {
-    let get = |key: &str| schema.get(key).and_then(Value::as_f64);
-    let low = get("minimum").or(get("exclusiveMinimum").map(|low| low + grain));
-    let high = get("maximum").or(get("exclusiveMaximum").map(|high| high - grain));
-    match (low, high) {
-        (Some(low), Some(high)) => (low, high.max(low)),
-        (Some(low), None) => (low, low + 99.0),
-        (None, Some(high)) => (if high >= 1.0 { 1.0 } else { high - 99.0 }, high),
-        (None, None) => (1.0, 100.0),
-    }
+        && !matches!(schema.get("type").and_then(Value::as_str), Some("object" | "array"))
 }
 
 #[cfg(test)]
@@ -396,10 +246,8 @@ mod tests {
         fits(
             json!({ "oneOf": [{ "type": "integer" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }] }),
         );
-        fits(
-            json!({ "type": "object", "required": ["children"], "properties": {
-            "children": { "type": "array", "items": { "$ref": "#" } } } }),
-        );
+        fits(json!({ "type": "object", "required": ["children"], "properties": {
+            "children": { "type": "array", "items": { "$ref": "#" } } } }));
     }
 
     #[test]

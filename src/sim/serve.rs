@@ -64,16 +64,10 @@ async fn connection(stream: TcpStream, sim: Sim, mut stopping: watch::Receiver<(
     stream.set_nodelay(true).ok();
     let _open = Open::new(sim.clone());
     let reset = Arc::new(AtomicBool::new(false));
-    let wire = TokioIo::new(Wire {
-        stream,
-        reset: Arc::clone(&reset),
-    });
+    let wire = TokioIo::new(Wire { stream, reset: Arc::clone(&reset) });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(sim.0.settings.max_streams);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(sim.0.settings.max_streams);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut sim = sim.clone();
         async move {

@@ -41,17 +41,10 @@ impl Sim {
     /// Names the setting that is out of its range.
     pub fn new(settings: SimSettings) -> Result<Self, String> {
         settings.check()?;
-        let record = Record {
-            log: Log::new(settings.log_entries),
-            gauges: Gauges::default(),
-            seed: settings.seed,
-        };
+        let record =
+            Record { log: Log::new(settings.log_entries), gauges: Gauges::default(), seed: settings.seed };
         let chooser = Chooser::new(&settings);
-        Ok(Self(Arc::new(Inner {
-            settings,
-            chooser,
-            record: Arc::new(record),
-        })))
+        Ok(Self(Arc::new(Inner { settings, chooser, record: Arc::new(record) })))
     }
 
     /// What it was asked, the oldest first.
@@ -87,11 +80,7 @@ impl Sim {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Inner {
-            settings,
-            chooser,
-            record,
-        } = &*self.0;
+        let Inner { settings, chooser, record } = &*self.0;
         let mut watch = Watch::begin(record, &head);
         let body = match Limited::new(body, settings.max_body).collect().await {
             Ok(body) => body.to_bytes(),
@@ -127,14 +116,7 @@ impl Sim {
         }
         let (model, _) = choice::split(model.unwrap_or_default());
         let (seed, seq) = (settings.seed, watch.entry.seq);
-        let call = Call {
-            seed,
-            seq,
-            model,
-            chosen: &chosen,
-            models: &settings.models,
-            key,
-        };
+        let call = Call { seed, seq, model, chosen: &chosen, models: &settings.models, key };
         let reply = request.answer(&call);
         Ok(play(reply, &chosen, watch).await)
     }

@@ -37,9 +37,7 @@ impl Default for SimSettings {
             first_token: Duration::ZERO,
             tokens_per_second: 0.0,
             fault: Fault::default(),
-            models: ["sim-large", "sim-small", "sim-embedding"]
-                .map(str::to_owned)
-                .to_vec(),
+            models: ["sim-large", "sim-small", "sim-embedding"].map(str::to_owned).to_vec(),
             api_keys: Vec::new(),
             control: true,
             log_entries: 100_000,
@@ -102,46 +100,25 @@ mod tests {
 
     #[test]
     fn options_become_settings() {
-        let options = SimOptions {
-            fault: "status=500".to_owned(),
-            fault_rate: 0.25,
-            ..SimOptions::default()
-        };
+        let options =
+            SimOptions { fault: "status=500".to_owned(), fault_rate: 0.25, ..SimOptions::default() };
         let settings = SimSettings::from_options(&options).unwrap();
         assert_eq!(settings.fault.rate, Some(0.25));
         assert!(!settings.control);
-        let explicit = SimOptions {
-            fault: "hang,rate=1".to_owned(),
-            fault_rate: 0.25,
-            ..SimOptions::default()
-        };
-        assert_eq!(
-            SimSettings::from_options(&explicit).unwrap().fault.rate,
-            Some(1.0)
-        );
+        let explicit =
+            SimOptions { fault: "hang,rate=1".to_owned(), fault_rate: 0.25, ..SimOptions::default() };
+        assert_eq!(SimSettings::from_options(&explicit).unwrap().fault.rate, Some(1.0));
     }
 
     #[test]
     fn bad_options_are_named() {
         let error = |options: SimOptions| SimSettings::from_options(&options).unwrap_err();
         assert!(
-            error(SimOptions {
-                fault: "bogus".to_owned(),
-                ..SimOptions::default()
-            })
-            .starts_with("fault: `bogus`")
+            error(SimOptions { fault: "bogus".to_owned(), ..SimOptions::default() })
+                .starts_with("fault: `bogus`")
         );
-        assert!(
-            error(SimOptions {
-                fault_rate: 1.5,
-                ..SimOptions::default()
-            })
-            .contains("fault_rate")
-        );
-        let slow = SimOptions {
-            tokens_per_second: -1.0,
-            ..SimOptions::default()
-        };
+        assert!(error(SimOptions { fault_rate: 1.5, ..SimOptions::default() }).contains("fault_rate"));
+        let slow = SimOptions { tokens_per_second: -1.0, ..SimOptions::default() };
         assert!(error(slow).contains("tokens_per_second"));
     }
 }

@@ -8,11 +8,11 @@ const LOOKED_AT: usize = 8 * 1024;
 const WORDS: usize = 16;
 
 const COMMON: &[&str] = &[
-    "about", "after", "also", "answer", "because", "been", "before", "could", "does", "each", "explain",
-    "from", "give", "have", "here", "into", "just", "json", "know", "like", "make", "more", "much", "must",
-    "only", "over", "please", "reply", "should", "some", "such", "tell", "than", "that", "their", "them",
-    "then", "there", "these", "they", "this", "using", "very", "want", "well", "were", "what", "when",
-    "where", "which", "will", "with", "would", "write", "your",
+    "about", "after", "also", "answer", "because", "been", "before", "both", "could", "does", "each",
+    "explain", "from", "give", "have", "here", "into", "just", "json", "know", "like", "make", "more",
+    "much", "must", "only", "over", "please", "reply", "should", "some", "such", "tell", "than", "that",
+    "their", "them", "then", "there", "these", "they", "this", "using", "very", "want", "well", "were",
+    "what", "when", "where", "which", "will", "with", "would", "write", "your",
 ];
 
 const OPENERS: &[&str] = &[
@@ -92,11 +92,8 @@ pub(crate) fn quote(dice: &mut Dice, result: &str, words: &[String]) -> String {
 fn sentence(dice: &mut Dice, templates: &[&str], words: &[String]) -> String {
     let template = dice.pick(templates).copied().unwrap_or("{a} and {b}.");
     let first = dice.below(words.len());
-    let second = if words.len() > 1 {
-        (first + 1 + dice.below(words.len() - 1)) % words.len()
-    } else {
-        first
-    };
+    let second =
+        if words.len() > 1 { (first + 1 + dice.below(words.len() - 1)) % words.len() } else { first };
     let word = |index: usize| words.get(index).map_or("it", String::as_str);
     template.replace("{b}", word(second)).replace("{a}", word(first))
 }

@@ -25,10 +25,7 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece> {
         bytes.extend_from_slice(tokenizer.bpe.token_bytes(token));
         tokens += 1;
         if let Ok(text) = std::str::from_utf8(&bytes) {
-            done.push(Piece {
-                text: text.to_owned(),
-                tokens,
-            });
+            done.push(Piece { text: text.to_owned(), tokens });
             bytes.clear();
             tokens = 0;
         }

@@ -23,14 +23,8 @@ use super::{
 const BODY: usize = 64 * 1024;
 const HEADERS: usize = 64;
 const HEADER_VALUE: usize = 1024;
-const SECRET: [&str; 6] = [
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-];
+const SECRET: [&str; 6] =
+    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"];
 
 /// What goes on at a simulated provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -119,13 +113,7 @@ impl Watch {
             finished: Finished::Open,
             client_left_ms: None,
         };
-        Self {
-            record: Arc::clone(record),
-            start: Instant::now(),
-            logged: false,
-            streaming: false,
-            entry,
-        }
+        Self { record: Arc::clone(record), start: Instant::now(), logged: false, streaming: false, entry }
     }
 
     /// When the request began.
@@ -183,12 +171,7 @@ impl Drop for Watch {
 
 /// The API key of a request, if it has one.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")
-        .map(str::trim)
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
 }
 
 /// What stands for an API key in the log: the first 12 hex digits of its SHA-256.

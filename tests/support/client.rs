@@ -53,10 +53,7 @@ impl Answer {
 
     /// The `error.code` of an error envelope; empty where it is absent.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 }
 
@@ -68,11 +65,7 @@ impl Client {
     /// A client of the server at `base`, like `http://127.0.0.1:8080`.
     pub fn new(base: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
-        Self {
-            http: http.build().unwrap(),
-            base: base.to_owned(),
-            headers: Vec::new(),
-        }
+        Self { http: http.build().unwrap(), base: base.to_owned(), headers: Vec::new() }
     }
 
     /// The same client with a header more on each request.
@@ -96,9 +89,7 @@ impl Client {
     }
 
     fn posted(&self, path: &str, body: impl Into<Bytes>) -> reqwest::RequestBuilder {
-        let request = self
-            .request("POST", path)
-            .header("content-type", "application/json");
+        let request = self.request("POST", path).header("content-type", "application/json");
         request.body(body.into())
     }
 
@@ -109,9 +100,7 @@ impl Client {
 
     /// Asks with any method.
     pub async fn send(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
-        answer(self.request(method, path).body(body.into()))
-            .await
-            .unwrap()
+        answer(self.request(method, path).body(body.into())).await.unwrap()
     }
 
     /// Posts bytes as JSON.

@@ -52,12 +52,7 @@ impl Process {
             collect(child.stdout.take().unwrap(), Arc::clone(&stdout)),
             collect(child.stderr.take().unwrap(), Arc::clone(&stderr)),
         ];
-        Self {
-            child,
-            stdout,
-            stderr,
-            readers,
-        }
+        Self { child, stdout, stderr, readers }
     }
 
     /// The address (`127.0.0.1:PORT`) that the log names, as soon as it does.
@@ -73,11 +68,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return Err(self.exited(status));
             }
-            assert!(
-                Instant::now() < end,
-                "it does not listen after {PATIENCE:?}:\n{}",
-                self.logs()
-            );
+            assert!(Instant::now() < end, "it does not listen after {PATIENCE:?}:\n{}", self.logs());
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -86,11 +77,7 @@ impl Process {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        Exited {
-            status,
-            stdout: self.output(),
-            stderr: self.logs(),
-        }
+        Exited { status, stdout: self.output(), stderr: self.logs() }
     }
 
     /// All of stderr so far.
@@ -107,11 +94,7 @@ impl Process {
     pub async fn logged(&self, text: &str, patience: Duration) {
         let end = Instant::now() + patience;
         while !self.logs().contains(text) {
-            assert!(
-                Instant::now() < end,
-                "no `{text}` in the log after {patience:?}:\n{}",
-                self.logs()
-            );
+            assert!(Instant::now() < end, "no `{text}` in the log after {patience:?}:\n{}", self.logs());
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -143,11 +126,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(
-                Instant::now() < end,
-                "still running after {patience:?}:\n{}",
-                self.logs()
-            );
+            assert!(Instant::now() < end, "still running after {patience:?}:\n{}", self.logs());
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -210,10 +189,7 @@ mod tests {
     #[test]
     fn an_address_is_read_from_text_logs_as_from_json_ones() {
         assert_eq!(address_in("INFO weir listening on http://127.0.0.1:80"), None);
-        assert_eq!(
-            address_in("x listening on http://127.0.0.1:8080\n"),
-            Some("127.0.0.1:8080".into())
-        );
+        assert_eq!(address_in("x listening on http://127.0.0.1:8080\n"), Some("127.0.0.1:8080".into()));
         assert_eq!(
             address_in("{\"message\":\"listening on http://[::1]:8080\"}\n"),
             Some("[::1]:8080".into())
@@ -233,14 +209,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_ends_early_tells_why() {
-        let exited = shell("echo out; echo broken >&2; exit 1")
-            .listening()
-            .await
-            .unwrap_err();
+        let exited = shell("echo out; echo broken >&2; exit 1").listening().await.unwrap_err();
         assert_eq!(exited.status.code(), Some(1));
-        assert_eq!(
-            (exited.stdout.as_str(), exited.stderr.as_str()),
-            ("out\n", "broken\n")
-        );
+        assert_eq!((exited.stdout.as_str(), exited.stderr.as_str()), ("out\n", "broken\n"));
     }
 }

@@ -56,11 +56,7 @@ impl RawUpstream {
             left: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
-        Self {
-            address,
-            state,
-            accepting,
-        }
+        Self { address, state, accepting }
     }
 
     /// Where it listens, like `127.0.0.1:40001`.
@@ -92,9 +88,7 @@ impl RawUpstream {
     pub async fn peer_left(&self, connection: usize) -> Instant {
         wait_for(|| {
             let left = self.state.left.lock().unwrap();
-            left.iter()
-                .find(|(number, _)| *number == connection)
-                .map(|(_, at)| *at)
+            left.iter().find(|(number, _)| *number == connection).map(|(_, at)| *at)
         })
         .await
     }
@@ -234,24 +228,13 @@ mod tests {
         assert!(events[2].is_done() && !stream.broken());
         let seen = upstream.request(1).await;
         assert_eq!(seen.line(), "POST /v1/x HTTP/1.1");
-        assert_eq!(
-            (seen.json()["q"].as_u64(), seen.header("Authorization")),
-            (Some(2), Some("Bearer k"))
-        );
+        assert_eq!((seen.json()["q"].as_u64(), seen.header("Authorization")), (Some(2), Some("Bearer k")));
     }
 
     #[tokio::test]
     async fn a_reset_breaks_a_stream_while_a_hang_notices_the_peer_leave() {
-        let cut = vec![
-            Step::Send(wire::sse_head()),
-            Step::Send(wire::chunk("data: 1\n\n")),
-            Step::Reset,
-        ];
-        let hang = vec![
-            Step::Send(wire::sse_head()),
-            Step::Send(wire::chunk("data: 1\n\n")),
-            Step::Hang,
-        ];
+        let cut = vec![Step::Send(wire::sse_head()), Step::Send(wire::chunk("data: 1\n\n")), Step::Reset];
+        let hang = vec![Step::Send(wire::sse_head()), Step::Send(wire::chunk("data: 1\n\n")), Step::Hang];
         let upstream = RawUpstream::start(vec![Script::OnRequest(cut), Script::OnRequest(hang)]).await;
         let client = Client::new(&upstream.base_url());
         let mut stream = client.stream("/x", &json!({})).await;
@@ -268,9 +251,6 @@ mod tests {
     async fn a_script_at_accept_speaks_first() {
         let steps = vec![Step::Send(b"hello".to_vec()), Step::Close];
         let upstream = RawUpstream::start(vec![Script::OnAccept(steps)]).await;
-        assert_eq!(
-            exchange(upstream.address(), b"", Duration::from_secs(5)).await,
-            b"hello"
-        );
+        assert_eq!(exchange(upstream.address(), b"", Duration::from_secs(5)).await, b"hello");
     }
 }

@@ -26,11 +26,7 @@ impl SimProcess {
     pub async fn start(arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
         let (process, address) = spawn("127.0.0.1:0", &arguments).await;
-        Self {
-            process,
-            address,
-            arguments,
-        }
+        Self { process, address, arguments }
     }
 
     /// Where it listens, like `127.0.0.1:40001`.

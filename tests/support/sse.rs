@@ -69,17 +69,10 @@ fn border(bytes: &[u8]) -> Option<(usize, usize)> {
 fn event(block: &str, at: Instant) -> Event {
     let field = |name: &str| -> String {
         let values = block.lines().filter_map(|line| line.strip_prefix(name));
-        let values: Vec<&str> = values
-            .map(|value| value.strip_prefix(' ').unwrap_or(value))
-            .collect();
+        let values: Vec<&str> = values.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect();
         values.join("\n")
     };
-    Event {
-        at,
-        name: field("event:"),
-        data: field("data:"),
-        comment: field(":"),
-    }
+    Event { at, name: field("event:"), data: field("data:"), comment: field(":") }
 }
 
 #[cfg(test)]
@@ -91,10 +84,7 @@ mod tests {
         let text = b": note\n\ndata: {\"a\":1}\n\nevent: x\r\ndata: b\r\ndata: c\r\n\r\ndata: [DONE]\n\nhalf";
         for size in [1, 2, 7, text.len()] {
             let mut parser = Parser::default();
-            let events: Vec<Event> = text
-                .chunks(size)
-                .flat_map(|c| parser.push(c, Instant::now()))
-                .collect();
+            let events: Vec<Event> = text.chunks(size).flat_map(|c| parser.push(c, Instant::now())).collect();
             assert_eq!(events.len(), 4);
             assert_eq!(events[0].comment, "note");
             assert_eq!(events[1].json()["a"], 1);

@@ -36,8 +36,7 @@ impl Setup {
 
     /// Adds arguments behind `serve --config FILE`.
     pub fn args(mut self, arguments: &[&str]) -> Self {
-        self.arguments
-            .extend(arguments.iter().map(|&argument| argument.into()));
+        self.arguments.extend(arguments.iter().map(|&argument| argument.into()));
         self
     }
 
@@ -66,11 +65,7 @@ impl Setup {
         command.envs(self.environment);
         let mut process = Process::spawn(command);
         let address = process.listening().await?;
-        Ok(Weir {
-            process,
-            address,
-            folder,
-        })
+        Ok(Weir { process, address, folder })
     }
 }
 
@@ -81,11 +76,7 @@ fn config_file(folder: &TempDir) -> PathBuf {
 impl Weir {
     /// A setup with this configuration.
     pub fn with(toml: &str) -> Setup {
-        Setup {
-            toml: toml.to_owned(),
-            environment: Vec::new(),
-            arguments: Vec::new(),
-        }
+        Setup { toml: toml.to_owned(), environment: Vec::new(), arguments: Vec::new() }
     }
 
     /// Starts one with this configuration.

@@ -56,13 +56,7 @@ pub fn take_request(bytes: &mut Vec<u8>, connection: usize) -> Option<RawRequest
     };
     let raw_body = bytes[head_end..head_end + length].to_vec();
     bytes.drain(..head_end + length);
-    Some(RawRequest {
-        connection,
-        at: Instant::now(),
-        head,
-        raw_body,
-        body,
-    })
+    Some(RawRequest { connection, at: Instant::now(), head, raw_body, body })
 }
 
 /// The length on the wire and the content of a complete chunked body; trailers are not read.
@@ -101,13 +95,7 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 
 /// The head of an answer whose body is a chunked event stream.
 pub fn sse_head() -> Vec<u8> {
-    head(
-        200,
-        &[
-            ("content-type", "text/event-stream"),
-            ("transfer-encoding", "chunked"),
-        ],
-    )
+    head(200, &[("content-type", "text/event-stream"), ("transfer-encoding", "chunked")])
 }
 
 /// The head of an answer.
@@ -142,10 +130,7 @@ mod tests {
     fn requests_come_off_one_by_one() {
         let mut bytes = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPOST /b HTTP/1.1\r\n".to_vec();
         let first = take_request(&mut bytes, 7).unwrap();
-        assert_eq!(
-            (first.line(), first.body.as_slice()),
-            ("POST /a HTTP/1.1", b"abc".as_slice())
-        );
+        assert_eq!((first.line(), first.body.as_slice()), ("POST /a HTTP/1.1", b"abc".as_slice()));
         assert!(take_request(&mut bytes, 7).is_none());
         bytes.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n2\r\nde\r\n1\r\nf\r\n0\r\n\r\n");
         let second = take_request(&mut bytes, 7).unwrap();

@@ -26,10 +26,7 @@ const SIDEWAYS: [(&str, &str); 2] = [
 ];
 
 fn level(module: &str) -> Option<u8> {
-    LEVELS
-        .iter()
-        .find(|(_, modules)| modules.contains(&module))
-        .map(|(level, _)| *level)
+    LEVELS.iter().find(|(_, modules)| modules.contains(&module)).map(|(level, _)| *level)
 }
 
 /// Finds imports that do not go down. `main.rs` and `lib.rs` stand above the table.

@@ -5,9 +5,8 @@ use proc_macro2::TokenTree;
 use super::source::{Source, Violation, flat};
 
 /// Names that say nothing of what is inside.
-const EMPTY_NAMES: [&str; 10] = [
-    "manager", "managers", "helper", "helpers", "util", "utils", "data", "info", "misc", "common",
-];
+const EMPTY_NAMES: [&str; 10] =
+    ["manager", "managers", "helper", "helpers", "util", "utils", "data", "info", "misc", "common"];
 
 /// Finds bad manners.
 pub fn check(source: &Source) -> Vec<Violation> {
@@ -39,10 +38,9 @@ fn words(source: &Source) -> Vec<Violation> {
         let TokenTree::Ident(word) = token else {
             // `#[ignore]`, with or without a reason: a test that does not run is no test.
             if is(at, "#") && is(at + 2, "ignore") {
-                found.push(source.broken(
-                    token.span().start().line,
-                    "no test is ignored: mend it or remove it",
-                ));
+                found.push(
+                    source.broken(token.span().start().line, "no test is ignored: mend it or remove it"),
+                );
             }
             continue;
         };
@@ -51,10 +49,7 @@ fn words(source: &Source) -> Vec<Violation> {
             continue;
         }
         if word == "unwrap" && at > 0 && is(at - 1, ".") && is(at + 1, "()") {
-            found.push(source.broken(
-                line,
-                "no `unwrap` outside tests; an `expect` states the invariant",
-            ));
+            found.push(source.broken(line, "no `unwrap` outside tests; an `expect` states the invariant"));
         }
         if (word == "todo" || word == "unimplemented") && is(at + 1, "!") {
             found.push(source.broken(line, format!("no `{word}!`: write it or leave it out")));

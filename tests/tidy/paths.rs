@@ -79,9 +79,8 @@ fn colons(tokens: &[TokenTree], at: usize) -> bool {
 }
 
 fn semicolon(tokens: &[TokenTree], from: usize) -> usize {
-    let found = tokens[from..]
-        .iter()
-        .position(|token| matches!(token, TokenTree::Punct(p) if p.as_char() == ';'));
+    let found =
+        tokens[from..].iter().position(|token| matches!(token, TokenTree::Punct(p) if p.as_char() == ';'));
     found.map_or(tokens.len(), |distance| from + distance)
 }
 

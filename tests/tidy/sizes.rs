@@ -15,10 +15,7 @@ const FUNCTION_LIMIT: usize = 70;
 
 /// The number of a file's lines that hold code: not blank, not only a comment, not of its tests.
 pub fn code_lines(source: &Source) -> usize {
-    lines_with_code(source)
-        .iter()
-        .filter(|line| !source.is_test(**line))
-        .count()
+    lines_with_code(source).iter().filter(|line| !source.is_test(**line)).count()
 }
 
 /// Finds files and functions that are too long.

@@ -64,11 +64,7 @@ impl Source {
 
     /// A violation of `rule` at `line`.
     pub fn broken(&self, line: usize, rule: impl Into<String>) -> Violation {
-        Violation {
-            path: self.path.clone(),
-            line,
-            rule: rule.into(),
-        }
+        Violation { path: self.path.clone(), line, rule: rule.into() }
     }
 }
 

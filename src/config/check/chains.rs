@@ -23,18 +23,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     }
     for cycle in cycles(config) {
         let path = KeyPath::of(&["routes", cycle[0], "fallback"]);
-        let way = cycle
-            .iter()
-            .chain(cycle.first())
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" -> ");
+        let way = cycle.iter().chain(cycle.first()).copied().collect::<Vec<_>>().join(" -> ");
         let problem = format!("the fallbacks go in a circle: {way}");
-        report.fault(
-            &path,
-            problem,
-            "Let one of these routes fall back to another, or to none.",
-        );
+        report.fault(&path, problem, "Let one of these routes fall back to another, or to none.");
     }
 }
 
@@ -43,25 +34,16 @@ fn check_model(path: &KeyPath, model: &Model, report: &mut Report<'_>) {
     if let Some(route) = &model.fallback {
         refer(&path.key("fallback"), route, "route", report);
     }
-    for (key, limit) in [
-        ("context_window", model.context_window),
-        ("max_output_tokens", model.max_output_tokens),
-    ] {
+    for (key, limit) in
+        [("context_window", model.context_window), ("max_output_tokens", model.max_output_tokens)]
+    {
         if limit == Some(0) {
-            report.fault(
-                &path.key(key),
-                "0 tokens are no use",
-                "Write how many, or leave it out: unknown.",
-            );
+            report.fault(&path.key(key), "0 tokens are no use", "Write how many, or leave it out: unknown.");
         }
     }
     if model.first_byte_timeout.is_some_and(|span| span.0.is_zero()) {
         let remedy = "Write a span of time, or leave it out: the provider's.";
-        report.fault(
-            &path.key("first_byte_timeout"),
-            "no model answers in no time",
-            remedy,
-        );
+        report.fault(&path.key("first_byte_timeout"), "no model answers in no time", remedy);
     }
     if model.upstream_model.as_deref() == Some("") {
         let remedy = "Write the provider's name for it, or leave it out: the same name.";
@@ -85,35 +67,20 @@ fn check_route(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
         refer(&path.key("fallback"), next, "route", report);
     }
     if route.targets.is_empty() && route.fallback.is_none() {
-        report.fault(
-            path,
-            "the route leads nowhere",
-            "Give it `targets`, or a `fallback` route.",
-        );
+        report.fault(path, "the route leads nowhere", "Give it `targets`, or a `fallback` route.");
     }
     if route.max_attempts == Some(0) {
         let remedy = "Write 1 or more, or leave it out: as many as the chain has targets.";
         report.fault(&path.key("max_attempts"), "0 tries answer nothing", remedy);
     }
-    for key in NOT_DEFAULTS
-        .iter()
-        .filter(|key| route.defaults.contains_key(**key))
-    {
+    for key in NOT_DEFAULTS.iter().filter(|key| route.defaults.contains_key(**key)) {
         let remedy = "Defaults fill what a client left out, like `max_tokens` or `temperature`.";
-        report.fault(
-            &path.key("defaults").key(key),
-            "this field is the client's to give",
-            remedy,
-        );
+        report.fault(&path.key("defaults").key(key), "this field is the client's to give", remedy);
     }
     let weighs = |target: &RouteTarget| target.weight() != 1.0;
     if route.order == Order::Listed && route.targets.iter().any(weighs) {
         let problem = "the targets have weights that count only with `order = \"weighted\"`";
-        report.warn(
-            &path.key("order"),
-            problem,
-            "Set `order = \"weighted\"`, or leave the weights out.",
-        );
+        report.warn(&path.key("order"), problem, "Set `order = \"weighted\"`, or leave the weights out.");
     }
 }
 
@@ -156,10 +123,7 @@ fn cycles(config: &Config) -> BTreeSet<Vec<&str>> {
                 break;
             }
             walk.push(name);
-            at = config
-                .routes
-                .get(name)
-                .and_then(|route| route.fallback.as_deref());
+            at = config.routes.get(name).and_then(|route| route.fallback.as_deref());
         }
         done.extend(walk);
     }

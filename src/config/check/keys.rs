@@ -53,11 +53,7 @@ fn check_secret<'a>(
             report.fault(path, "the key has neither `secret` nor `hash`", remedy);
         }
         (Some(_), Some(_)) => {
-            report.fault(
-                path,
-                "the key has both `secret` and `hash`",
-                "Keep one of the two.",
-            );
+            report.fault(path, "the key has both `secret` and `hash`", "Keep one of the two.");
         }
         (None, Some(hash)) => {
             if !is_hash(hash) {

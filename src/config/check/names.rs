@@ -31,11 +31,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         not_auto(&path, name, report);
         if config.models.contains_key(name) {
             let problem = format!("{} names a model too", quoted(name));
-            report.fault(
-                &path,
-                problem,
-                "Clients name either in `model`: give the route another name.",
-            );
+            report.fault(&path, problem, "Clients name either in `model`: give the route another name.");
         }
     }
 }

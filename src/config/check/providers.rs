@@ -44,11 +44,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         }
         match provider.resolve_keys() {
             Ok(Some(keys)) if keys.is_empty() => {
-                report.warn(
-                    &path,
-                    "the provider is off: none of its `api_keys` is set",
-                    off(provider),
-                );
+                report.warn(&path, "the provider is off: none of its `api_keys` is set", off(provider));
             }
             Ok(_) => {}
             Err(error) => report.fault(&path.key("api_keys"), error, "Let Weir's user read the file."),
@@ -116,11 +112,7 @@ fn check_headers(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
             report.fault(&place, "`api_keys` write this header already", remedy);
         }
         if !seen.insert(header.clone()) {
-            report.fault(
-                &place,
-                format!("{} is given twice", quoted(header.as_str())),
-                "Keep one of them.",
-            );
+            report.fault(&place, format!("{} is given twice", quoted(header.as_str())), "Keep one of them.");
         }
         check_value(&place, value, report);
     }
@@ -165,18 +157,10 @@ fn check_sim(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
     let sim = &provider.sim;
     if !(0.0..=1.0).contains(&sim.fault_rate) {
         let problem = format!("{} is not a share", sim.fault_rate);
-        report.fault(
-            &path.key("fault_rate"),
-            problem,
-            "Write a number from 0 (never) to 1 (always).",
-        );
+        report.fault(&path.key("fault_rate"), problem, "Write a number from 0 (never) to 1 (always).");
     }
     if !(sim.tokens_per_second.is_finite() && sim.tokens_per_second >= 0.0) {
         let problem = format!("{} is not a speed", sim.tokens_per_second);
-        report.fault(
-            &path.key("tokens_per_second"),
-            problem,
-            "Write 0 (as fast as it can) or more.",
-        );
+        report.fault(&path.key("tokens_per_second"), problem, "Write 0 (as fast as it can) or more.");
     }
 }

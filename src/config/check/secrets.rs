@@ -34,34 +34,20 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
 
 fn is_secret_header(name: &str, value: &SecretSource) -> bool {
     let name = name.to_ascii_lowercase();
-    let smells = ["auth", "key", "token", "secret", "cookie"]
-        .iter()
-        .any(|mark| name.contains(mark));
+    let smells = ["auth", "key", "token", "secret", "cookie"].iter().any(|mark| name.contains(mark));
     smells || !matches!(value, SecretSource::Literal(text) if !looks_secret(text.expose()))
 }
 
 fn check_source(path: &KeyPath, source: &SecretSource, report: &mut Report<'_>) {
     match source {
         SecretSource::Env(name) if name.is_empty() || name.contains(['=', '\0', ' ']) => {
-            report.fault(
-                path,
-                "`env:` is not followed by a variable's name",
-                "Write \"env:NAME\".",
-            );
+            report.fault(path, "`env:` is not followed by a variable's name", "Write \"env:NAME\".");
         }
         SecretSource::File(file) if file.as_os_str().is_empty() => {
-            report.fault(
-                path,
-                "`file:` is not followed by a path",
-                "Write \"file:/run/secrets/name\".",
-            );
+            report.fault(path, "`file:` is not followed by a path", "Write \"file:/run/secrets/name\".");
         }
         SecretSource::Literal(text) if text.expose().is_empty() => {
-            report.warn(
-                path,
-                "the secret is empty, which counts as unset",
-                "Write \"env:NAME\".",
-            );
+            report.warn(path, "the secret is empty, which counts as unset", "Write \"env:NAME\".");
         }
         SecretSource::Literal(_) if report.is_in_file(path) => {
             let remedy = "Write \"env:NAME\" or \"file:/run/secrets/name\", so that the file can be shared.";

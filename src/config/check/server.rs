@@ -48,11 +48,7 @@ fn check_addresses(config: &Config, report: &mut Report<'_>) {
     let mut read = |key: &str, text: &str| match listen_address(text) {
         Ok(address) => Some(address),
         Err(remedy) => {
-            report.fault(
-                &server.key(key),
-                format!("{} is not an address", quoted(text)),
-                remedy,
-            );
+            report.fault(&server.key(key), format!("{} is not an address", quoted(text)), remedy);
             None
         }
     };
@@ -63,11 +59,7 @@ fn check_addresses(config: &Config, report: &mut Report<'_>) {
     };
     if listen.is_some() && listen == admin && listen.is_some_and(|address| address.port() != 0) {
         let remedy = "Give it a port of its own, or \"\" to serve both on one.";
-        report.fault(
-            &server.key("admin_listen"),
-            "the address is that of `server.listen`",
-            remedy,
-        );
+        report.fault(&server.key("admin_listen"), "the address is that of `server.listen`", remedy);
     }
     let is_open = listen.is_some_and(|address| !address.ip().to_canonical().is_loopback());
     if !is_open || report.is_incomplete(&["auth"]) {
@@ -101,10 +93,9 @@ fn check_limits(server: &Server, report: &mut Report<'_>) {
     ] {
         nonzero(&path.key(key), size == 0, report);
     }
-    for (key, number) in [
-        ("max_in_flight", server.max_in_flight),
-        ("max_connections", server.max_connections),
-    ] {
+    for (key, number) in
+        [("max_in_flight", server.max_in_flight), ("max_connections", server.max_connections)]
+    {
         nonzero(&path.key(key), number == 0, report);
     }
     for (key, Span(span)) in [
@@ -125,11 +116,7 @@ fn check_limits(server: &Server, report: &mut Report<'_>) {
 /// Refuses a limit of 0.
 pub(super) fn nonzero(path: &KeyPath, is_zero: bool, report: &mut Report<'_>) {
     if is_zero {
-        report.fault(
-            path,
-            "with 0 nothing could be served",
-            "Write more than 0, or leave it out.",
-        );
+        report.fault(path, "with 0 nothing could be served", "Write more than 0, or leave it out.");
     }
 }
 
@@ -144,10 +131,7 @@ pub(super) fn check_file(path: &KeyPath, file: &Path, report: &mut Report<'_>) {
 
 fn check_log(log: &str, report: &mut Report<'_>) {
     let path = KeyPath::of(&["telemetry", "log"]);
-    let remedy = format!(
-        "Write one of {}, or directives like \"weir=debug,info\".",
-        LEVELS.join(", ")
-    );
+    let remedy = format!("Write one of {}, or directives like \"weir=debug,info\".", LEVELS.join(", "));
     if EnvFilter::try_new(log).is_err() {
         report.fault(&path, format!("{} is not a log filter", quoted(log)), remedy);
         return;

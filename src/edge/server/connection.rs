@@ -67,12 +67,7 @@ impl Connections {
             .keep_alive_timeout(PING_INTERVAL)
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX));
-        Self {
-            http,
-            options,
-            shutdown: shutdown.clone(),
-            cut: cut.clone(),
-        }
+        Self { http, options, shutdown: shutdown.clone(), cut: cut.clone() }
     }
 
     /// Serves a connection to its end.

@@ -37,10 +37,7 @@ enum Place {
     Off,
 }
 
-const NAME: Place = Place::Name {
-    text: [0; NAME_ROOM],
-    length: 0,
-};
+const NAME: Place = Place::Name { text: [0; NAME_ROOM], length: 0 };
 
 /// Reads along with an HTTP/1 connection.
 #[derive(Debug)]
@@ -55,12 +52,7 @@ pub struct Framing {
 impl Framing {
     /// At the beginning of a connection.
     pub fn new() -> Self {
-        Self {
-            place: Place::Opening(0),
-            length: None,
-            chunked: false,
-            refused: false,
-        }
+        Self { place: Place::Opening(0), length: None, chunked: false, refused: false }
     }
 
     /// Reads on. `Some(offset)`: with the bytes before `offset` the head holds both `content-length` and
@@ -84,10 +76,7 @@ impl Framing {
     /// Whether the client is in the middle of a request, so that more of it is to come or was left unread.
     pub fn in_request(&self) -> bool {
         self.refused
-            || !matches!(
-                self.place,
-                Place::Opening(0) | Place::RequestLine { begun: false } | Place::Off
-            )
+            || !matches!(self.place, Place::Opening(0) | Place::RequestLine { begun: false } | Place::Off)
     }
 
     /// Whether the head was refused.
@@ -109,10 +98,7 @@ impl Framing {
             Place::Chunk(left) => {
                 let n = skip(left, bytes);
                 if *left == 0 {
-                    self.place = Place::ChunkSize {
-                        size: 0,
-                        digits: true,
-                    };
+                    self.place = Place::ChunkSize { size: 0, digits: true };
                 }
                 n
             }
@@ -209,10 +195,7 @@ impl Framing {
     fn end_of_head(&mut self) {
         let length = self.length.take().unwrap_or(0);
         self.place = if std::mem::take(&mut self.chunked) {
-            Place::ChunkSize {
-                size: 0,
-                digits: true,
-            }
+            Place::ChunkSize { size: 0, digits: true }
         } else if length > 0 {
             Place::Body(length)
         } else {
@@ -241,21 +224,11 @@ mod tests {
 
     #[test]
     fn refuses_both_lengths_in_either_order_and_any_case() {
-        assert!(refused(
-            b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        ));
-        assert!(refused(
-            b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 5\r\n\r\n"
-        ));
-        assert!(refused(
-            b"POST / HTTP/1.1\nContent-Length:0\nTransfer-Encoding:chunked\n\n"
-        ));
-        assert!(!refused(
-            b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX-Transfer-Encoding: chunked\r\n\r\n"
-        ));
-        assert!(!refused(
-            b"POST / HTTP/1.1\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        ));
+        assert!(refused(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        assert!(refused(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 5\r\n\r\n"));
+        assert!(refused(b"POST / HTTP/1.1\nContent-Length:0\nTransfer-Encoding:chunked\n\n"));
+        assert!(!refused(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX-Transfer-Encoding: chunked\r\n\r\n"));
+        assert!(!refused(b"POST / HTTP/1.1\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"));
     }
 
     #[test]
@@ -308,10 +281,7 @@ mod tests {
         assert!(framing.in_head());
         framing.feed(&PREFACE[20..]);
         assert!(!framing.in_head() && !framing.in_request());
-        assert_eq!(
-            framing.feed(b"x\r\nContent-Length: 5\r\nTransfer-Encoding: x"),
-            None
-        );
+        assert_eq!(framing.feed(b"x\r\nContent-Length: 5\r\nTransfer-Encoding: x"), None);
     }
 
     proptest! {

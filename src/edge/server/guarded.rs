@@ -126,10 +126,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
                 Closing::No => {
                     ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
                     this.closing = if this.framing.in_request() {
-                        Closing::Lingering {
-                            until: Box::pin(sleep(LINGER)),
-                            left: LINGER_BYTES,
-                        }
+                        Closing::Lingering { until: Box::pin(sleep(LINGER)), left: LINGER_BYTES }
                     } else {
                         Closing::Done
                     };

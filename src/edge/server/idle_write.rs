@@ -36,12 +36,7 @@ enum Waits {
 impl<IO> IdleWrite<IO> {
     /// Watches a connection.
     pub fn new(io: IO, timeout: Duration) -> Self {
-        Self {
-            io,
-            timeout,
-            timer: None,
-            waits: Waits::Not,
-        }
+        Self { io, timeout, timer: None, waits: Waits::Not }
     }
 
     fn watch<T>(
@@ -63,12 +58,10 @@ impl<IO> IdleWrite<IO> {
             timer.as_mut().reset(Instant::now() + timeout);
             self.waits = kind;
         }
-        timer.as_mut().poll(cx).map(|()| {
-            Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the client left the answer unread",
-            ))
-        })
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client left the answer unread")))
     }
 }
 

@@ -31,11 +31,7 @@ pub async fn bind(addr: &str) -> Result<TcpListener, String> {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart does not wait for the old connections to time out.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -96,9 +92,7 @@ impl Trouble {
 
     /// Whether it is time to log.
     pub fn log(&mut self, now: Instant) -> bool {
-        let log = self
-            .logged
-            .is_none_or(|at| now.saturating_duration_since(at) >= Self::QUIET);
+        let log = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Self::QUIET);
         if log {
             self.logged = Some(now);
         }

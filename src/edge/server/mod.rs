@@ -110,9 +110,7 @@ where
     let cut = CancellationToken::new();
     let _cut_all_when_dropped = cut.clone().drop_guard();
     let cuts = Arc::new(AtomicUsize::new(0));
-    let places = Arc::new(Semaphore::new(
-        options.max_connections.min(Semaphore::MAX_PERMITS),
-    ));
+    let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
     let says_why = options.tls.is_none();
     let connections = Arc::new(Connections::new(options, &tasks, &shutdown, &cut));
     let (mut trouble, mut full) = (Trouble::default(), Trouble::default());

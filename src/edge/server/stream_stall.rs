@@ -35,11 +35,7 @@ enum Turn {
 }
 
 fn mark<T>(outcome: &Poll<T>) {
-    let turn = if outcome.is_pending() {
-        Turn::Waits
-    } else {
-        Turn::Gave
-    };
+    let turn = if outcome.is_pending() { Turn::Waits } else { Turn::Gave };
     // Without a stream's task around it (HTTP/1) nobody asks for the mark.
     let _ = TURN.try_with(|cell| cell.set(turn));
 }
@@ -63,11 +59,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        self.tasks.spawn(Watched {
-            stream,
-            timeout: self.timeout,
-            timer: None,
-        });
+        self.tasks.spawn(Watched { stream, timeout: self.timeout, timer: None });
     }
 }
 

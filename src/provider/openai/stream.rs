@@ -79,9 +79,8 @@ impl OpenAiStream {
         match chunk::inspect(payload) {
             Ok(facts) => self.chunk(event, payload, &facts, out),
             Err(fault) => {
-                let failure = invalid(format_args!(
-                    "A chunk of the provider's stream cannot be read: {fault}."
-                ));
+                let failure =
+                    invalid(format_args!("A chunk of the provider's stream cannot be read: {fault}."));
                 self.end(Piece::Failed(failure), out);
             }
         }
@@ -239,10 +238,7 @@ mod tests {
     use super::*;
 
     fn decode<'a>(include_usage: bool, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Piece> {
-        let mut stream = OpenAiStream::new(&Expected {
-            endpoint: Endpoint::Chat,
-            include_usage,
-        });
+        let mut stream = OpenAiStream::new(&Expected { endpoint: Endpoint::Chat, include_usage });
         let mut out = VecDeque::new();
         for chunk in chunks {
             stream.push(Bytes::copy_from_slice(chunk), &mut out);
@@ -298,15 +294,10 @@ mod tests {
     #[test]
     fn whole_events_are_slices_of_the_chunk() {
         let chunk = Bytes::from(format!("{ROLE}\n\n{TEXT}\n\n"));
-        let mut stream = OpenAiStream::new(&Expected {
-            endpoint: Endpoint::Chat,
-            include_usage: false,
-        });
+        let mut stream = OpenAiStream::new(&Expected { endpoint: Endpoint::Chat, include_usage: false });
         let mut out = VecDeque::new();
         stream.push(chunk.clone(), &mut out);
-        let Some(Piece::Content(bytes)) = out.back() else {
-            panic!("no content")
-        };
+        let Some(Piece::Content(bytes)) = out.back() else { panic!("no content") };
         assert_eq!(bytes.as_ptr(), chunk[ROLE.len() + 2..].as_ptr());
     }
 
@@ -339,38 +330,22 @@ mod tests {
             let pieces = short(&format!("{TEXT}\n\n{USAGE}\n\n{case}\n\ndata: [DONE]\n\n"));
             assert_eq!(pieces[1..], ["U 3+1", "F error_event no"], "{case}");
         }
-        for tail in [
-            "error: {\"message\":\"no\"}",
-            "event: error\ndata: {\"message\":\"no\"}\n",
-        ] {
-            assert_eq!(
-                short(&format!("{TEXT}\n\n{tail}"))[1],
-                "F error_event no",
-                "{tail}"
-            );
+        for tail in ["error: {\"message\":\"no\"}", "event: error\ndata: {\"message\":\"no\"}\n"] {
+            assert_eq!(short(&format!("{TEXT}\n\n{tail}"))[1], "F error_event no", "{tail}");
         }
     }
 
     #[test]
     fn nonsense_ends_the_stream() {
-        for text in [
-            "data: {\"choices\":\n\n",
-            "data: oops\n\n",
-            "data: [1]\n\n",
-            "data: {\"a\":\"\u{1}\"}\n\n",
-        ] {
+        for text in
+            ["data: {\"choices\":\n\n", "data: oops\n\n", "data: [1]\n\n", "data: {\"a\":\"\u{1}\"}\n\n"]
+        {
             let pieces = short(text);
             assert!(pieces[0].starts_with("F invalid_answer"), "{text}: {pieces:?}");
         }
         // No stream at all.
-        assert_eq!(
-            short("{\n \"error\": {\"message\": \"no\"}\n}\n"),
-            ["F error_event no"]
-        );
-        assert_eq!(
-            short("{\"error\":{\"message\":\"no\"}}\n\n"),
-            ["F error_event no"]
-        );
+        assert_eq!(short("{\n \"error\": {\"message\": \"no\"}\n}\n"), ["F error_event no"]);
+        assert_eq!(short("{\"error\":{\"message\":\"no\"}}\n\n"), ["F error_event no"]);
         assert!(short("<html>\n\n<body>x</body></html>")[0].starts_with("F invalid_answer"));
         assert!(short("{\"choices\":[{}]}")[0].starts_with("F invalid_answer"));
     }
@@ -394,11 +369,7 @@ mod tests {
                 r#"data: {{"object":"o","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":{index}}}]}}}}]}}"#
             )
         };
-        let pieces = short(&format!(
-            "data: {{\"choices\":[{{}}]}}\n\n{}\n\n{}\n\n",
-            tool(1),
-            tool(2)
-        ));
+        let pieces = short(&format!("data: {{\"choices\":[{{}}]}}\n\n{}\n\n{}\n\n", tool(1), tool(2)));
         assert_eq!(
             pieces[..3],
             [

@@ -46,10 +46,7 @@ pub(crate) fn read(request: &Object) -> Result<Ask, Refusal> {
         _ => 0,
     };
     let prompt = Prompt {
-        seed: (
-            0,
-            integer(request, "seed", i64::MIN, i64::MAX)?.unwrap_or_default() as u64,
-        ),
+        seed: (0, integer(request, "seed", i64::MIN, i64::MAX)?.unwrap_or_default() as u64),
         last: messages.last,
         is_result: messages.is_result,
         asked: messages.asked,
@@ -63,14 +60,7 @@ pub(crate) fn read(request: &Object) -> Result<Ask, Refusal> {
         ending: None,
     };
     let prompt_tokens = messages.tokens + tool_tokens + shape_tokens;
-    Ok(Ask {
-        prompt,
-        prompt_tokens,
-        n,
-        stream,
-        include_usage,
-        logprobs: logprobs(request)?,
-    })
+    Ok(Ask { prompt, prompt_tokens, n, stream, include_usage, logprobs: logprobs(request)? })
 }
 
 fn ranges(request: &Object) -> Result<(), Refusal> {
@@ -83,10 +73,7 @@ fn ranges(request: &Object) -> Result<(), Refusal> {
 }
 
 fn max_tokens(request: &Object) -> Result<Option<u32>, Refusal> {
-    match (
-        count(request, "max_tokens", 1)?,
-        count(request, "max_completion_tokens", 1)?,
-    ) {
+    match (count(request, "max_tokens", 1)?, count(request, "max_completion_tokens", 1)?) {
         (Some(_), Some(_)) => Err(Refusal::bad(
             "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
             "max_tokens",
@@ -149,46 +136,31 @@ fn one_tool(tool: &Value, at: &str) -> Result<Option<Tool>, Refusal> {
         Some(value) => return Err(wrong(&name_at, "a string", value)),
     };
     let fits = (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     if !fits {
         let message = format!(
             "Invalid '{name_at}': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'."
         );
         return Err(Refusal::bad(message, name_at, "invalid_value"));
     }
-    let parameters = tool
-        .pointer("/function/parameters")
-        .filter(|parameters| !parameters.is_null());
-    let parameters = parameters
-        .cloned()
-        .unwrap_or_else(|| json!({ "type": "object", "properties": {} }));
+    let parameters = tool.pointer("/function/parameters").filter(|parameters| !parameters.is_null());
+    let parameters = parameters.cloned().unwrap_or_else(|| json!({ "type": "object", "properties": {} }));
     let parameters_at = format!("{at}.function.parameters");
     if !parameters.is_object() {
         return Err(wrong(&parameters_at, "an object", &parameters));
     }
     if let Err(error) = schema::check(&parameters) {
         let message = format!("Invalid schema for function '{name}': {error}.");
-        return Err(Refusal::bad(
-            message,
-            parameters_at,
-            "invalid_function_parameters",
-        ));
+        return Err(Refusal::bad(message, parameters_at, "invalid_function_parameters"));
     }
-    Ok(Some(Tool {
-        name: name.clone(),
-        parameters,
-    }))
+    Ok(Some(Tool { name: name.clone(), parameters }))
 }
 
 fn choice(request: &Object, tools: &[Tool]) -> Result<ToolChoice, Refusal> {
     let Some(choice) = given(request, "tool_choice") else {
         return Ok(ToolChoice::Auto);
     };
-    let none = given(request, "tools")
-        .and_then(Value::as_array)
-        .is_none_or(Vec::is_empty);
+    let none = given(request, "tools").and_then(Value::as_array).is_none_or(Vec::is_empty);
     if none && choice != "none" && choice != "auto" {
         let message =
             "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.";
@@ -267,9 +239,7 @@ mod tests {
 
     fn with(extra: Value) -> Result<Ask, Refusal> {
         let mut request = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] });
-        let Value::Object(extra) = extra else {
-            panic!("an object")
-        };
+        let Value::Object(extra) = extra else { panic!("an object") };
         let object = request.as_object_mut().unwrap();
         object.extend(extra);
         read(object)
@@ -285,10 +255,7 @@ mod tests {
             (json!({ "n": 129 }), "n"),
             (json!({ "stream": "yes" }), "stream"),
             (json!({ "max_tokens": 0 }), "max_tokens"),
-            (
-                json!({ "max_tokens": 1, "max_completion_tokens": 1 }),
-                "max_tokens",
-            ),
+            (json!({ "max_tokens": 1, "max_completion_tokens": 1 }), "max_tokens"),
             (json!({ "top_logprobs": 2 }), "top_logprobs"),
             (json!({ "tools": [{}] }), "tools[0].type"),
             (json!({ "tools": function("a b") }), "tools[0].function.name"),
@@ -301,14 +268,8 @@ mod tests {
                 json!({ "tools": function("f"), "tool_choice": { "type": "function", "function": { "name": "g" } } }),
                 "tool_choice",
             ),
-            (
-                json!({ "response_format": { "type": "json_object" } }),
-                "messages",
-            ),
-            (
-                json!({ "response_format": { "type": "xml" } }),
-                "response_format.type",
-            ),
+            (json!({ "response_format": { "type": "json_object" } }), "messages"),
+            (json!({ "response_format": { "type": "xml" } }), "response_format.type"),
             (json!({ "stop": ["a", "b", "c", "d", "e"] }), "stop"),
         ] {
             let refusal = with(extra.clone()).expect_err(&extra.to_string());

@@ -29,9 +29,7 @@ pub(crate) fn answer(request: &Object, call: &Call<'_>) -> Result<Reply, Refusal
     ask.prompt.length = call.chosen.pace.tokens;
     ask.prompt.ending = call.chosen.fault.ending;
     let ids = &mut Dice::of(call.seed, &[b"chat", &call.seq.to_le_bytes()]);
-    let answers: Vec<Said> = (0..ask.n)
-        .map(|index| Said::new(compose(&ask.prompt, index), ids))
-        .collect();
+    let answers: Vec<Said> = (0..ask.n).map(|index| Said::new(compose(&ask.prompt, index), ids)).collect();
     let total = answers.iter().map(|said| said.answer.tokens()).sum();
     let id = ids.id("chatcmpl-", 29);
     let lie = call.chosen.fault.usage;
@@ -109,13 +107,9 @@ fn stream(envelope: &Envelope, answers: &[Said], ask: &Ask) -> Vec<Event> {
     let mut events = Vec::new();
     let mut turns = Vec::new();
     for (index, said) in answers.iter().enumerate() {
-        let content = if said.answer.calls.is_empty() {
-            "\"\""
-        } else {
-            "null"
-        };
+        let content = if said.answer.calls.is_empty() { "\"\"" } else { "null" };
         let role = format!(r#"{{"role":"assistant","content":{content},"refusal":null}}"#);
-        events.push(Event::frame(chunk(index, &role, None, None)));
+        events.push(Event::open(chunk(index, &role, None, None)));
         turns.push(deltas(said, ask.logprobs).into_iter());
     }
     let mut open = true;
@@ -129,7 +123,7 @@ fn stream(envelope: &Envelope, answers: &[Said], ask: &Ask) -> Vec<Event> {
         }
     }
     for (index, said) in answers.iter().enumerate() {
-        events.push(Event::frame(chunk(index, "{}", None, Some(said.finish()))));
+        events.push(Event::close(chunk(index, "{}", None, Some(said.finish()))));
     }
     events
 }
@@ -141,19 +135,11 @@ fn deltas(said: &Said, top: Option<u32>) -> Vec<Delta> {
     let answer = &said.answer;
     let mut deltas: Vec<Delta> = Vec::new();
     for piece in &answer.refusal {
-        deltas.push((
-            format!(r#"{{"refusal":{}}}"#, quoted(&piece.text)),
-            None,
-            piece.tokens,
-        ));
+        deltas.push((format!(r#"{{"refusal":{}}}"#, quoted(&piece.text)), None, piece.tokens));
     }
     for piece in &answer.text {
         let logs = top.map(|top| logprobs::chat(std::slice::from_ref(piece), top));
-        deltas.push((
-            format!(r#"{{"content":{}}}"#, quoted(&piece.text)),
-            logs,
-            piece.tokens,
-        ));
+        deltas.push((format!(r#"{{"content":{}}}"#, quoted(&piece.text)), logs, piece.tokens));
     }
     for (index, (call, id)) in answer.calls.iter().zip(&said.call_ids).enumerate() {
         let (id, name) = (quoted(id), quoted(&call.name));

@@ -92,26 +92,13 @@ fn choices(request: &Object, prompts: &[Input], call: &Call<'_>) -> Result<Vec<C
 }
 
 fn choice(answer: Answer, input: &Input, echo: bool) -> Choice {
-    let finish = if answer.finish == Finish::Length {
-        "length"
-    } else {
-        "stop"
-    };
+    let finish = if answer.finish == Finish::Length { "length" } else { "stop" };
     let tokens = answer.tokens();
-    let mut text = if echo {
-        tokens::pieces(&input.text)
-    } else {
-        Vec::new()
-    };
+    let mut text = if echo { tokens::pieces(&input.text) } else { Vec::new() };
     // There is no place for a refusal but the text.
     text.extend(answer.refusal);
     text.extend(answer.text);
-    Choice {
-        text,
-        finish,
-        tokens,
-        offset: if echo { 0 } else { input.text.chars().count() },
-    }
+    Choice { text, finish, tokens, offset: if echo { 0 } else { input.text.chars().count() } }
 }
 
 fn events(envelope: &Envelope, choices: &[Choice], top: Option<u32>) -> Vec<Event> {
@@ -129,14 +116,11 @@ fn events(envelope: &Envelope, choices: &[Choice], top: Option<u32>) -> Vec<Even
         for piece in &choice.text {
             let logs = top.map(|top| logprobs::completion(std::slice::from_ref(piece), top, offset));
             offset += piece.text.chars().count();
-            events.push(Event::content(
-                chunk(index, &piece.text, logs, None),
-                piece.tokens,
-            ));
+            events.push(Event::content(chunk(index, &piece.text, logs, None), piece.tokens));
         }
     }
     for (index, choice) in choices.iter().enumerate() {
-        events.push(Event::frame(chunk(index, "", None, Some(choice.finish))));
+        events.push(Event::close(chunk(index, "", None, Some(choice.finish))));
     }
     events
 }

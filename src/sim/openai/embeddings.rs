@@ -31,11 +31,7 @@ pub(crate) fn answer(request: &Object, call: &Call<'_>) -> Result<Reply, Refusal
         let message = "Invalid 'input': input cannot be an empty string.";
         return Err(Refusal::bad(message, "input", "invalid_value"));
     }
-    let default = if call.model.contains("large") {
-        WIDEST
-    } else {
-        WIDTH
-    };
+    let default = if call.model.contains("large") { WIDEST } else { WIDTH };
     let width = integer(request, "dimensions", 1, WIDEST as i64)?.map_or(default, |width| width as usize);
     let base64 = match string(request, "encoding_format")? {
         None | Some("float") => false,

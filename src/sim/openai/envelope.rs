@@ -8,9 +8,7 @@ use super::super::reply::Event;
 
 /// Seconds since 1970, for `created`.
 pub(crate) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |age| age.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
 /// The chunks of one stream.
@@ -28,11 +26,7 @@ impl Envelope {
         let open = fields.strip_suffix('}').unwrap_or(&fields);
         Self {
             head: format!("data: {open},\"choices\":["),
-            tail: if include_usage {
-                "],\"usage\":null}\n\n"
-            } else {
-                "]}\n\n"
-            },
+            tail: if include_usage { "],\"usage\":null}\n\n" } else { "]}\n\n" },
             include_usage,
         }
     }
@@ -51,11 +45,7 @@ impl Envelope {
     pub(crate) fn close(&self, usage: Option<Value>) -> Vec<Event> {
         let usage = usage.filter(|_| self.include_usage);
         let chunk = usage.map(|usage| format!("{}],\"usage\":{usage}}}\n\n", self.head));
-        chunk
-            .into_iter()
-            .chain(["data: [DONE]\n\n".to_owned()])
-            .map(Event::frame)
-            .collect()
+        chunk.into_iter().chain(["data: [DONE]\n\n".to_owned()]).map(Event::close).collect()
     }
 }
 

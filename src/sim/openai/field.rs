@@ -22,10 +22,8 @@ pub(crate) fn kind(value: &Value) -> &'static str {
 
 /// A value of the wrong type.
 pub(crate) fn wrong(param: &str, expected: &str, value: &Value) -> Refusal {
-    let message = format!(
-        "Invalid type for '{param}': expected {expected}, but got {} instead.",
-        kind(value)
-    );
+    let message =
+        format!("Invalid type for '{param}': expected {expected}, but got {} instead.", kind(value));
     Refusal::bad(message, param, "invalid_type")
 }
 
@@ -43,9 +41,7 @@ pub(crate) fn boolean(object: &Object, name: &str) -> Result<Option<bool>, Refus
 
 /// A string.
 pub(crate) fn string<'a>(object: &'a Object, name: &str) -> Result<Option<&'a str>, Refusal> {
-    given(object, name)
-        .map(|value| value.as_str().ok_or_else(|| wrong(name, "a string", value)))
-        .transpose()
+    given(object, name).map(|value| value.as_str().ok_or_else(|| wrong(name, "a string", value))).transpose()
 }
 
 /// A number in its range.
@@ -101,11 +97,9 @@ pub(crate) fn model(object: &Object) -> Result<&str, Refusal> {
     match object.get("model") {
         None | Some(Value::Null) => Err(Refusal::missing("model")),
         Some(Value::String(model)) if !model.is_empty() => Ok(model),
-        Some(Value::String(_)) => Err(Refusal::bad(
-            "you must provide a model parameter",
-            "model",
-            "missing_required_parameter",
-        )),
+        Some(Value::String(_)) => {
+            Err(Refusal::bad("you must provide a model parameter", "model", "missing_required_parameter"))
+        }
         Some(value) => Err(wrong("model", "a string", value)),
     }
 }
@@ -142,11 +136,7 @@ pub(crate) fn stream(object: &Object) -> Result<(bool, bool), Refusal> {
         None => false,
         Some(_) if !stream => {
             let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
-            return Err(Refusal::bad(
-                message,
-                "stream_options",
-                "invalid_parameter_combination",
-            ));
+            return Err(Refusal::bad(message, "stream_options", "invalid_parameter_combination"));
         }
         Some(Value::Object(options)) => boolean(options, "include_usage")?.unwrap_or(false),
         Some(value) => return Err(wrong("stream_options", "an object", value)),
@@ -175,15 +165,9 @@ mod tests {
             boolean(&object, "b").unwrap_err().message,
             "Invalid type for 'b': expected a boolean, but got a string instead."
         );
-        assert_eq!(
-            integer(&object, "c", 0, 9).unwrap_err().code,
-            Some("invalid_type")
-        );
+        assert_eq!(integer(&object, "c", 0, 9).unwrap_err().code, Some("invalid_type"));
         assert_eq!(stop(&object).unwrap_err().param.as_deref(), Some("stop[0]"));
-        assert_eq!(
-            stream(&object).unwrap_err().param.as_deref(),
-            Some("stream_options")
-        );
+        assert_eq!(stream(&object).unwrap_err().param.as_deref(), Some("stream_options"));
         assert_eq!(model(&object).unwrap_err(), Refusal::missing("model"));
     }
 }

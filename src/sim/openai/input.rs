@@ -41,11 +41,9 @@ pub(crate) fn read(request: &Object, name: &str) -> Result<Vec<Input>, Refusal> 
             );
             return Err(Refusal::bad(message, name, "array_above_max_length"));
         }
-        Some(Value::Array(items)) => items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| one(item, name, index))
-            .collect::<Result<_, _>>()?,
+        Some(Value::Array(items)) => {
+            items.iter().enumerate().map(|(index, item)| one(item, name, index)).collect::<Result<_, _>>()?
+        }
         Some(value) => return Err(wrong(name, "a string or an array", value)),
     };
     Ok(inputs)
@@ -55,27 +53,17 @@ fn one(item: &Value, name: &str, index: usize) -> Result<Input, Refusal> {
     match item {
         Value::String(text) => Ok(of_text(text)),
         Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_u64) => Ok(of_tokens(items)),
-        value => Err(wrong(
-            &format!("{name}[{index}]"),
-            "a string or an array of integers",
-            value,
-        )),
+        value => Err(wrong(&format!("{name}[{index}]"), "a string or an array of integers", value)),
     }
 }
 
 fn of_text(text: &str) -> Input {
-    Input {
-        tokens: tokens::count(text),
-        text: text.to_owned(),
-    }
+    Input { tokens: tokens::count(text), text: text.to_owned() }
 }
 
 fn of_tokens(items: &[Value]) -> Input {
     let words: Vec<String> = items.iter().map(|item| format!("token{item}")).collect();
-    Input {
-        text: words.join(" "),
-        tokens: items.len() as u64,
-    }
+    Input { text: words.join(" "), tokens: items.len() as u64 }
 }
 
 #[cfg(test)]
@@ -85,9 +73,7 @@ mod tests {
     use super::*;
 
     fn inputs(value: Value) -> Result<Vec<Input>, Refusal> {
-        let Value::Object(request) = json!({ "input": value }) else {
-            panic!("an object")
-        };
+        let Value::Object(request) = json!({ "input": value }) else { panic!("an object") };
         read(&request, "input")
     }
 

@@ -20,10 +20,8 @@ pub(crate) fn completion(pieces: &[Piece], top: u32, offset: usize) -> Value {
     }
     let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
     let chances: Vec<f64> = pieces.iter().map(chance).collect();
-    let tops: Vec<Value> = pieces
-        .iter()
-        .map(|piece| Value::Object(alternatives(piece, top).collect()))
-        .collect();
+    let tops: Vec<Value> =
+        pieces.iter().map(|piece| Value::Object(alternatives(piece, top).collect())).collect();
     json!({ "tokens": texts, "token_logprobs": chances, "top_logprobs": tops, "text_offset": offsets })
 }
 
@@ -31,9 +29,7 @@ fn one(piece: &Piece, top: u32) -> Value {
     let entry =
         |token: &str, chance: Value| json!({ "token": token, "logprob": chance, "bytes": token.as_bytes() });
     let mut shown = entry(&piece.text, json!(chance(piece)));
-    let tops: Vec<Value> = alternatives(piece, top)
-        .map(|(token, chance)| entry(&token, chance))
-        .collect();
+    let tops: Vec<Value> = alternatives(piece, top).map(|(token, chance)| entry(&token, chance)).collect();
     shown["top_logprobs"] = json!(tops);
     shown
 }
@@ -43,10 +39,7 @@ fn alternatives(piece: &Piece, top: u32) -> impl Iterator<Item = (String, Value)
     let text = piece.text.clone();
     (0..top).map(move |rank| match rank {
         0 => (text.clone(), json!(best)),
-        _ => (
-            format!("{text}{}", "'".repeat(rank as usize)),
-            json!(best - 2.0 - f64::from(rank)),
-        ),
+        _ => (format!("{text}{}", "'".repeat(rank as usize)), json!(best - 2.0 - f64::from(rank))),
     })
 }
 

@@ -43,10 +43,7 @@ pub(crate) fn read(request: &Object) -> Result<Messages, Refusal> {
         Some(Value::Array(messages)) => messages,
         Some(value) => return Err(wrong("messages", "an array of objects", value)),
     };
-    let mut read = Messages {
-        tokens: 3,
-        ..Messages::default()
-    };
+    let mut read = Messages { tokens: 3, ..Messages::default() };
     let mut awaited: HashSet<&str> = HashSet::new();
     for (index, message) in messages.iter().enumerate() {
         let at = format!("messages[{index}]");
@@ -120,11 +117,7 @@ fn part_text<'a>(part: &'a Value, role: &str, at: &str, tokens: &mut u64) -> Res
         _ => &["text"],
     };
     if !allowed.contains(&kind) {
-        let known = allowed
-            .iter()
-            .map(|kind| format!("'{kind}'"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let known = allowed.iter().map(|kind| format!("'{kind}'")).collect::<Vec<_>>().join(", ");
         let message = format!("Invalid value: '{kind}'. Supported values are: {known}.");
         return Err(Refusal::bad(message, format!("{at}.type"), "invalid_value"));
     }
@@ -133,9 +126,7 @@ fn part_text<'a>(part: &'a Value, role: &str, at: &str, tokens: &mut u64) -> Res
     match kind {
         "text" | "refusal" => value.as_str().ok_or_else(|| wrong(&inside, "a string", value)),
         "image_url" => {
-            let picture = value
-                .as_object()
-                .ok_or_else(|| wrong(&inside, "an object", value))?;
+            let picture = value.as_object().ok_or_else(|| wrong(&inside, "an object", value))?;
             if !picture.get("url").is_some_and(Value::is_string) {
                 return Err(Refusal::missing(&format!("{inside}.url")));
             }
@@ -167,11 +158,7 @@ fn follow<'a>(
         };
         if !awaited.remove(id) {
             let message = "Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'.";
-            return Err(Refusal::bad(
-                message,
-                format!("messages.[{index}].role"),
-                "invalid_value",
-            ));
+            return Err(Refusal::bad(message, format!("messages.[{index}].role"), "invalid_value"));
         }
         return Ok(());
     }
@@ -214,30 +201,15 @@ fn all_answered(awaited: &HashSet<&str>, index: usize) -> Result<(), Refusal> {
          The following tool_call_ids did not have response messages: {}",
         open.join(", ")
     );
-    Err(Refusal::bad(
-        message,
-        format!("messages.[{index}].role"),
-        "invalid_value",
-    ))
+    Err(Refusal::bad(message, format!("messages.[{index}].role"), "invalid_value"))
 }
 
 fn calls_tokens(message: &Object) -> u64 {
-    let calls = given(message, "tool_calls")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let texts = calls
-        .iter()
-        .flat_map(|call| ["/function/name", "/function/arguments"].map(|at| call.pointer(at)));
-    let name = field::string(message, "name")
-        .ok()
-        .flatten()
-        .map_or(0, |name| tokens::count(name) + 1);
-    name + texts
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(tokens::count)
-        .sum::<u64>()
+    let calls = given(message, "tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let texts =
+        calls.iter().flat_map(|call| ["/function/name", "/function/arguments"].map(|at| call.pointer(at)));
+    let name = field::string(message, "name").ok().flatten().map_or(0, |name| tokens::count(name) + 1);
+    name + texts.flatten().filter_map(Value::as_str).map(tokens::count).sum::<u64>()
 }
 
 #[cfg(test)]
@@ -247,9 +219,7 @@ mod tests {
     use super::*;
 
     fn refused(messages: Value) -> (String, &'static str) {
-        let Value::Object(request) = json!({ "messages": messages }) else {
-            panic!("an object")
-        };
+        let Value::Object(request) = json!({ "messages": messages }) else { panic!("an object") };
         let refusal = read(&request).unwrap_err();
         (refusal.param.unwrap(), refusal.code.unwrap())
     }
@@ -262,10 +232,7 @@ mod tests {
     #[test]
     fn bad_messages_are_refused() {
         let user = json!({ "role": "user", "content": "hi" });
-        assert_eq!(
-            refused(json!(null)),
-            ("messages".into(), "missing_required_parameter")
-        );
+        assert_eq!(refused(json!(null)), ("messages".into(), "missing_required_parameter"));
         assert_eq!(refused(json!([])), ("messages".into(), "empty_array"));
         assert_eq!(refused(json!("hi")), ("messages".into(), "invalid_type"));
         assert_eq!(refused(json!(["hi"])), ("messages[0]".into(), "invalid_type"));
@@ -281,10 +248,7 @@ mod tests {
             refused(json!([{ "role": "user", "content": [{ "text": "x" }] }])).0,
             "messages[0].content[0].type"
         );
-        assert_eq!(
-            refused(json!([{ "role": "assistant", "content": null }])).0,
-            "messages[0].content"
-        );
+        assert_eq!(refused(json!([{ "role": "assistant", "content": null }])).0, "messages[0].content");
         let result = json!({ "role": "tool", "tool_call_id": "c1", "content": "18" });
         assert_eq!(refused(json!([user, result])).0, "messages.[1].role");
         assert_eq!(refused(json!([user, call("c2"), result])).0, "messages.[2].role");
@@ -308,10 +272,7 @@ mod tests {
             panic!("an object")
         };
         let read = read(&request).unwrap();
-        assert_eq!(
-            (read.last.as_str(), read.asked.as_str()),
-            ("18 degrees", "Weather?")
-        );
+        assert_eq!((read.last.as_str(), read.asked.as_str()), ("18 degrees", "Weather?"));
         assert!(read.is_result && read.says_json && read.tokens > 85 + 16);
     }
 }

@@ -72,16 +72,12 @@ impl<'a> Request<'a> {
 
     /// Answers it.
     pub(crate) fn answer(&self, call: &Call<'_>) -> Reply {
-        self.try_answer(call)
-            .unwrap_or_else(|refusal| refusal.reply(&call.chosen.fault))
+        self.try_answer(call).unwrap_or_else(|refusal| refusal.reply(&call.chosen.fault))
     }
 
     fn try_answer(&self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let endpoint = self.endpoint()?;
-        let streams = self
-            .body
-            .as_ref()
-            .is_ok_and(|body| body.get("stream") == Some(&Value::Bool(true)));
+        let streams = self.body.as_ref().is_ok_and(|body| body.get("stream") == Some(&Value::Bool(true)));
         if let Some(refusal) = Refusal::of(&call.chosen.fault, call.model, call.key, streams) {
             return Err(refusal);
         }
@@ -95,11 +91,7 @@ impl<'a> Request<'a> {
     }
 
     fn endpoint(&self) -> Result<Endpoint<'a>, Refusal> {
-        let path = self
-            .path
-            .strip_prefix("/v1")
-            .filter(|rest| rest.starts_with('/'))
-            .unwrap_or(self.path);
+        let path = self.path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(self.path);
         let (endpoint, method) = match path.trim_end_matches('/') {
             "/chat/completions" => (Endpoint::Chat, Method::POST),
             "/completions" => (Endpoint::Completions, Method::POST),

@@ -21,10 +21,7 @@ pub(crate) fn list(models: &[String]) -> Reply {
 pub(crate) fn get(models: &[String], id: &str) -> Result<Reply, Refusal> {
     match models.iter().find(|model| *model == id) {
         Some(model) => Ok(Reply::whole(one(model).to_string(), 0, 0)),
-        None => Err(Refusal {
-            param: Some("model".to_owned()),
-            ..Refusal::no_model(id)
-        }),
+        None => Err(Refusal { param: Some("model".to_owned()), ..Refusal::no_model(id) }),
     }
 }
 

@@ -25,40 +25,23 @@ const SERVER: &str = "The server had an error while processing your request. Sor
 impl Refusal {
     /// A 400 for the field `param`.
     pub(crate) fn bad(message: impl Into<String>, param: impl Into<String>, code: &'static str) -> Self {
-        Self {
-            param: Some(param.into()),
-            code: Some(code),
-            ..Self::new(StatusCode::BAD_REQUEST, message)
-        }
+        Self { param: Some(param.into()), code: Some(code), ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
 
     /// A missing field.
     pub(crate) fn missing(param: &str) -> Self {
-        Self::bad(
-            format!("Missing required parameter: '{param}'."),
-            param,
-            "missing_required_parameter",
-        )
+        Self::bad(format!("Missing required parameter: '{param}'."), param, "missing_required_parameter")
     }
 
     /// An error of the request's making.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            kind: "invalid_request_error",
-            param: None,
-            code: None,
-        }
+        Self { status, message: message.into(), kind: "invalid_request_error", param: None, code: None }
     }
 
     /// A model that is not there.
     pub(crate) fn no_model(model: &str) -> Self {
         let message = format!("The model `{model}` does not exist or you do not have access to it.");
-        Self {
-            code: Some("model_not_found"),
-            ..Self::new(StatusCode::NOT_FOUND, message)
-        }
+        Self { code: Some("model_not_found"), ..Self::new(StatusCode::NOT_FOUND, message) }
     }
 
     /// A key that is missing or not known; only its end is told back.
@@ -71,15 +54,9 @@ impl Refusal {
             ),
             Some(key) => {
                 let length = key.chars().count();
-                let end: String = key
-                    .chars()
-                    .skip(length.saturating_sub(4).max(length.min(8)))
-                    .collect();
+                let end: String = key.chars().skip(length.saturating_sub(4).max(length.min(8))).collect();
                 let message = format!("Incorrect API key provided: ****{end}.");
-                Self {
-                    code: Some("invalid_api_key"),
-                    ..Self::new(StatusCode::UNAUTHORIZED, message)
-                }
+                Self { code: Some("invalid_api_key"), ..Self::new(StatusCode::UNAUTHORIZED, message) }
             }
         }
     }
@@ -125,31 +102,16 @@ impl Refusal {
             },
             503 => Self {
                 kind: "service_unavailable_error",
-                ..Self::new(
-                    code,
-                    "The engine is currently overloaded, please try again later.",
-                )
+                ..Self::new(code, "The engine is currently overloaded, please try again later.")
             },
-            500.. => Self {
-                kind: "server_error",
-                ..Self::new(code, SERVER)
-            },
-            _ => Self::new(
-                code,
-                code.canonical_reason().unwrap_or("The request was refused."),
-            ),
+            500.. => Self { kind: "server_error", ..Self::new(code, SERVER) },
+            _ => Self::new(code, code.canonical_reason().unwrap_or("The request was refused.")),
         }
     }
 
     /// The envelope.
     pub(crate) fn envelope(&self) -> String {
-        let Self {
-            message,
-            kind,
-            param,
-            code,
-            ..
-        } = self;
+        let Self { message, kind, param, code, .. } = self;
         json!({ "error": { "message": message, "type": kind, "param": param, "code": code } }).to_string()
     }
 
@@ -158,10 +120,7 @@ impl Refusal {
         Reply {
             status: self.status,
             headers: retry_headers(fault),
-            content: Content::Whole {
-                json: self.envelope().into(),
-                tokens: 0,
-            },
+            content: Content::Whole { json: self.envelope().into(), tokens: 0 },
             prompt_tokens: 0,
         }
     }
@@ -194,20 +153,14 @@ mod tests {
 
     #[test]
     fn a_key_is_told_back_by_its_end_only() {
-        assert!(
-            Refusal::bad_key(Some("sk-1234567890"))
-                .message
-                .ends_with("****7890.")
-        );
+        assert!(Refusal::bad_key(Some("sk-1234567890")).message.ends_with("****7890."));
         assert!(Refusal::bad_key(Some("secret")).message.ends_with("****."));
         assert!(Refusal::bad_key(Some("secret789")).message.ends_with("****9."));
     }
 
     #[test]
     fn retry_headers_are_as_told() {
-        let fault: Fault = "status=429,retry-after-date=60,retry-after-ms=1500"
-            .parse()
-            .unwrap();
+        let fault: Fault = "status=429,retry-after-date=60,retry-after-ms=1500".parse().unwrap();
         let headers = retry_headers(&fault);
         assert!(httpdate::parse_http_date(headers[0].1.to_str().unwrap()).unwrap() > SystemTime::now());
         assert_eq!(headers[1].1, "1500");

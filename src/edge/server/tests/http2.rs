@@ -26,9 +26,7 @@ where
 }
 
 pub(super) fn get(path: &str) -> Request<Empty<Bytes>> {
-    Request::get(format!("http://x{path}"))
-        .body(Empty::new())
-        .unwrap()
+    Request::get(format!("http://x{path}")).body(Empty::new()).unwrap()
 }
 
 #[tokio::test]
@@ -58,10 +56,7 @@ async fn an_http2_stream_that_is_reset_or_cut_is_dropped_at_once() {
 
 #[tokio::test]
 async fn an_http2_stream_left_unread_is_dropped_while_others_go_on() {
-    let impatient = ServerOptions {
-        write_timeout: Duration::from_millis(300),
-        ..options()
-    };
+    let impatient = ServerOptions { write_timeout: Duration::from_millis(300), ..options() };
     let mut running = start(impatient, LIMIT).await;
     let (mut client, _ended) = http2(connect(&running).await).await;
     let quiet = client.send_request(get("/silent")).await.unwrap();

@@ -104,13 +104,7 @@ async fn start(options: ServerOptions, grace: Duration) -> Running {
         async move { Ok(answer(request, leaving).await) }
     });
     let server = tokio::spawn(serve(listener, service, options, shutdown.clone(), grace));
-    Running {
-        address,
-        shutdown,
-        server,
-        calls,
-        left,
-    }
+    Running { address, shutdown, server, calls, left }
 }
 
 async fn connect(running: &Running) -> TcpStream {
@@ -122,8 +116,7 @@ async fn rest(io: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let end = timeout(LIMIT, io.read_to_end(&mut bytes)).await;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    end.unwrap_or_else(|_| panic!("still open after: {text}"))
-        .unwrap();
+    end.unwrap_or_else(|_| panic!("still open after: {text}")).unwrap();
     text
 }
 
@@ -151,10 +144,7 @@ async fn soon_left(running: &mut Running) {
 async fn a_kept_connection_serves_one_request_after_the_other_also_pipelined() {
     let running = start(options(), LIMIT).await;
     let mut client = connect(&running).await;
-    client
-        .write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    client.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(until(&mut client, ";").await.contains("/a 127.0.0.1 Ok(0)"));
     let two = "POST /b HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabcGET /c HTTP/1.1\r\nhost: x\r\n\r\n";
     client.write_all(two.as_bytes()).await.unwrap();
@@ -164,10 +154,7 @@ async fn a_kept_connection_serves_one_request_after_the_other_also_pipelined() {
 
 #[tokio::test]
 async fn slow_heads_are_closed() {
-    let slow = ServerOptions {
-        header_timeout: Duration::from_millis(200),
-        ..options()
-    };
+    let slow = ServerOptions { header_timeout: Duration::from_millis(200), ..options() };
     let running = start(slow, LIMIT).await;
     for head in ["", "GET / HTTP/1.1\r\nx: y", "PRI * HTTP/2.0\r\n\r\n"] {
         let begin = Instant::now();
@@ -186,10 +173,7 @@ async fn a_kept_connection_may_be_idle_longer_than_a_head_may_take() {
     };
     let running = start(short, LIMIT).await;
     let mut client = connect(&running).await;
-    client
-        .write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    client.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&mut client, ";").await;
     let begin = Instant::now();
     assert_eq!(rest(&mut client).await, "");
@@ -198,10 +182,7 @@ async fn a_kept_connection_may_be_idle_longer_than_a_head_may_take() {
 
 #[tokio::test]
 async fn a_head_that_is_too_large_gets_431() {
-    let small = ServerOptions {
-        max_header_bytes: 8192,
-        ..options()
-    };
+    let small = ServerOptions { max_header_bytes: 8192, ..options() };
     let running = start(small, LIMIT).await;
     let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(200_000));
     let text = exchange(&running, &head).await;
@@ -265,40 +246,25 @@ async fn a_client_that_leaves_is_noticed_at_once() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped() {
-    let impatient = ServerOptions {
-        write_timeout: Duration::from_millis(200),
-        ..options()
-    };
+    let impatient = ServerOptions { write_timeout: Duration::from_millis(200), ..options() };
     let mut running = start(impatient, LIMIT).await;
     let mut client = connect(&running).await;
-    client
-        .write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    client.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     timeout(2 * LIMIT, running.left.recv()).await.unwrap();
 }
 
 #[tokio::test]
 async fn connections_past_the_limit_are_told_so() {
-    let one = ServerOptions {
-        max_connections: 1,
-        ..options()
-    };
+    let one = ServerOptions { max_connections: 1, ..options() };
     let running = start(one, LIMIT).await;
     let mut first = connect(&running).await;
     let request = "GET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    first
-        .write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    first.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&mut first, ";").await;
     let refused = rest(&mut connect(&running).await).await;
     let (head, body) = refused.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-    assert!(
-        head.contains(&format!("content-length: {}\r\n", body.len())),
-        "{head}"
-    );
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body["error"]["code"], "overloaded");
     drop(first);
@@ -319,15 +285,11 @@ async fn connections_past_the_limit_are_told_so() {
 async fn a_shutdown_lets_streams_finish_and_closes_the_rest() {
     let running = start(options(), LIMIT).await;
     let mut idle = connect(&running).await;
-    idle.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&mut idle, ";").await;
     let mut silent = connect(&running).await;
     let mut busy = connect(&running).await;
-    busy.write_all(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&mut busy, "\r\n\r\n").await;
     running.shutdown.cancel();
     assert_eq!(rest(&mut idle).await, "");
@@ -344,10 +306,7 @@ async fn a_shutdown_lets_streams_finish_and_closes_the_rest() {
 async fn what_outlasts_the_grace_is_cut() {
     let mut running = start(options(), Duration::from_millis(100)).await;
     let mut client = connect(&running).await;
-    client
-        .write_all(b"GET /silent HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    client.write_all(b"GET /silent HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&mut client, "\r\n\r\n").await;
     running.shutdown.cancel();
     assert_eq!(timeout(LIMIT, &mut running.server).await.unwrap().unwrap(), 1);

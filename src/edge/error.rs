@@ -1,0 +1,148 @@
+//! The only place that knows which status a refusal has, and what its body looks like.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Method, Response, StatusCode, header},
+};
+
+use crate::{
+    metrics::Metrics,
+    openai::error::{AttemptNote, ErrorBody},
+    pipeline::{Code, Refusal},
+};
+
+use super::{record::Record, reply};
+
+/// Status, type and code of each refusal: section 4 of the contract.
+fn row(code: Code) -> (StatusCode, &'static str, &'static str) {
+    const INVALID: &str = "invalid_request_error";
+    const UPSTREAM: &str = "upstream_error";
+    match code {
+        Code::InvalidRequest => (StatusCode::BAD_REQUEST, INVALID, "invalid_request"),
+        Code::InvalidHeader => (StatusCode::BAD_REQUEST, INVALID, "invalid_header"),
+        Code::InvalidApiKey => (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key"),
+        Code::RouteNotAllowed => (StatusCode::FORBIDDEN, "permission_error", "route_not_allowed"),
+        Code::ModelNotFound => (StatusCode::NOT_FOUND, INVALID, "model_not_found"),
+        Code::NotFound => (StatusCode::NOT_FOUND, INVALID, "not_found"),
+        Code::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed"),
+        Code::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, "request_too_large"),
+        Code::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, INVALID, "request_timeout"),
+        Code::RateLimitExceeded => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
+        Code::CacheMiss => (StatusCode::GATEWAY_TIMEOUT, INVALID, "cache_miss"),
+        Code::UpstreamRateLimited => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "upstream_rate_limited")
+        }
+        Code::UpstreamInvalidResponse => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_invalid_response"),
+        Code::UpstreamCredentialsRejected => {
+            (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_credentials_rejected")
+        }
+        Code::UpstreamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UPSTREAM, "upstream_unavailable"),
+        Code::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, UPSTREAM, "upstream_timeout"),
+        Code::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded_error", "overloaded"),
+        Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "api_error", "internal_error"),
+        Code::Passed(status) => (status, INVALID, "invalid_request"),
+    }
+}
+
+/// The refusal of a request that has a record.
+pub fn reply(refusal: &Refusal, mut record: Record) -> Response<Body> {
+    let mut response = plain(refusal);
+    let overhead = record.answered(response.status().as_u16(), refusal.facts.clone());
+    reply::overhead_header(response.headers_mut(), overhead);
+    response
+}
+
+/// A refusal before a request had a record: it is counted here.
+pub fn refused(metrics: &Arc<Metrics>, refusal: &Refusal) -> Response<Body> {
+    reply(refusal, Record::begin(metrics))
+}
+
+fn plain(refusal: &Refusal) -> Response<Body> {
+    let (status, kind, code) = row(refusal.code);
+    let ours = ErrorBody { param: refusal.param.clone(), ..ErrorBody::new(kind, code, &refusal.message) };
+    let error = match &refusal.passed {
+        Some(passed) => ErrorBody {
+            kind: passed.kind.clone().or(ours.kind),
+            code: passed.code.clone().or(ours.code),
+            ..passed.clone()
+        },
+        None => ours,
+    };
+    let attempts: Vec<AttemptNote> = refusal
+        .tried
+        .iter()
+        .map(|tried| AttemptNote {
+            model: tried.target.name.to_string(),
+            provider: tried.target.provider.to_string(),
+            outcome: tried.outcome,
+            ms: tried.took.as_millis() as u64,
+        })
+        .collect();
+    let mut response = Response::new(Body::from(error.to_json(&attempts)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(facts) = &refusal.facts {
+        reply::fact_headers(headers, facts);
+    }
+    if let Some(wait) = refusal.retry_after {
+        headers.insert(header::RETRY_AFTER, seconds(wait).into());
+    }
+    if !worth_a_retry(refusal) {
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+    }
+    response
+}
+
+/// Whole seconds, rounded up, at least one: earlier would be too early.
+fn seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// Whether the client's own retry can help: not where the request is at fault, and not where all tries are spent.
+fn worth_a_retry(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::RateLimitExceeded | Code::Overloaded | Code::RequestTimeout)
+}
+
+/// No such path.
+pub fn not_found(path: &str) -> Response<Body> {
+    let shown: String = path.chars().take(100).collect();
+    plain(&Refusal::new(Code::NotFound, format!("There is nothing at `{shown}`; the API is at /v1.")))
+}
+
+/// The path does not take this method.
+pub fn method_not_allowed(method: &Method) -> Response<Body> {
+    let shown: String = method.as_str().chars().take(20).collect();
+    plain(&Refusal::new(Code::MethodNotAllowed, format!("This path does not take {shown}.")))
+}
+
+/// A panic was caught; its message may hold anything, so it is neither shown nor logged.
+pub fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
+    tracing::error!("a handler panicked; please report this");
+    plain(&Refusal::new(Code::Internal, "The gateway failed at this request. This is a fault of Weir's."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_rounded_up_to_whole_seconds() {
+        assert_eq!(seconds(Duration::from_millis(1)), 1);
+        assert_eq!(seconds(Duration::from_secs(7)), 7);
+        assert_eq!(seconds(Duration::from_millis(7001)), 8);
+    }
+
+    #[test]
+    fn a_refusal_says_whether_to_retry() {
+        let header = |code| {
+            let response = plain(&Refusal::new(code, "x"));
+            response.headers().get("x-should-retry").map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header(Code::InvalidRequest).as_deref(), Some("false"));
+        assert_eq!(header(Code::UpstreamUnavailable).as_deref(), Some("false"));
+        assert_eq!(header(Code::RateLimitExceeded), None);
+    }
+}

@@ -1,0 +1,23 @@
+//! Gives every request its id, and every answer that id in `x-request-id`.
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+
+use crate::base::id::RequestId;
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Takes the client's id over where it is harmless, else makes one.
+pub async fn layer(mut request: Request, next: Next) -> Response {
+    let sent = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
+    let id = sent.and_then(RequestId::from_client).unwrap_or_else(RequestId::fresh);
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).await;
+    let value = HeaderValue::from_str(id.as_str()).expect("an id has only characters that a header may hold");
+    response.headers_mut().insert(HEADER, value);
+    response
+}

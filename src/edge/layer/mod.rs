@@ -1,0 +1,6 @@
+//! What every request of a group passes through before its handler.
+
+pub mod admin;
+pub mod auth;
+pub mod identify;
+pub mod shed;

@@ -1,0 +1,85 @@
+//! The guard that counts each request once, when its last byte is sent or dropped.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    metrics::{Metrics, NONE, RequestLabels},
+    pipeline::Facts,
+};
+
+/// The status that counts for a client which left before any answer; nginx's number for it.
+const CLIENT_LEFT: u16 = 499;
+
+/// A request on its way through the gateway.
+pub struct Record {
+    metrics: Arc<Metrics>,
+    begun: Instant,
+    stream: bool,
+    status: u16,
+    facts: Option<Facts>,
+    overhead: Option<Duration>,
+    held: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl Record {
+    /// A request that begins now.
+    pub fn begin(metrics: &Arc<Metrics>) -> Self {
+        metrics.request_began();
+        Self {
+            metrics: Arc::clone(metrics),
+            begun: Instant::now(),
+            stream: false,
+            status: CLIENT_LEFT,
+            facts: None,
+            overhead: None,
+            held: Vec::new(),
+        }
+    }
+
+    /// Keeps something (a place, a permit) until the request is over.
+    pub fn hold(&mut self, held: impl Any + Send + Sync) {
+        self.held.push(Box::new(held));
+    }
+
+    /// Whether a stream is asked for.
+    pub fn stream(&mut self, stream: bool) {
+        self.stream = stream;
+    }
+
+    /// The head of the answer is known; gives the time that Weir itself took until now.
+    pub fn answered(&mut self, status: u16, facts: Option<Facts>) -> Duration {
+        let waited = facts.as_ref().map_or(Duration::ZERO, |facts| facts.waited);
+        let overhead = self.begun.elapsed().saturating_sub(waited);
+        (self.status, self.facts, self.overhead) = (status, facts, Some(overhead));
+        overhead
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let facts = self.facts.as_ref();
+        let took = self.begun.elapsed();
+        let labels = RequestLabels {
+            route: facts.map_or(NONE, |facts| &facts.route_label),
+            model: facts.map_or(NONE, Facts::model_label),
+            provider: facts.map_or(NONE, Facts::provider_label),
+            status: self.status,
+            cache: "bypass",
+            stream: self.stream,
+        };
+        self.metrics.request(&labels, took, self.overhead.unwrap_or(took));
+        self.metrics.request_ended();
+        tracing::debug!(
+            route = labels.route,
+            model = labels.model,
+            provider = labels.provider,
+            status = labels.status,
+            stream = labels.stream,
+            attempts = facts.map_or(0, |facts| facts.attempts),
+            ms = took.as_millis() as u64,
+            "request over"
+        );
+    }
+}

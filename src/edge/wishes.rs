@@ -1,0 +1,130 @@
+//! Reads what a client wishes for in its `x-weir-*` headers.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+
+use crate::pipeline::{CacheWish, Refusal, Wishes};
+
+/// The longest list in `x-weir-models`.
+const MAX_MODELS: usize = 16;
+/// The longest time that a client may name, in milliseconds: a day.
+const MAX_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Reads all wishes.
+///
+/// # Errors
+/// The first header with a bad value, and what would be right.
+pub fn read(headers: &HeaderMap) -> Result<Wishes, Box<Refusal>> {
+    Ok(Wishes {
+        models: models(headers)?,
+        route: text(headers, "x-weir-route", "a route's name")?.map(str::to_owned),
+        timeout: milliseconds(headers, "x-weir-timeout-ms")?,
+        attempt_timeout: milliseconds(headers, "x-weir-attempt-timeout-ms")?,
+        no_fallback: no_fallback(headers)?,
+        cache: cache(headers)?,
+    })
+}
+
+/// The only value of a header, trimmed; empty or repeated is as wrong as unreadable.
+fn text<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+    right: &str,
+) -> Result<Option<&'a str>, Box<Refusal>> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match (value.to_str().map(str::trim), values.next()) {
+        (Ok(text), None) if !text.is_empty() => Ok(Some(text)),
+        _ => Err(Refusal::bad_header(name, right).into()),
+    }
+}
+
+fn models(headers: &HeaderMap) -> Result<Vec<String>, Box<Refusal>> {
+    let right = "a comma-separated list of 1 to 16 route or model names";
+    let Some(list) = text(headers, "x-weir-models", right)? else {
+        return Ok(Vec::new());
+    };
+    let models: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
+    match models.len() <= MAX_MODELS && models.iter().all(|name| !name.is_empty()) {
+        true => Ok(models),
+        false => Err(Refusal::bad_header("x-weir-models", right).into()),
+    }
+}
+
+fn milliseconds(headers: &HeaderMap, name: &'static str) -> Result<Option<Duration>, Box<Refusal>> {
+    let right = "a whole number of milliseconds from 1 to 86400000";
+    let Some(text) = text(headers, name, right)? else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(ms @ 1..=MAX_MS) => Ok(Some(Duration::from_millis(ms))),
+        _ => Err(Refusal::bad_header(name, right).into()),
+    }
+}
+
+fn no_fallback(headers: &HeaderMap) -> Result<bool, Box<Refusal>> {
+    match text(headers, "x-weir-fallback", "`on` or `off`")? {
+        None | Some("on") => Ok(false),
+        Some("off") => Ok(true),
+        Some(_) => Err(Refusal::bad_header("x-weir-fallback", "`on` or `off`").into()),
+    }
+}
+
+fn cache(headers: &HeaderMap) -> Result<CacheWish, Box<Refusal>> {
+    let right = "a comma-separated list of `no-cache`, `no-store`, `only-if-cached`, `ttl=SECONDS`";
+    let mut wish = CacheWish::default();
+    let Some(list) = text(headers, "x-weir-cache", right)? else {
+        return Ok(wish);
+    };
+    for word in list.split(',').map(str::trim) {
+        match (word, word.strip_prefix("ttl=").map(str::parse::<u32>)) {
+            ("no-cache", _) => wish.no_cache = true,
+            ("no-store", _) => wish.no_store = true,
+            ("only-if-cached", _) => wish.only_if_cached = true,
+            (_, Some(Ok(seconds))) => wish.ttl = Some(Duration::from_secs(u64::from(seconds))),
+            _ => return Err(Refusal::bad_header("x-weir-cache", right).into()),
+        }
+    }
+    Ok(wish)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &'static str, value: &str) -> Result<Wishes, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        read(&headers).map_err(|refusal| refusal.param.unwrap())
+    }
+
+    #[test]
+    fn reads_every_wish() {
+        assert_eq!(with("x-weir-models", "a, b").unwrap().models, ["a", "b"]);
+        assert_eq!(with("x-weir-timeout-ms", "1500").unwrap().timeout, Some(Duration::from_millis(1500)));
+        assert!(with("x-weir-fallback", "off").unwrap().no_fallback);
+        let cache = with("x-weir-cache", "no-cache, ttl=60").unwrap().cache;
+        assert!(cache.no_cache && !cache.no_store && cache.ttl == Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn names_the_header_at_fault() {
+        for (name, value) in [
+            ("x-weir-models", "a,,b"),
+            ("x-weir-models", ""),
+            ("x-weir-timeout-ms", "0"),
+            ("x-weir-timeout-ms", "-3"),
+            ("x-weir-timeout-ms", "99999999999999999999"),
+            ("x-weir-attempt-timeout-ms", "soon"),
+            ("x-weir-fallback", "no"),
+            ("x-weir-cache", "ttl=x"),
+            ("x-weir-cache", "maybe"),
+            ("x-weir-route", " "),
+        ] {
+            assert_eq!(with(name, value).unwrap_err(), name, "{value}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What Weir counts, under the names that the contract promises.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, core::Collector,
+};
+
+use crate::{base::outcome::Outcome, openai::usage::Usage};
+
+/// Milliseconds to minutes.
+const SECONDS: [f64; 16] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
+/// Ten microseconds to a second: what Weir itself adds.
+const OVERHEAD: [f64; 12] = [1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.025, 0.1, 1.0];
+
+/// The label of whatever does not stand in the configuration: clients cannot make new series.
+pub const OTHER: &str = "other";
+/// The label where there is no such thing, like the model of a refused request.
+pub const NONE: &str = "none";
+
+/// All metrics of a process.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    overhead: Histogram,
+    fallbacks: IntCounterVec,
+    retries: IntCounterVec,
+    in_flight: IntGauge,
+    attempts: IntCounterVec,
+    upstream_duration: HistogramVec,
+    first_token: HistogramVec,
+    tokens: IntCounterVec,
+    usage_missing: IntCounterVec,
+    reloads: IntCounterVec,
+    up: IntGaugeVec,
+}
+
+/// The labels of a finished request.
+#[derive(Clone, Debug)]
+pub struct RequestLabels<'a> {
+    /// The route at the entry.
+    pub route: &'a str,
+    /// The target that answered.
+    pub model: &'a str,
+    /// Its provider.
+    pub provider: &'a str,
+    /// The status that the client saw.
+    pub status: u16,
+    /// What the cache did.
+    pub cache: &'static str,
+    /// Whether it was a stream.
+    pub stream: bool,
+}
+
+/// The metrics of one target, resolved once so that the request path looks nothing up.
+#[derive(Clone, Debug)]
+pub struct TargetMetrics {
+    attempts: Arc<[IntCounter]>,
+    duration: Histogram,
+    first_token: Histogram,
+    tokens: [IntCounter; 5],
+    usage_missing: IntCounter,
+}
+
+impl Metrics {
+    /// Metrics in a registry of their own.
+    ///
+    /// # Errors
+    /// Never in practice: the names are constants.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let maker = Maker(Registry::new());
+        let metrics = Self {
+            requests: maker.counters(
+                "requests_total",
+                "Requests by outcome.",
+                &["route", "model", "provider", "status", "cache", "stream"],
+            )?,
+            duration: maker.histograms(
+                "request_duration_seconds",
+                "From first to last byte.",
+                &["route"],
+                &SECONDS,
+            )?,
+            overhead: maker.histogram(
+                "overhead_seconds",
+                "Time not spent waiting for an upstream.",
+                &OVERHEAD,
+            )?,
+            fallbacks: maker.counters(
+                "fallbacks_total",
+                "Moves from one target to the next.",
+                &["route", "from", "to", "reason"],
+            )?,
+            retries: maker.counters(
+                "retries_total",
+                "Repeat tries on the same target.",
+                &["provider", "reason"],
+            )?,
+            in_flight: maker.gauge("in_flight", "Requests under way.")?,
+            attempts: maker.counters(
+                "upstream_attempts_total",
+                "Tries on a target by outcome.",
+                &["model", "provider", "outcome"],
+            )?,
+            upstream_duration: maker.histograms(
+                "upstream_duration_seconds",
+                "From sending a try to its end.",
+                &["model", "provider"],
+                &SECONDS,
+            )?,
+            first_token: maker.histograms(
+                "time_to_first_token_seconds",
+                "From sending a try to its first content; the whole answer if it is no stream.",
+                &["model", "provider"],
+                &SECONDS,
+            )?,
+            tokens: maker.counters("tokens_total", "Tokens by kind.", &["model", "kind"])?,
+            usage_missing: maker.counters("usage_missing_total", "Answers without usage.", &["model"])?,
+            reloads: maker.counters("config_reloads_total", "Reloads of the configuration.", &["result"])?,
+            up: maker.gauges(
+                "provider_enabled",
+                "1 if the provider is on, 0 without its keys.",
+                &["provider"],
+            )?,
+            registry: maker.0.clone(),
+        };
+        let build = maker.gauges("build_info", "The version.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(metrics)
+    }
+
+    /// The metrics of a target; one that is not configured shares the label `other`.
+    pub fn target(&self, model: &str, provider: &str) -> TargetMetrics {
+        let attempts =
+            Outcome::ALL.map(|outcome| self.attempts.with_label_values(&[model, provider, outcome.as_str()]));
+        TargetMetrics {
+            attempts: attempts.into(),
+            duration: self.upstream_duration.with_label_values(&[model, provider]),
+            first_token: self.first_token.with_label_values(&[model, provider]),
+            tokens: ["input", "cached_input", "cache_write", "output", "reasoning"]
+                .map(|kind| self.tokens.with_label_values(&[model, kind])),
+            usage_missing: self.usage_missing.with_label_values(&[model]),
+        }
+    }
+
+    /// A request began; the gauge falls when [`Metrics::request_ended`] is called.
+    pub fn request_began(&self) {
+        self.in_flight.inc();
+    }
+
+    /// A request left, whatever became of it.
+    pub fn request_ended(&self) {
+        self.in_flight.dec();
+    }
+
+    /// Counts a finished request.
+    pub fn request(&self, labels: &RequestLabels<'_>, took: Duration, overhead: Duration) {
+        let status = labels.status.to_string();
+        let stream = if labels.stream { "true" } else { "false" };
+        let values = [labels.route, labels.model, labels.provider, &status, labels.cache, stream];
+        self.requests.with_label_values(&values).inc();
+        self.duration.with_label_values(&[labels.route]).observe(took.as_secs_f64());
+        self.overhead.observe(overhead.as_secs_f64());
+    }
+
+    /// Counts a move from one target to another.
+    pub fn fallback(&self, route: &str, from: &str, to: &str, reason: Outcome) {
+        self.fallbacks.with_label_values(&[route, from, to, reason.as_str()]).inc();
+    }
+
+    /// Counts a repeat try on the same target, or on the same provider with another credential.
+    pub fn retry(&self, provider: &str, reason: Outcome) {
+        self.retries.with_label_values(&[provider, reason.as_str()]).inc();
+    }
+
+    /// Counts a reload of the configuration.
+    pub fn reload(&self, good: bool) {
+        self.reloads.with_label_values(&[if good { "ok" } else { "rejected" }]).inc();
+    }
+
+    /// Says whether a provider is on.
+    pub fn provider(&self, name: &str, on: bool) {
+        self.up.with_label_values(&[name]).set(on.into());
+    }
+
+    /// The metrics page, in Prometheus' text format.
+    pub fn page(&self) -> Vec<u8> {
+        let mut page = Vec::new();
+        let families = self.registry.gather();
+        // Writing to memory cannot fail; a page cut short would be the honest answer if it did.
+        let _ = TextEncoder::new().encode(&families, &mut page);
+        page
+    }
+}
+
+impl TargetMetrics {
+    /// Counts a try that ended.
+    pub fn attempt(&self, outcome: Outcome, took: Duration) {
+        self.attempts[outcome as usize].inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Notes the time to the first content.
+    pub fn first_token(&self, took: Duration) {
+        self.first_token.observe(took.as_secs_f64());
+    }
+
+    /// Counts the tokens of an answer.
+    pub fn usage(&self, usage: Option<&Usage>) {
+        let Some(usage) = usage else {
+            return self.usage_missing.inc();
+        };
+        let kinds = [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning];
+        for (counter, tokens) in self.tokens.iter().zip(kinds) {
+            counter.inc_by(tokens);
+        }
+    }
+}
+
+/// Makes metrics and registers them.
+struct Maker(Registry);
+
+impl Maker {
+    fn add<M: Collector + Clone + 'static>(&self, metric: M) -> Result<M, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(Opts::new(name, help).namespace("weir"), labels)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.add(IntGaugeVec::new(Opts::new(name, help).namespace("weir"), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.add(IntGauge::with_opts(Opts::new(name, help).namespace("weir"))?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts::new(name, help).namespace("weir").buckets(buckets.to_vec());
+        self.add(Histogram::with_opts(opts)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let opts = HistogramOpts::new(name, help).namespace("weir").buckets(buckets.to_vec());
+        self.add(HistogramVec::new(opts, labels)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_shows_what_was_counted() {
+        let metrics = Metrics::new().unwrap();
+        let target = metrics.target("a", "p");
+        target.attempt(Outcome::ServerError, Duration::from_millis(3));
+        target.usage(None);
+        let labels = RequestLabels {
+            route: "r",
+            model: "a",
+            provider: "p",
+            status: 200,
+            cache: "bypass",
+            stream: true,
+        };
+        metrics.request(&labels, Duration::from_secs(1), Duration::from_micros(20));
+        let page = String::from_utf8(metrics.page()).unwrap();
+        for line in [
+            r#"weir_upstream_attempts_total{model="a",outcome="server_error",provider="p"} 1"#,
+            r#"weir_usage_missing_total{model="a"} 1"#,
+            r#"weir_requests_total{cache="bypass",model="a",provider="p",route="r",status="200",stream="true"} 1"#,
+            "weir_overhead_seconds_count 1",
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn every_outcome_has_its_own_counter() {
+        for (i, outcome) in Outcome::ALL.iter().enumerate() {
+            assert_eq!(*outcome as usize, i);
+        }
+    }
+
+    #[test]
+    fn names_with_quotes_and_line_ends_cannot_break_the_page() {
+        let metrics = Metrics::new().unwrap();
+        metrics.fallback("a\"} 1\nevil 2", "x", "y", Outcome::Timeout);
+        let page = String::from_utf8(metrics.page()).unwrap();
+        assert!(!page.lines().any(|line| line.starts_with("evil")));
+    }
+}

@@ -1,0 +1,19 @@
+//! The walk of one request: a tower stack over typed steps.
+
+mod answer;
+mod budget;
+mod cache;
+mod classify;
+mod dispatch;
+mod job;
+mod plan;
+mod refusal;
+mod snapshot;
+mod stack;
+mod step;
+
+pub use answer::{Answer, AnswerStream, Content, Facts};
+pub use job::{Asked, CacheWish, Job, Wishes};
+pub use refusal::{Code, Refusal};
+pub use snapshot::Snapshot;
+pub use stack::{Pipeline, pipeline};

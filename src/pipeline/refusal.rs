@@ -1,0 +1,189 @@
+//! Why a request got no answer, as data; what a client sees of it is the edge's business.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::{
+    base::outcome::Outcome,
+    openai::{BadField, error::ErrorBody},
+    provider::Failure,
+    route::Chain,
+    upstream::{Timing, Trail, Tried},
+};
+
+use super::answer::Facts;
+
+/// The codes of the contract, section 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Bad JSON, a wrong type, a missing field.
+    InvalidRequest,
+    /// A header's value out of range.
+    InvalidHeader,
+    /// No key, an unknown or a revoked one.
+    InvalidApiKey,
+    /// The key may not use this route.
+    RouteNotAllowed,
+    /// No such model or route.
+    ModelNotFound,
+    /// No such path.
+    NotFound,
+    /// The path does not take this method.
+    MethodNotAllowed,
+    /// The body is too large.
+    RequestTooLarge,
+    /// The key is over its limits.
+    RateLimitExceeded,
+    /// `only-if-cached`, and it is not.
+    CacheMiss,
+    /// Every target is rate-limited.
+    UpstreamRateLimited,
+    /// The last target answered nonsense.
+    UpstreamInvalidResponse,
+    /// Every credential was refused.
+    UpstreamCredentialsRejected,
+    /// Every target is down.
+    UpstreamUnavailable,
+    /// The gateway is full or draining.
+    Overloaded,
+    /// The time is over.
+    UpstreamTimeout,
+    /// The client took too long to send its body.
+    RequestTimeout,
+    /// A fault in Weir itself.
+    Internal,
+    /// What the provider said of the request, passed on with its status.
+    Passed(StatusCode),
+}
+
+/// A refused request.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub code: Code,
+    /// What is wrong and what to do, as sentences.
+    pub message: String,
+    /// The field or header at fault.
+    pub param: Option<String>,
+    /// A provider's own error, where it is passed on.
+    pub passed: Option<ErrorBody>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// Every try that was made.
+    pub tried: Vec<Tried>,
+    /// The way to the refusal, where there was one.
+    pub facts: Option<Facts>,
+}
+
+impl Refusal {
+    /// A refusal with nothing but its message.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message, param: None, passed: None, retry_after: None, tried: Vec::new(), facts: None }
+    }
+
+    /// A bad body.
+    pub fn bad_field(field: BadField) -> Self {
+        Self { param: field.param, ..Self::new(Code::InvalidRequest, field.message) }
+    }
+
+    /// A bad header.
+    pub fn bad_header(name: &str, right: &str) -> Self {
+        let message = format!("The header `{name}` must be {right}.");
+        Self { param: Some(name.to_owned()), ..Self::new(Code::InvalidHeader, message) }
+    }
+
+    /// A name that stands for nothing.
+    pub fn unknown_model(message: String) -> Self {
+        Self { param: Some("model".into()), ..Self::new(Code::ModelNotFound, message) }
+    }
+
+    /// A name that the key may not use.
+    pub fn not_allowed(message: String) -> Self {
+        Self { param: Some("model".into()), ..Self::new(Code::RouteNotAllowed, message) }
+    }
+
+    /// The client wanted a cached answer or none.
+    pub fn cache_miss() -> Self {
+        Self::new(
+            Code::CacheMiss,
+            "The answer is not cached, and `x-weir-cache: only-if-cached` asks for no other.",
+        )
+    }
+
+    /// The same refusal, to be repeated no sooner than after `wait`.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// A chain without a target that is on.
+    pub fn nothing_on(chain: &Chain) -> Self {
+        let message = format!(
+            "No provider behind `{}` is switched on: the API keys of all of them are unset in the gateway.",
+            chain.route
+        );
+        let facts = Facts::of(chain, &Trail::default());
+        Self { facts: Some(facts), ..Self::new(Code::UpstreamUnavailable, message) }
+    }
+
+    /// A chain whose tries all failed.
+    pub fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail, timing: &Timing) -> Self {
+        let facts = Some(Facts::of(chain, &trail));
+        let Some(last) = last else {
+            return Self::nothing_on(chain);
+        };
+        let over = timing.deadline.left(tokio::time::Instant::now()).is_zero();
+        let code = code(&trail.tried, &last, over, chain);
+        let retry_after =
+            last.retry_after.or(matches!(code, Code::UpstreamRateLimited | Code::UpstreamUnavailable)
+                .then_some(Duration::from_secs(1)));
+        let passed = matches!(code, Code::Passed(_)).then(|| (*last.error).clone());
+        Self {
+            message: message(code, &last, &trail.tried),
+            param: passed.as_ref().and_then(|error: &ErrorBody| error.param.clone()),
+            passed,
+            retry_after,
+            tried: trail.tried,
+            facts,
+            code,
+        }
+    }
+}
+
+/// The code for a chain whose tries all failed, from what all of them met.
+fn code(tried: &[Tried], last: &Failure, over: bool, chain: &Chain) -> Code {
+    let all = |set: &[Outcome]| tried.iter().all(|tried| set.contains(&tried.outcome));
+    let pinned = !chain.configured && chain.targets.len() == 1;
+    match last.outcome {
+        Outcome::Rejected | Outcome::ContextTooLong => {
+            Code::Passed(last.status.filter(StatusCode::is_client_error).unwrap_or(StatusCode::BAD_REQUEST))
+        }
+        Outcome::ModelUnknown if pinned => Code::ModelNotFound,
+        _ if over => Code::UpstreamTimeout,
+        _ if all(&[Outcome::Timeout]) => Code::UpstreamTimeout,
+        _ if all(&[Outcome::RateLimited, Outcome::QuotaExhausted]) => Code::UpstreamRateLimited,
+        _ if all(&[Outcome::CredentialRejected, Outcome::Forbidden]) => Code::UpstreamCredentialsRejected,
+        Outcome::InvalidAnswer => Code::UpstreamInvalidResponse,
+        _ => Code::UpstreamUnavailable,
+    }
+}
+
+fn message(code: Code, last: &Failure, tried: &[Tried]) -> String {
+    let what = match code {
+        Code::Passed(_) => return last.error.message.clone(),
+        Code::ModelNotFound => "The provider does not know this model.",
+        Code::UpstreamTimeout => "No upstream answered in time.",
+        Code::UpstreamRateLimited => {
+            "Every upstream is rate-limited; try again after the time in `retry-after`."
+        }
+        Code::UpstreamCredentialsRejected => {
+            "The providers refused the gateway's own credentials; whoever runs this gateway has to mend them."
+        }
+        Code::UpstreamInvalidResponse => "The upstream's answer could not be read.",
+        _ => "No upstream could answer; try again after the time in `retry-after`.",
+    };
+    let n = tried.len();
+    format!("{what} {n} {} made; `attempts` lists them.", if n == 1 { "try was" } else { "tries were" })
+}

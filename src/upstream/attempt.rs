@@ -1,0 +1,209 @@
+//! One try on one target, up to its first content or its whole answer.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    base::{deadline::Deadline, outcome::Outcome},
+    metrics::TargetMetrics,
+    openai::{Ask, Rewrite, error::ErrorBody, usage::Usage},
+    provider::{Encoded, Expected, Failure},
+    route::Target,
+};
+
+use super::{
+    inflight::CallError,
+    live::{Live, Patience},
+    tap::Tap,
+    transport::{TransportError, TransportErrorKind},
+    unit::{Unit, UpstreamBody},
+    watch::Watch,
+};
+
+/// The most that is read of an upstream's error.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// What a try works with.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The provider.
+    pub unit: &'a Arc<Unit>,
+    /// The target.
+    pub target: &'a Target,
+    /// Its metrics.
+    pub metrics: &'a Arc<TargetMetrics>,
+    /// The request.
+    pub ask: &'a Ask,
+    /// Fields that apply where the client said nothing.
+    pub defaults: &'a [(String, String)],
+    /// When the try has to have content, at the latest.
+    pub by: Deadline,
+    /// When a stream has to be over, if the client said so.
+    pub over_by: Option<Deadline>,
+}
+
+/// A try that succeeded.
+#[derive(Debug)]
+pub enum Won {
+    /// A whole answer, as the client gets it, with its usage.
+    Whole {
+        /// The body.
+        body: Bytes,
+        /// The tokens it took.
+        usage: Option<Usage>,
+    },
+    /// A stream that has its first content.
+    Live(Box<Live>),
+}
+
+impl Attempt<'_> {
+    /// Makes the try; keys that the provider refuses make room for the next one.
+    ///
+    /// # Errors
+    /// Why the try failed, and the class of it.
+    pub async fn make(self) -> Result<Won, Failure> {
+        let rewrite = Rewrite {
+            model: &self.target.upstream_model,
+            defaults: self.defaults,
+            system_prefix: self.target.system_prefix.as_deref(),
+        };
+        let encoded = self.unit.codec.encode(self.ask, &rewrite).map_err(|field| {
+            let error = ErrorBody::new("invalid_request_error", "unsupported_parameter", field.message);
+            Failure::new(Outcome::Rejected, ErrorBody { param: field.param, ..error })
+        })?;
+        let mut last = None;
+        for key in self.unit.credentials.in_turn() {
+            match self.with_key(encoded.clone(), key).await {
+                Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(failure),
+                result => return result,
+            }
+        }
+        Err(last.expect("there is always a key, or the absence of one, to try"))
+    }
+
+    async fn with_key(
+        &self,
+        encoded: Encoded,
+        key: Option<&crate::base::secret::Secret>,
+    ) -> Result<Won, Failure> {
+        let watch = Watch::begin(self.metrics);
+        let by = self.by.at_most(watch.begun(), self.patience());
+        let result = match timeout_at(by.instant(), self.unit.send(self.ask, encoded, key)).await {
+            Err(_) => Err(self.too_late()),
+            Ok(Err(error)) => Err(call_failed(error)),
+            Ok(Ok(response)) if response.status().is_success() => {
+                return self.read(response, by, watch).await;
+            }
+            Ok(Ok(response)) => Err(self.refused(response, by).await),
+        };
+        if let Err(failure) = &result {
+            watch.failed(failure.outcome);
+        }
+        result
+    }
+
+    /// How long the settings let this try take to its first token, or to its end.
+    fn patience(&self) -> Duration {
+        let settings = &self.unit.settings;
+        match self.ask.stream() {
+            true => self.target.first_byte_timeout.unwrap_or(settings.first_byte_timeout.0),
+            false => settings.answer_timeout.0,
+        }
+    }
+
+    async fn read(
+        &self,
+        response: http::Response<UpstreamBody>,
+        by: Deadline,
+        watch: Watch,
+    ) -> Result<Won, Failure> {
+        let body = response.into_body();
+        if self.ask.stream() {
+            let decoder = self.unit.codec.stream(&self.expected());
+            let patience =
+                Patience { content_by: by, idle: self.unit.settings.idle_timeout.0, over_by: self.over_by };
+            let live = Live::begin(Tap::new(body, decoder), watch, patience).await?;
+            return Ok(Won::Live(Box::new(live)));
+        }
+        let limit = self.unit.settings.max_answer.bytes();
+        let result = match timeout_at(by.instant(), Limited::new(body, limit).collect()).await {
+            Err(_) => Err(self.too_late()),
+            Ok(Err(error)) => Err(body_failed(&*error, limit)),
+            Ok(Ok(body)) => self.unit.codec.decode(&self.expected(), body.to_bytes()),
+        };
+        match result {
+            Ok(decoded) => {
+                watch.first_token();
+                watch.answered(decoded.usage.as_ref());
+                Ok(Won::Whole { body: decoded.body, usage: decoded.usage })
+            }
+            Err(failure) => {
+                watch.failed(failure.outcome);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Reads what the provider says about its refusal.
+    async fn refused(&self, response: http::Response<UpstreamBody>, by: Deadline) -> Failure {
+        let (head, body) = response.into_parts();
+        let by = by.at_most(Instant::now(), Duration::from_secs(5));
+        let read = timeout_at(by.instant(), Limited::new(body, MAX_ERROR_BODY).collect()).await;
+        let body = read.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+        self.unit.codec.failure(head.status, &head.headers, &body, SystemTime::now())
+    }
+
+    fn expected(&self) -> Expected {
+        Expected { endpoint: self.ask.endpoint(), include_usage: self.ask.include_usage() }
+    }
+
+    fn too_late(&self) -> Failure {
+        let what = if self.ask.stream() { "first token" } else { "answer" };
+        Failure::of(Outcome::Timeout, format!("The upstream sent no {what} in time."))
+    }
+}
+
+/// Whether another key of the same provider may do better.
+fn is_the_keys_fault(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::CredentialRejected | Outcome::Forbidden | Outcome::QuotaExhausted | Outcome::RateLimited
+    )
+}
+
+fn call_failed(error: CallError<TransportError>) -> Failure {
+    match error {
+        CallError::Full => {
+            Failure::of(Outcome::Skipped, "The provider has as many requests under way as it may.")
+        }
+        CallError::Transport(error) => transport_failed(&error),
+    }
+}
+
+fn transport_failed(error: &TransportError) -> Failure {
+    let outcome = match error.kind {
+        TransportErrorKind::Connect | TransportErrorKind::Reset => Outcome::ConnectError,
+        TransportErrorKind::Body => Outcome::Truncated,
+        TransportErrorKind::TooLarge | TransportErrorKind::Protocol => Outcome::InvalidAnswer,
+    };
+    Failure::of(outcome, error.to_string())
+}
+
+fn body_failed(error: &(dyn std::error::Error + Send + Sync + 'static), limit: usize) -> Failure {
+    if error.is::<LengthLimitError>() {
+        return Failure::of(
+            Outcome::InvalidAnswer,
+            format!("The upstream's answer is larger than {limit} bytes."),
+        );
+    }
+    match error.downcast_ref::<TransportError>() {
+        Some(error) => transport_failed(error),
+        None => Failure::of(Outcome::Truncated, "The upstream's answer broke off."),
+    }
+}

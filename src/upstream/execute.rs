@@ -1,0 +1,148 @@
+//! The loop over a chain's targets, up to the first answer that counts.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    base::{deadline::Deadline, outcome::Outcome},
+    metrics::{Metrics, OTHER},
+    openai::Ask,
+    provider::Failure,
+    route::{Chain, Next, Target, Tries, backoff},
+};
+
+use super::{
+    attempt::{Attempt, Won},
+    fleet::Fleet,
+};
+
+/// What a request lets its tries take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// When everything has to be over, up to a stream's first content.
+    pub deadline: Deadline,
+    /// Whether the client set the deadline itself: then it is shared among the targets that are left, and bounds
+    /// a stream to its end.
+    pub by_client: bool,
+    /// The most that one try may take, if the client said so.
+    pub attempt: Option<Duration>,
+}
+
+/// A try that was made, for the answer's headers and the final error.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// The target.
+    pub target: Arc<Target>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What a request went through.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    /// Every try in order, the last one that which answered or failed for good.
+    pub tried: Vec<Tried>,
+    /// How often it moved on to another target.
+    pub fallbacks: usize,
+    /// How long it waited for upstreams and between tries.
+    pub waited: Duration,
+}
+
+/// The end of the loop.
+pub struct Executed {
+    /// The answer, or the failure of the last try. `None`: there was nothing to try.
+    pub result: Result<Won, Option<Failure>>,
+    /// The way there.
+    pub trail: Trail,
+}
+
+/// Tries the targets of `chain` in turn until one answers or nothing is left to try.
+pub async fn execute(fleet: &Fleet, metrics: &Metrics, chain: &Chain, ask: &Ask, timing: Timing) -> Executed {
+    let begun = Instant::now();
+    let mut trail = Trail::default();
+    let result = run(fleet, metrics, chain, ask, timing, &mut trail).await;
+    trail.waited = begun.elapsed();
+    Executed { result, trail }
+}
+
+async fn run(
+    fleet: &Fleet,
+    metrics: &Metrics,
+    chain: &Chain,
+    ask: &Ask,
+    timing: Timing,
+    trail: &mut Trail,
+) -> Result<Won, Option<Failure>> {
+    let mut tries = Tries::new(chain.max_attempts);
+    let mut at = 0;
+    loop {
+        let Some(target) = chain.targets.get(at) else {
+            return Err(None);
+        };
+        let begun = Instant::now();
+        let left = chain.targets.len() - at;
+        let result = one(fleet, chain, target, ask, timing, left).await;
+        let outcome = result.as_ref().map_or_else(|failure| failure.outcome, |_| Outcome::Ok);
+        trail.tried.push(Tried { target: Arc::clone(target), outcome, took: begun.elapsed() });
+        let failure = match result {
+            Ok(won) => return Ok(won),
+            Err(failure) => failure,
+        };
+        let over = timing.deadline.left(Instant::now()).is_zero();
+        match tries.after(outcome, &chain.targets) {
+            Next::Other(next) if !over => {
+                trail.fallbacks += 1;
+                metrics.fallback(label(chain), label_of(target), label_of(&chain.targets[next]), outcome);
+                tracing::info!(from = %target.name, to = %chain.targets[next].name, %outcome, "moves on");
+                at = next;
+            }
+            Next::Same { repeat } => {
+                let pause = backoff(repeat, outcome, failure.retry_after, rand::random());
+                if pause >= timing.deadline.left(Instant::now()) {
+                    return Err(Some(failure));
+                }
+                metrics.retry(&target.provider, outcome);
+                sleep(pause).await;
+            }
+            Next::Other(_) | Next::Stop => return Err(Some(failure)),
+        }
+    }
+}
+
+/// One try on one target, with its share of the time.
+async fn one(
+    fleet: &Fleet,
+    chain: &Chain,
+    target: &Target,
+    ask: &Ask,
+    timing: Timing,
+    left: usize,
+) -> Result<Won, Failure> {
+    let (Some(unit), Some(metrics)) = (fleet.of(target), fleet.metrics_of(target)) else {
+        return Err(Failure::of(Outcome::Skipped, "The provider is off: its keys are unset."));
+    };
+    let now = Instant::now();
+    let mut by = timing.deadline;
+    if timing.by_client {
+        // A short deadline is shared, so that the targets behind this one still have time to answer.
+        by = by.at_most(now, by.left(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX));
+    }
+    if let Some(most) = timing.attempt {
+        by = by.at_most(now, most);
+    }
+    let over_by = timing.by_client.then_some(timing.deadline);
+    Attempt { unit, target, metrics, ask, defaults: &chain.defaults, by, over_by }.make().await
+}
+
+/// The label of a chain's entry; clients cannot make new ones.
+pub fn label(chain: &Chain) -> &str {
+    if chain.configured { &chain.route } else { "direct" }
+}
+
+/// The label of a target; clients cannot make new ones.
+pub fn label_of(target: &Target) -> &str {
+    if target.configured { &target.name } else { OTHER }
+}

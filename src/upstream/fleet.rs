@@ -1,0 +1,110 @@
+//! The providers of a configuration as running units, which a reload keeps where nothing changed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    base::secret::Secret,
+    config::{Config, Protocol, Provider},
+    metrics::{Metrics, OTHER, TargetMetrics},
+    route::Target,
+};
+
+use super::unit::Unit;
+
+/// All units by provider, with the metrics of all targets.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    units: BTreeMap<Arc<str>, Arc<Unit>>,
+    targets: BTreeMap<Arc<str>, Arc<TargetMetrics>>,
+    others: BTreeMap<Arc<str>, Arc<TargetMetrics>>,
+    simulated: bool,
+}
+
+impl Fleet {
+    /// Builds the units; those of `before` whose settings and keys are the same go on with their connections.
+    ///
+    /// Where every provider lacks its keys, the simulated provider answers in their place.
+    ///
+    /// # Errors
+    /// Every provider that cannot be built, with the reason.
+    pub fn build(config: &Config, before: Option<&Self>, metrics: &Metrics) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut keys = BTreeMap::new();
+        for (name, provider) in &config.providers {
+            match provider.resolve_keys() {
+                Ok(found) => drop(keys.insert(name.as_str(), found)),
+                Err(error) => faults.push(format!("providers.{name}.api_keys: {error}")),
+            }
+        }
+        let off = |found: &Option<Vec<Secret>>| found.as_ref().is_some_and(Vec::is_empty);
+        let simulated = !keys.is_empty() && keys.values().all(off);
+        let mut fleet = Self { simulated, ..Self::default() };
+        for (name, found) in keys {
+            let on = simulated || !off(&found);
+            metrics.provider(name, on);
+            if !on {
+                continue;
+            }
+            let settings = if simulated { stand_in() } else { config.providers[name].clone() };
+            match fleet.unit(name, settings, found.unwrap_or_default(), before) {
+                Ok(unit) => drop(fleet.units.insert(name.into(), unit)),
+                Err(error) => faults.push(format!("providers.{name}: {error}")),
+            }
+        }
+        fleet.add_metrics(config, metrics);
+        if faults.is_empty() { Ok(fleet) } else { Err(faults) }
+    }
+
+    fn unit(
+        &self,
+        name: &str,
+        settings: Provider,
+        keys: Vec<Secret>,
+        before: Option<&Self>,
+    ) -> Result<Arc<Unit>, String> {
+        let keys = if self.simulated { Vec::new() } else { keys };
+        let same =
+            before.and_then(|fleet| fleet.units.get(name)).filter(|unit| unit.is_same(&settings, &keys));
+        match same {
+            Some(unit) => Ok(Arc::clone(unit)),
+            None => Unit::new(name, settings, keys).map(Arc::new),
+        }
+    }
+
+    fn add_metrics(&mut self, config: &Config, metrics: &Metrics) {
+        for (name, model) in &config.models {
+            let target = metrics.target(name, &model.provider);
+            self.targets.insert(name.as_str().into(), Arc::new(target));
+        }
+        for name in self.units.keys() {
+            self.others.insert(Arc::clone(name), Arc::new(metrics.target(OTHER, name)));
+        }
+    }
+
+    /// Whether the provider is on.
+    pub fn is_on(&self, provider: &str) -> bool {
+        self.units.contains_key(provider)
+    }
+
+    /// Whether the simulated provider stands in for all others.
+    pub fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
+    /// The unit of a target's provider, if it is on.
+    pub fn of(&self, target: &Target) -> Option<&Arc<Unit>> {
+        self.units.get(&target.provider)
+    }
+
+    /// The metrics of a target whose provider is on.
+    pub fn metrics_of(&self, target: &Target) -> Option<&Arc<TargetMetrics>> {
+        self.targets.get(&target.name).or_else(|| self.others.get(&target.provider))
+    }
+}
+
+/// The settings of the simulated provider where it stands in for others: it types like a person reads.
+fn stand_in() -> Provider {
+    let mut settings = Provider { protocol: Protocol::Sim, ..Provider::default() };
+    settings.sim.tokens_per_second = 200.0;
+    settings
+}

@@ -1,0 +1,176 @@
+//! A stream from an upstream: silent until its first content, then passed on frame by frame.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, future::poll_fn};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
+
+use crate::{
+    base::{deadline::Deadline, outcome::Outcome},
+    openai::usage::Usage,
+    provider::Failure,
+};
+
+use super::{
+    tap::{Step, Tap},
+    watch::Watch,
+};
+
+/// The most frames held back before content.
+const MAX_HELD_FRAMES: usize = 64;
+/// The most bytes held back before content.
+const MAX_HELD_BYTES: usize = 256 * 1024;
+
+/// A stream that has content. It ends with `None` after its last frame, or with one failure.
+pub struct Live {
+    held: VecDeque<Bytes>,
+    tap: Option<Tap>,
+    usage: Option<Usage>,
+    watch: Option<Watch>,
+    idle: Duration,
+    silence: Pin<Box<Sleep>>,
+    over_by: Option<Pin<Box<Sleep>>>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("usage", &self.usage).finish_non_exhaustive()
+    }
+}
+
+/// How long a stream may be silent, and when it has to be over.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// By when there has to be content.
+    pub content_by: Deadline,
+    /// The longest silence between two frames after that.
+    pub idle: Duration,
+    /// When the whole stream has to be over, if the client said so.
+    pub over_by: Option<Deadline>,
+}
+
+impl Live {
+    /// Waits until the stream has content, holding back what comes before it. From then on it is the answer.
+    ///
+    /// # Errors
+    /// Why there was no content; another target may then answer instead.
+    pub async fn begin(mut tap: Tap, watch: Watch, patience: Patience) -> Result<Self, Failure> {
+        let mut held = VecDeque::new();
+        let mut bytes_held = 0;
+        let done = loop {
+            let step = match timeout_at(patience.content_by.instant(), poll_fn(|cx| tap.poll_step(cx))).await
+            {
+                Ok(step) => step,
+                Err(_) => {
+                    Step::Failed(Failure::of(Outcome::Timeout, "The upstream sent no first token in time."))
+                }
+            };
+            let (bytes, content, done) = match step {
+                Step::Lead(bytes) => (bytes, false, false),
+                Step::Content(bytes) => (bytes, true, false),
+                Step::Done(bytes) => (bytes, true, true),
+                Step::Failed(failure) => {
+                    watch.failed(failure.outcome);
+                    return Err(failure);
+                }
+            };
+            bytes_held += bytes.len();
+            held.push_back(bytes);
+            if content || held.len() >= MAX_HELD_FRAMES || bytes_held >= MAX_HELD_BYTES {
+                break done;
+            }
+        };
+        watch.first_token();
+        let mut live = Self {
+            held,
+            tap: Some(tap),
+            usage: None,
+            watch: Some(watch),
+            idle: patience.idle,
+            silence: Box::pin(sleep(patience.idle)),
+            over_by: patience.over_by.map(|deadline| Box::pin(sleep_until(deadline.instant()))),
+        };
+        if done {
+            poll_fn(|cx| {
+                live.end(cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        Ok(live)
+    }
+
+    /// The tokens that the stream took; complete after its last frame.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.usage.as_ref().or_else(|| self.tap.as_ref()?.usage())
+    }
+
+    /// The upstream has said everything.
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(tap) = self.tap.take() {
+            self.usage = tap.usage().copied();
+            tap.drain(cx);
+        }
+        if let Some(watch) = self.watch.take() {
+            watch.answered(self.usage.as_ref());
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) -> Poll<Option<Result<Bytes, Failure>>> {
+        self.usage = self.usage().copied();
+        self.tap = None;
+        if let Some(watch) = self.watch.take() {
+            watch.failed(failure.outcome);
+        }
+        Poll::Ready(Some(Err(failure)))
+    }
+
+    /// The failure of a stream that took too long.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Option<Failure> {
+        if self.silence.as_mut().poll(cx).is_ready() {
+            return Some(Failure::of(
+                Outcome::IdleTimeout,
+                "The upstream fell silent in the middle of its answer.",
+            ));
+        }
+        let over = self.over_by.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+        over.then(|| Failure::of(Outcome::Timeout, "The deadline of the request is over."))
+    }
+}
+
+impl Stream for Live {
+    type Item = Result<Bytes, Failure>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let Some(bytes) = this.held.pop_front() {
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        let Some(tap) = &mut this.tap else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(step) = tap.poll_step(cx) else {
+            return match this.poll_overdue(cx) {
+                Some(failure) => this.fail(failure),
+                None => Poll::Pending,
+            };
+        };
+        match step {
+            Step::Lead(bytes) | Step::Content(bytes) => {
+                this.silence.as_mut().reset(Instant::now() + this.idle);
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Step::Done(bytes) => {
+                this.end(cx);
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Step::Failed(failure) => this.fail(failure),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The providers at work: connections, keys, limits, and the loop over a chain.
+
+mod attempt;
+mod credentials;
+mod execute;
+mod fleet;
+mod inflight;
+mod leaf;
+mod live;
+mod tap;
+pub mod transport;
+mod unit;
+mod watch;
+
+pub use attempt::Won;
+pub use execute::{Executed, Timing, Trail, Tried, execute, label, label_of};
+pub use fleet::Fleet;
+pub use live::Live;

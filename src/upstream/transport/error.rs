@@ -1,0 +1,120 @@
+//! What can go wrong between us and a provider, as data.
+
+use std::{error::Error, fmt};
+
+/// A request that got no answer, or an answer that broke off.
+#[derive(Clone, Debug)]
+pub struct TransportError {
+    /// Where it went wrong.
+    pub kind: TransportErrorKind,
+    /// What happened, for people: names the provider's address, never a header, a path or a query.
+    pub message: String,
+}
+
+/// Where a request went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransportErrorKind {
+    /// There is no connection: name look-up, TCP, TLS or the connect timeout. The provider saw nothing of the request.
+    Connect,
+    /// The connection broke before the head of the answer was whole. The provider may have worked on the request.
+    Reset,
+    /// What came back is not HTTP.
+    Protocol,
+    /// The head of the answer is larger than the limit.
+    TooLarge,
+    /// The connection broke while the body of the answer came.
+    Body,
+}
+
+impl TransportError {
+    pub(super) fn connect(message: String) -> Self {
+        Self { kind: TransportErrorKind::Connect, message }
+    }
+
+    /// The error of a request that got no head of an answer.
+    pub(super) fn head(target: &str, error: &hyper::Error) -> Self {
+        let kind = if error.is_parse_too_large() {
+            TransportErrorKind::TooLarge
+        } else if error.is_parse() || h2_of(error).is_some_and(h2::Error::is_library) {
+            TransportErrorKind::Protocol
+        } else {
+            TransportErrorKind::Reset
+        };
+        Self { kind, message: format!("{target}: {}", chain(error)) }
+    }
+
+    /// The error of a body that broke off.
+    pub(super) fn body(error: &hyper::Error) -> Self {
+        Self { kind: TransportErrorKind::Body, message: chain(error) }
+    }
+}
+
+impl fmt::Display for TransportErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "cannot connect",
+            Self::Reset => "connection broke before the answer",
+            Self::Protocol => "answer is not valid HTTP",
+            Self::TooLarge => "head of the answer is too large",
+            Self::Body => "connection broke within the answer",
+        })
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.message)
+    }
+}
+
+impl Error for TransportError {}
+
+/// An error with its causes in one line, each said once.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether the provider said by the protocol that it did not touch the request: then it may be sent again.
+///
+/// `REFUSED_STREAM` and a `GOAWAY` whose last stream is before ours promise that (RFC 9113, section 8.7);
+/// h2 reports the latter only for the streams after the last one, which is what makes it usable here.
+pub(super) fn unprocessed(error: &hyper::Error) -> Option<Unprocessed> {
+    let error = h2_of(error).filter(|error| error.is_remote())?;
+    if error.is_go_away() {
+        Some(Unprocessed::GoingAway)
+    } else if error.reason() == Some(h2::Reason::REFUSED_STREAM) {
+        Some(Unprocessed::Refused)
+    } else {
+        None
+    }
+}
+
+/// How an HTTP/2 peer says that it did not touch a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unprocessed {
+    /// It closes the connection after earlier streams.
+    GoingAway,
+    /// It has too many streams.
+    Refused,
+}
+
+fn h2_of(error: &hyper::Error) -> Option<&h2::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<h2::Error>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,215 @@
+//! The leaf of the request path: sends one request to one provider.
+//!
+//! A [`Network`] keeps the connections to one provider. Over HTTP/1.1 a connection carries one request at a time and
+//! is then reused; over HTTP/2 it carries up to `streams_per_connection` streams, or as many as the peer's settings
+//! allow if that is fewer, and past that another connection is opened: hyper would queue them inside the first one.
+//!
+//! It stands on hyper's single connections and hyper-util's TCP connector, not on hyper-util's pooling client. That
+//! one keeps a single HTTP/2 connection a host, makes every request of a first burst dial on its own until ALPN has
+//! decided, fails all who wait for an HTTP/2 connection when the request that dials it is dropped (which hedging
+//! does on purpose), and hides which connection a request took, which a safe replay has to know.
+
+mod body;
+mod connect;
+mod error;
+mod lease;
+mod names;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wire;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, Version, header::HOST, request::Parts, uri};
+use http_body_util::Full;
+
+use crate::config::{HttpVersion, Provider};
+
+use self::{body::InFlight, connect::Connector, names::Names, pool::Pool};
+pub use self::{
+    body::NetworkBody,
+    error::{TransportError, TransportErrorKind},
+};
+
+/// How often a request is sent again after a stale connection, at most.
+const MAX_REPLAYS: usize = 2;
+/// The default of [`TransportOptions::max_head_bytes`].
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How to reach a provider.
+#[derive(Clone, Debug)]
+pub struct TransportOptions {
+    /// Scheme and authority say where connections go. Its path is the caller's business.
+    pub base_url: Uri,
+    /// The version of HTTP.
+    pub http: HttpVersion,
+    /// A PEM file of the authorities to trust instead of the built-in ones.
+    pub ca_file: Option<PathBuf>,
+    /// How long name look-up, TCP, TLS and the HTTP/2 handshake may take together.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_connection_timeout: Duration,
+    /// How many streams share an HTTP/2 connection; at least 1.
+    pub streams_per_connection: usize,
+    /// The largest head of an answer, in bytes.
+    pub max_head_bytes: usize,
+}
+
+impl TransportOptions {
+    /// The options that a provider's configuration asks for.
+    ///
+    /// # Errors
+    /// Says what is wrong with `base_url`.
+    pub fn from_provider(provider: &Provider) -> Result<Self, String> {
+        let base_url = provider
+            .base_url
+            .parse()
+            .map_err(|error| format!("base_url is not a URL like \"https://api.openai.com/v1\": {error}"))?;
+        Ok(Self {
+            base_url,
+            http: provider.http,
+            ca_file: provider.ca_file.clone(),
+            connect_timeout: provider.connect_timeout.0,
+            idle_connection_timeout: provider.idle_connection_timeout.0,
+            streams_per_connection: provider.streams_per_connection,
+            max_head_bytes: MAX_HEAD_BYTES,
+        })
+    }
+}
+
+/// A provider at the other end of the network, as a service. Clones share the connections.
+///
+/// A request's path and query are sent as they are; its scheme and authority are ignored, so a request cannot go
+/// anywhere but to the provider. `host` and `content-length` are set here.
+///
+/// There is no time limit but the connect timeout: whoever waits drops the future or the body, which closes the
+/// provider's request at once.
+#[derive(Clone)]
+pub struct Network {
+    pool: Arc<Pool>,
+}
+
+/// What a provider's connections are doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransportStats {
+    /// Requests under way, from the call to the end of the answer's body.
+    pub in_flight: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Connections opened since the start.
+    pub connections_opened: u64,
+    /// Requests sent again because their connection was stale or the provider refused the stream.
+    pub replays: u64,
+}
+
+impl Network {
+    /// Sets up the way to a provider; connects to nothing yet.
+    ///
+    /// # Errors
+    /// Says what is wrong with `base_url` or `ca_file`.
+    pub fn new(options: &TransportOptions) -> Result<Self, String> {
+        Self::with_names(options, Names::system())
+    }
+
+    fn with_names(options: &TransportOptions, names: Names) -> Result<Self, String> {
+        let connector = Connector::new(options, names)?;
+        Ok(Self { pool: Pool::new(connector, options.idle_connection_timeout) })
+    }
+
+    /// What its connections are doing now.
+    pub fn stats(&self) -> TransportStats {
+        TransportStats {
+            in_flight: self.pool.in_flight.load(Ordering::Relaxed),
+            connections: self.pool.connector.open(),
+            connections_opened: self.pool.opened(),
+            replays: self.pool.replays.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sends a request; resolves at the head of its answer.
+    ///
+    /// # Errors
+    /// Those of [`TransportErrorKind`] but `Body`.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<NetworkBody>, TransportError> {
+        let in_flight = InFlight::new(&self.pool);
+        let (parts, body) = request.into_parts();
+        let mut lease = self.pool.acquire().await?;
+        let mut replays = 0;
+        loop {
+            let failed = match lease.send(self.dressed(&parts, body.clone(), lease.is_two())).await {
+                Ok(response) => {
+                    return Ok(response.map(|incoming| NetworkBody::new(incoming, lease, in_flight)));
+                }
+                Err(failed) => failed,
+            };
+            let may_replay = lease.may_replay(&failed);
+            if !may_replay || replays == MAX_REPLAYS {
+                return Err(TransportError::head(&self.pool.connector.target.shown, &failed.error));
+            }
+            replays += 1;
+            self.pool.replays.fetch_add(1, Ordering::Relaxed);
+            // Another idle HTTP/1.1 connection may be just as stale; another HTTP/2 one seldom is.
+            let another = lease.is_two() && replays == 1;
+            drop(lease);
+            lease = if another { self.pool.acquire().await? } else { self.pool.fresh().await? };
+        }
+    }
+
+    /// The request in the form of the protocol: HTTP/1.1 wants a bare path, HTTP/2 a whole URI and no `host`.
+    fn dressed(&self, parts: &Parts, body: Full<Bytes>, two: bool) -> Request<Full<Bytes>> {
+        let target = &self.pool.connector.target;
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method.clone();
+        *request.headers_mut() = parts.headers.clone();
+        let path = parts.uri.path_and_query().cloned();
+        let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
+        let mut address = uri::Parts::default();
+        address.path_and_query = Some(path);
+        if two {
+            let named = request.headers_mut().remove(HOST);
+            let named = named.as_ref().map(HeaderValue::as_bytes).and_then(|host| host.try_into().ok());
+            address.scheme = Some(target.scheme.clone());
+            address.authority = Some(named.unwrap_or_else(|| target.authority.clone()));
+            *request.version_mut() = Version::HTTP_2;
+        } else {
+            request.headers_mut().entry(HOST).or_insert_with(|| target.host_header.clone());
+        }
+        *request.uri_mut() =
+            Uri::from_parts(address).expect("a path alone, or with scheme and authority, is a URI");
+        request
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("target", &self.pool.connector.target.shown)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+impl tower::Service<Request<Full<Bytes>>> for Network {
+    type Response = Response<NetworkBody>;
+    type Error = TransportError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, TransportError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        let network = self.clone();
+        Box::pin(async move { network.send(request).await })
+    }
+}
