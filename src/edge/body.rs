@@ -1,4 +1,4 @@
-//! Reads a request's body within its limits of size, time and memory.
+//! Reads a request's body within its limits.
 
 use std::{sync::Arc, time::Duration};
 

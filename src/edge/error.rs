@@ -1,4 +1,4 @@
-//! The only place that knows which status a refusal has, and what its body looks like.
+//! Turns a refusal into HTTP; the only place that knows which status each has.
 
 use std::{any::Any, sync::Arc, time::Duration};
 

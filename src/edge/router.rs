@@ -1,4 +1,4 @@
-//! The table of what is served, and the router made from it.
+//! The table of what is served, as a router.
 
 use axum::{
     Router,

@@ -1,4 +1,4 @@
-//! The bodies of `GET /v1/models` and `GET /v1/models/{id}`.
+//! The bodies of `GET /v1/models` (`/{id}` too).
 
 use serde::Serialize;
 

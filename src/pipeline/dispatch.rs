@@ -1,4 +1,4 @@
-//! The end of the pipeline: the tries, and what comes of them.
+//! The end of the pipeline: the tries.
 
 use std::{
     sync::Arc,

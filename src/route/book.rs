@@ -1,4 +1,4 @@
-//! The routes and targets of a configuration, compiled for look-up.
+//! A configuration's routes, compiled for look-up.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

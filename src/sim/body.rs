@@ -1,4 +1,4 @@
-//! The body of a simulated answer: frames at their time, and the faults that befall them.
+//! The body of a simulated answer: frames at their time, faults included.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! Which fault and pace a request gets: its model's name decides, then the control endpoint, then the settings.
+//! Which fault a request gets: its model's name decides, then the control endpoint, then the settings.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,4 @@
-//! `/sim/control`, `/sim/log` and `/sim/stats`: a served simulator changed and looked at from outside.
+//! `/sim/*`: a served simulator changed from outside.
 
 use std::error::Error;
 

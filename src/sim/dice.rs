@@ -1,4 +1,4 @@
-//! Chance that repeats: the same seed and words give the same draws on every machine.
+//! Chance that repeats: the same seed gives the same draws on every machine.
 
 /// A stream of draws (SplitMix64, Steele et al. 2014, seeded by FNV-1a).
 #[derive(Clone, Debug)]

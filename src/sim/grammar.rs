@@ -1,4 +1,4 @@
-//! The grammar of faults: `status=429,retry-after=7`, `reset-after=3,rate=0.2` and the like.
+//! The grammar of faults: `status=429,retry-after=7`, `reset-after=3,rate=0.2` ...
 
 use std::{str::FromStr, time::Duration};
 

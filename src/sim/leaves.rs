@@ -1,4 +1,4 @@
-//! Numbers and texts that fit a JSON Schema.
+//! Single values that fit a JSON Schema.
 
 use serde_json::{Map, Number, Value, json};
 

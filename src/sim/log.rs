@@ -1,4 +1,4 @@
-//! The record of what a simulated provider was sent, and of what became of each answer.
+//! The record of what a simulated provider was sent, with what became of each answer.
 
 use std::{
     collections::{BTreeMap, VecDeque},

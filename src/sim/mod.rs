@@ -1,4 +1,4 @@
-//! The simulated provider: OpenAI's API with made-up answers, and faults to switch on.
+//! The simulated provider: real protocols, made-up answers, faults to switch on.
 //!
 //! One [`tower::Service`] is used in three ways: inside a gateway (`protocol = "sim"`), as a server
 //! ([`serve`], `weir sim`), and under tests. It shares no type with the gateway's own reading of the

@@ -1,4 +1,4 @@
-//! What a protocol gives to be sent: a status and a body, without time or faults.
+//! What a protocol gives to be sent, without time or faults.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};

@@ -1,4 +1,4 @@
-//! The simulated provider on a socket: HTTP/1.1 and HTTP/2 (by prior knowledge) on one port.
+//! The simulated provider on a socket.
 
 use std::{
     future::Future,

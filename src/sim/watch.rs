@@ -1,4 +1,4 @@
-//! The guard of one request: whatever becomes of it, the log and the gauges hear of it once.
+//! The guard of one request: whatever becomes of it, the log hears of it once.
 
 use std::{
     collections::BTreeMap,

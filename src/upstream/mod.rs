@@ -1,4 +1,4 @@
-//! The providers at work: connections, keys, limits, and the loop over a chain.
+//! The providers at work.
 
 mod attempt;
 mod credentials;

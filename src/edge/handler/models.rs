@@ -1,4 +1,4 @@
-//! `/v1/models`: the routes and models that the caller's key may name.
+//! `/v1/models`: what the caller's key may name.
 
 use axum::{
     Extension,

@@ -1,4 +1,4 @@
-//! Finds out who asks, and lets nobody else in.
+//! Finds out who asks; nobody else gets in.
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Gives every request its id, and every answer that id in `x-request-id`.
+//! Gives every request its id, told in `x-request-id`.
 
 use axum::{
     extract::Request,

@@ -1,4 +1,4 @@
-//! A chat request as OpenAI reads and refuses it.
+//! A chat request as OpenAI reads it.
 
 use serde_json::{Value, json};
 

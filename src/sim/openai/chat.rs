@@ -1,4 +1,4 @@
-//! `POST /chat/completions`: answers whole and as streams.
+//! `POST /chat/completions`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `POST /completions`: the older form, a prompt and its continuation.
+//! `POST /completions`, the older form.
 
 use serde_json::{Value, json};
 

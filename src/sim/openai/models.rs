@@ -1,4 +1,4 @@
-//! `GET /models` and `GET /models/{id}`.
+//! `GET /models` (`/{id}` too).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The usage that OpenAI states, and the lies that faults make of it.
+//! The usage that OpenAI states, faults' lies included.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Answers and refusals, asked for through the service.
+//! Answers, asked for through the service.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Pace, faults and the log, seen through the service.
+//! Faults, seen through the service.
 
 use std::time::Duration;
 
