@@ -7,9 +7,10 @@ use bytes::Bytes;
 use super::{check, edit::Edits, fields, fields::Fields};
 
 /// What a client asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `POST /v1/chat/completions`.
+    #[default]
     Chat,
     /// `POST /v1/completions`.
     Completions,
@@ -47,6 +48,10 @@ pub struct Rewrite<'a> {
     pub defaults: &'a [(String, String)],
     /// Text put before the system prompt.
     pub system_prefix: Option<&'a str>,
+    /// The most tokens that the model can answer, where known; for providers that must be told one.
+    pub max_output_tokens: Option<u64>,
+    /// Drop, but name, what the provider cannot take, instead of refusing it.
+    pub drop_unsupported: bool,
 }
 
 impl Ask {
@@ -100,6 +105,14 @@ impl Ask {
     /// Whether the client wants to see a stream's usage.
     pub fn include_usage(&self) -> bool {
         self.include_usage
+    }
+
+    /// The names of the fields that the client sent with a value other than `null`.
+    pub fn present(&self) -> impl Iterator<Item = &str> {
+        let is_null = |name: &&str| {
+            self.fields.get(name).is_some_and(|place| &self.body[place.value.clone()] == b"null")
+        };
+        self.fields.names().filter(move |name| !is_null(name))
     }
 
     /// The body for an upstream: only what `rewrite` names is changed, `models` (which is for Weir) is taken
@@ -245,7 +258,7 @@ mod tests {
     #[test]
     fn defaults_apply_where_the_client_said_nothing() {
         let defaults = [("max_tokens".to_owned(), "5".to_owned()), ("seed".to_owned(), "1".to_owned())];
-        let rewrite = Rewrite { model: "a", defaults: &defaults, system_prefix: None };
+        let rewrite = Rewrite { model: "a", defaults: &defaults, ..Rewrite::default() };
         let ask = chat(r#"{"model":"a","messages":[{"role":"user"}],"max_completion_tokens":9}"#);
         assert_eq!(
             ask.rewrite(&rewrite),
@@ -257,7 +270,7 @@ mod tests {
     fn a_system_prefix_comes_first() {
         let prefixed = |messages: &str| {
             let ask = chat(&format!(r#"{{"model":"a","messages":{messages}}}"#));
-            let rewrite = Rewrite { model: "a", defaults: &[], system_prefix: Some("Be \"kind\".") };
+            let rewrite = Rewrite { model: "a", system_prefix: Some("Be \"kind\"."), ..Rewrite::default() };
             let body: serde_json::Value = serde_json::from_slice(&ask.rewrite(&rewrite)).unwrap();
             body["messages"].clone()
         };

@@ -331,7 +331,7 @@ mod tests {
             body[&format!("x_{extra}")] = serde_json::json!({"a": [content]});
             let ask = Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap();
             let defaults = [("top_p".to_owned(), "0.5".to_owned())];
-            let out = ask.rewrite(&super::super::Rewrite { model: &model, defaults: &defaults, system_prefix: Some(&prefix) });
+            let out = ask.rewrite(&super::super::Rewrite { model: &model, defaults: &defaults, system_prefix: Some(&prefix), ..Default::default() });
             let out: serde_json::Value = serde_json::from_slice(&out).unwrap();
             prop_assert_eq!(&out["model"], &serde_json::json!(model));
             prop_assert_eq!(&out["top_p"], &serde_json::json!(0.5));

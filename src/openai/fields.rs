@@ -38,6 +38,13 @@ macro_rules! fields {
                 }
             }
 
+            /// The names of the fields that the client sent.
+            pub fn names(&self) -> impl Iterator<Item = &str> {
+                let known = [$((stringify!($name), self.$name.is_some())),+];
+                let known = known.into_iter().filter_map(|(name, sent)| sent.then_some(name));
+                known.chain(self.unknown.iter().map(|(name, _)| &**name))
+            }
+
             /// Notes a field; `false` if it stood there already.
             fn put(&mut self, name: &str, place: Place) -> bool {
                 if self.get(name).is_some() {

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod ask;
+pub mod chat;
 mod check;
 pub mod chunk;
 pub mod edit;
@@ -13,6 +14,7 @@ pub mod models;
 pub mod repair;
 pub mod sse;
 pub mod usage;
+pub mod write;
 
 pub use ask::{Ask, BadField, Endpoint, Rewrite};
 pub use error::{AttemptNote, ErrorBody};

@@ -82,7 +82,7 @@ impl Case {
     }
 
     fn expected(&self) -> Expected {
-        Expected { endpoint: self.endpoint, include_usage: self.asked_usage }
+        Expected { endpoint: self.endpoint, include_usage: self.asked_usage, ..Expected::default() }
     }
 
     fn pieces(&self, include_usage: bool, chunk: usize) -> Vec<Piece> {

@@ -66,15 +66,25 @@ pub struct Encoded {
     pub path: Cow<'static, str>,
     /// The body.
     pub body: Bytes,
+    /// Headers besides the usual ones.
+    pub headers: HeaderMap,
+    /// Fields that the provider cannot take and that were left out, as `drop_unsupported` allows.
+    pub dropped: Vec<String>,
+    /// A tool whose arguments are the answer: how a JSON schema is enforced where a provider knows no other way.
+    pub answer_tool: Option<String>,
 }
 
 /// What the answer to a request has to be. Codecs that translate add here what they need to know of the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     /// What was asked for.
     pub endpoint: Endpoint,
     /// Whether the client wants a stream's usage chunk.
     pub include_usage: bool,
+    /// When the answer came, in seconds since 1970, for providers that do not say it.
+    pub created: u64,
+    /// See [`Encoded::answer_tool`].
+    pub answer_tool: Option<String>,
 }
 
 /// A whole answer.

@@ -26,7 +26,13 @@ impl Codec for OpenAi {
             Endpoint::Completions => "/completions",
             Endpoint::Embeddings => "/embeddings",
         };
-        Ok(Encoded { path: path.into(), body: ask.rewrite(rewrite) })
+        Ok(Encoded {
+            path: path.into(),
+            body: ask.rewrite(rewrite),
+            headers: HeaderMap::new(),
+            dropped: Vec::new(),
+            answer_tool: None,
+        })
     }
 
     fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
@@ -75,7 +81,8 @@ fn invalid(message: std::fmt::Arguments<'_>) -> Failure {
 mod tests {
     use super::*;
 
-    const CHAT: Expected = Expected { endpoint: Endpoint::Chat, include_usage: false };
+    const CHAT: Expected =
+        Expected { endpoint: Endpoint::Chat, include_usage: false, created: 0, answer_tool: None };
 
     #[test]
     fn the_key_is_sensitive() {

@@ -17,6 +17,8 @@ pub struct Target {
     pub configured: bool,
     /// Tokens of question and answer together, where known.
     pub context_window: Option<u64>,
+    /// Tokens that it can answer, where known.
+    pub max_output_tokens: Option<u64>,
     /// Text put before the system prompt.
     pub system_prefix: Option<Arc<str>>,
     /// How long its first token may take, where it differs from the provider's.
@@ -102,6 +104,7 @@ fn target(name: &str, model: &Model) -> Target {
         upstream_model: model.upstream_model.as_deref().unwrap_or(name).into(),
         configured: true,
         context_window: model.context_window,
+        max_output_tokens: model.max_output_tokens,
         system_prefix: model.system_prefix.as_deref().map(Into::into),
         first_byte_timeout: model.first_byte_timeout.map(|span| span.0),
         retries: model.retries,

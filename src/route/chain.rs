@@ -172,6 +172,7 @@ impl Book {
                     upstream_model: model.into(),
                     configured: false,
                     context_window: None,
+                    max_output_tokens: None,
                     system_prefix: None,
                     first_byte_timeout: None,
                     retries: 0,

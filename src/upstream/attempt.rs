@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    base::{deadline::Deadline, outcome::Outcome},
+    base::{deadline::Deadline, outcome::Outcome, secret::Secret},
     metrics::TargetMetrics,
     openai::{Ask, Rewrite, error::ErrorBody, usage::Usage},
     provider::{Encoded, Expected, Failure},
@@ -72,14 +72,22 @@ impl Attempt<'_> {
             model: &self.target.upstream_model,
             defaults: self.defaults,
             system_prefix: self.target.system_prefix.as_deref(),
+            max_output_tokens: self.target.max_output_tokens,
+            drop_unsupported: false,
         };
         let encoded = self.unit.codec.encode(self.ask, &rewrite).map_err(|field| {
             let error = ErrorBody::new("invalid_request_error", "unsupported_parameter", field.message);
             Failure::new(Outcome::Rejected, ErrorBody { param: field.param, ..error })
         })?;
+        let expected = Expected {
+            endpoint: self.ask.endpoint(),
+            include_usage: self.ask.include_usage(),
+            created: since_1970(),
+            answer_tool: encoded.answer_tool.clone(),
+        };
         let mut last = None;
         for key in self.unit.credentials.in_turn() {
-            match self.with_key(encoded.clone(), key).await {
+            match self.with_key(encoded.clone(), &expected, key).await {
                 Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(failure),
                 result => return result,
             }
@@ -90,7 +98,8 @@ impl Attempt<'_> {
     async fn with_key(
         &self,
         encoded: Encoded,
-        key: Option<&crate::base::secret::Secret>,
+        expected: &Expected,
+        key: Option<&Secret>,
     ) -> Result<Won, Failure> {
         let watch = Watch::begin(self.metrics);
         let by = self.by.at_most(watch.begun(), self.patience());
@@ -98,7 +107,7 @@ impl Attempt<'_> {
             Err(_) => Err(self.too_late()),
             Ok(Err(error)) => Err(call_failed(error)),
             Ok(Ok(response)) if response.status().is_success() => {
-                return self.read(response, by, watch).await;
+                return self.read(response, expected, by, watch).await;
             }
             Ok(Ok(response)) => Err(self.refused(response, by).await),
         };
@@ -120,12 +129,13 @@ impl Attempt<'_> {
     async fn read(
         &self,
         response: http::Response<UpstreamBody>,
+        expected: &Expected,
         by: Deadline,
         watch: Watch,
     ) -> Result<Won, Failure> {
         let body = response.into_body();
         if self.ask.stream() {
-            let decoder = self.unit.codec.stream(&self.expected());
+            let decoder = self.unit.codec.stream(expected);
             let patience =
                 Patience { content_by: by, idle: self.unit.settings.idle_timeout.0, over_by: self.over_by };
             let live = Live::begin(Tap::new(body, decoder), watch, patience).await?;
@@ -135,7 +145,7 @@ impl Attempt<'_> {
         let result = match timeout_at(by.instant(), Limited::new(body, limit).collect()).await {
             Err(_) => Err(self.too_late()),
             Ok(Err(error)) => Err(body_failed(&*error, limit)),
-            Ok(Ok(body)) => self.unit.codec.decode(&self.expected(), body.to_bytes()),
+            Ok(Ok(body)) => self.unit.codec.decode(expected, body.to_bytes()),
         };
         match result {
             Ok(decoded) => {
@@ -159,14 +169,15 @@ impl Attempt<'_> {
         self.unit.codec.failure(head.status, &head.headers, &body, SystemTime::now())
     }
 
-    fn expected(&self) -> Expected {
-        Expected { endpoint: self.ask.endpoint(), include_usage: self.ask.include_usage() }
-    }
-
     fn too_late(&self) -> Failure {
         let what = if self.ask.stream() { "first token" } else { "answer" };
         Failure::of(Outcome::Timeout, format!("The upstream sent no {what} in time."))
     }
+}
+
+/// Seconds since 1970; 0 on a machine whose clock stands before that.
+fn since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Whether another key of the same provider may do better.

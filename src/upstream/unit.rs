@@ -101,6 +101,7 @@ impl Unit {
         headers.clone_from(&self.headers);
         let accept = if ask.stream() { "text/event-stream" } else { "application/json" };
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        headers.extend(encoded.headers);
         if let Some(key) = key {
             self.codec.authorize(key, headers).map_err(|unusable| {
                 let message = unusable.to_string();

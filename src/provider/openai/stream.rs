@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     fn decode<'a>(include_usage: bool, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Piece> {
-        let mut stream = OpenAiStream::new(&Expected { endpoint: Endpoint::Chat, include_usage });
+        let mut stream = OpenAiStream::new(&Expected { include_usage, ..Expected::default() });
         let mut out = VecDeque::new();
         for chunk in chunks {
             stream.push(Bytes::copy_from_slice(chunk), &mut out);
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn whole_events_are_slices_of_the_chunk() {
         let chunk = Bytes::from(format!("{ROLE}\n\n{TEXT}\n\n"));
-        let mut stream = OpenAiStream::new(&Expected { endpoint: Endpoint::Chat, include_usage: false });
+        let mut stream = OpenAiStream::new(&Expected::default());
         let mut out = VecDeque::new();
         stream.push(chunk.clone(), &mut out);
         let Some(Piece::Content(bytes)) = out.back() else { panic!("no content") };

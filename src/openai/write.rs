@@ -1,0 +1,247 @@
+//! Writes OpenAI's answers, for codecs that translate into them.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::usage::Usage;
+
+/// What is the same in all chunks of a stream, or names a whole answer.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The provider's id of the answer.
+    pub id: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// The provider's own name for what answered.
+    pub model: String,
+}
+
+/// A whole chat answer.
+#[derive(Debug, Serialize)]
+pub struct Answer<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<Choice>,
+    usage: Option<UsageObject>,
+}
+
+/// One of a whole answer's choices.
+#[derive(Debug, Serialize)]
+pub struct Choice {
+    /// Its number, from 0.
+    pub index: usize,
+    /// What was said.
+    pub message: Message,
+    /// Always null: translated providers have none in OpenAI's form.
+    pub logprobs: Option<Value>,
+    /// `stop`, `length`, `tool_calls` or `content_filter`.
+    pub finish_reason: &'static str,
+}
+
+/// What was said.
+#[derive(Debug, Default, Serialize)]
+pub struct Message {
+    role: Assistant,
+    /// The text; null where there is none.
+    pub content: Option<String>,
+    /// Why it would not answer.
+    pub refusal: Option<String>,
+    /// What it thought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// What it calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// A provider's own fields, which a client may send back.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Always `assistant`.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Assistant {
+    #[default]
+    Assistant,
+}
+
+/// A call of a function, whole or as a delta.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ToolCall {
+    /// Its number; only in deltas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// What the result refers to; in a stream only in the first delta of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `function`; like `id`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// Which function, with what.
+    pub function: FunctionCall,
+    /// A provider's own fields, which a client may send back.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A function's name with its arguments, or a piece of them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FunctionCall {
+    /// Its name; in a stream only in the first delta of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// JSON.
+    pub arguments: String,
+}
+
+/// What a chunk adds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Delta {
+    /// `assistant`, in the first chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// Text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Text of a refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// Thought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// Calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// A provider's own fields, which a client may send back.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: &'a [ChunkChoice<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<UsageObject>,
+}
+
+#[derive(Serialize)]
+struct ChunkChoice<'a> {
+    index: usize,
+    delta: &'a Delta,
+    finish_reason: Option<&'static str>,
+}
+
+/// OpenAI's form of a usage: prompt and completion include their parts.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct UsageObject {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+}
+
+impl From<&Usage> for UsageObject {
+    fn from(usage: &Usage) -> Self {
+        let (prompt, completion) = (usage.prompt(), usage.completion());
+        Self {
+            prompt_tokens: prompt,
+            completion_tokens: completion,
+            total_tokens: prompt.saturating_add(completion),
+            prompt_tokens_details: PromptDetails { cached_tokens: usage.cached_input },
+            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning },
+        }
+    }
+}
+
+impl Head {
+    /// A whole answer as JSON.
+    pub fn answer(&self, choices: Vec<Choice>, usage: Option<&Usage>) -> Bytes {
+        json(&Answer {
+            id: &self.id,
+            object: "chat.completion",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage: usage.map(Into::into),
+        })
+        .into()
+    }
+
+    /// A chunk of a stream as an event.
+    pub fn chunk(&self, index: usize, delta: &Delta, finish_reason: Option<&'static str>) -> Bytes {
+        self.event(&[ChunkChoice { index, delta, finish_reason }], None)
+    }
+
+    /// The chunk that tells the usage, as an event.
+    pub fn usage_chunk(&self, usage: &Usage) -> Bytes {
+        self.event(&[], Some(usage))
+    }
+
+    fn event(&self, choices: &[ChunkChoice<'_>], usage: Option<&Usage>) -> Bytes {
+        super::sse::frame(&json(&Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage: usage.map(Into::into),
+        }))
+    }
+}
+
+/// The event that ends a stream.
+pub const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
+
+fn json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("structs of texts and numbers always serialize")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        Head { id: "x".into(), created: 1, model: "m".into() }
+    }
+
+    #[test]
+    fn a_whole_answer_has_openais_form() {
+        let usage = Usage { input: 3, cached_input: 2, output: 4, reasoning: 1, ..Usage::default() };
+        let message = Message { content: Some("hi".into()), ..Message::default() };
+        let choice = Choice { index: 0, message, logprobs: None, finish_reason: "stop" };
+        let answer: Value = serde_json::from_slice(&head().answer(vec![choice], Some(&usage))).unwrap();
+        assert_eq!(answer["choices"][0]["message"]["role"], "assistant");
+        assert_eq!(answer["usage"]["prompt_tokens"], 5);
+        assert_eq!(answer["usage"]["completion_tokens"], 5);
+        assert_eq!(answer["usage"]["prompt_tokens_details"]["cached_tokens"], 2);
+        assert!(answer["choices"][0]["message"].get("tool_calls").is_none());
+    }
+
+    #[test]
+    fn a_chunk_holds_only_what_it_adds() {
+        let delta = Delta { content: Some("hi".into()), ..Delta::default() };
+        assert_eq!(
+            head().chunk(0, &delta, None),
+            "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\n\n"
+        );
+        assert!(head().usage_chunk(&Usage::default()).starts_with(b"data: {\"id\":\"x\""));
+    }
+}
