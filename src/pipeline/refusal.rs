@@ -136,9 +136,7 @@ impl Refusal {
         };
         let over = timing.deadline.left(tokio::time::Instant::now()).is_zero();
         let code = code(&trail.tried, &last, over, chain);
-        let retry_after =
-            last.retry_after.or(matches!(code, Code::UpstreamRateLimited | Code::UpstreamUnavailable)
-                .then_some(Duration::from_secs(1)));
+        let retry_after = waits(code).then(|| soonest(&trail.tried));
         let passed = matches!(code, Code::Passed(_)).then(|| (*last.error).clone());
         Self {
             message: message(code, &last, &trail.tried),
@@ -150,6 +148,16 @@ impl Refusal {
             code,
         }
     }
+}
+
+/// Whether the client should come back later, and so has to be told when.
+fn waits(code: Code) -> bool {
+    matches!(code, Code::UpstreamRateLimited | Code::UpstreamUnavailable)
+}
+
+/// When the first of the targets may answer again: the shortest delay that a provider named, else a second.
+fn soonest(tried: &[Tried]) -> Duration {
+    tried.iter().filter_map(|tried| tried.retry_after).min().unwrap_or(Duration::from_secs(1))
 }
 
 /// The code for a chain whose tries all failed, from what all of them met.

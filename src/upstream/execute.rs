@@ -38,6 +38,8 @@ pub struct Tried {
     pub outcome: Outcome,
     /// How long it took.
     pub took: Duration,
+    /// How long the provider asks to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a request went through.
@@ -86,7 +88,8 @@ async fn run(
         let left = chain.targets.len() - at;
         let result = one(fleet, chain, target, ask, timing, left).await;
         let outcome = result.as_ref().map_or_else(|failure| failure.outcome, |_| Outcome::Ok);
-        trail.tried.push(Tried { target: Arc::clone(target), outcome, took: begun.elapsed() });
+        let retry_after = result.as_ref().err().and_then(|failure| failure.retry_after);
+        trail.tried.push(Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after });
         let failure = match result {
             Ok(won) => return Ok(won),
             Err(failure) => failure,
