@@ -88,14 +88,26 @@ impl OpenAiStream {
 
     /// An event without a payload: a comment, or something that only looks like an event.
     fn without_data(&mut self, event: &Event, out: &mut VecDeque<Piece>) {
+        if !self.is_failure(event, out) {
+            out.push_back(Piece::Comment(event.raw.clone()));
+        }
+    }
+
+    /// Whether text that is no event says that the stream has failed, which then is its last piece.
+    fn is_failure(&mut self, event: &Event, out: &mut VecDeque<Piece>) -> bool {
         if let Some(error) = event.field("error") {
             // llama.cpp and GPUStack; readers of events drop such lines without a word.
-            return self.reported(error, out);
+            self.reported(error, out);
+            return true;
         }
-        match event.raw.trim_ascii_start().first() {
-            Some(b'{' | b'[' | b'<') if !self.begun => self.no_stream(&event.raw, out),
-            _ => out.push_back(Piece::Comment(event.raw.clone())),
+        let body = event.raw.trim_ascii();
+        let is_error = || chunk::inspect(body).is_ok_and(|facts| facts.error.is_some() || facts.is_error);
+        match body.first() {
+            Some(b'{' | b'[' | b'<') if !self.begun => self.no_stream(body, out),
+            Some(b'{') if is_error() => self.reported(body, out),
+            _ => return false,
         }
+        true
     }
 
     /// A JSON body or a web page where a stream should be.
@@ -186,7 +198,8 @@ impl OpenAiStream {
         } else if tail.name() == Some(b"error") {
             self.reported(b"", out);
         } else if !tail.is_comment() {
-            self.without_data(tail, out);
+            // Anything else is left out: without a line end it would swallow the event that follows it.
+            self.is_failure(tail, out);
         }
     }
 }
@@ -315,6 +328,8 @@ mod tests {
         assert_eq!(short(&format!("{STOP}\n\ndata: {{\"cho"))[1], cut);
         assert_eq!(short(""), [cut]);
         assert_eq!(short(&format!("{TEXT}\n\n: ping"))[1], cut);
+        // Half a line would swallow the error event behind it.
+        assert_eq!(short(&format!("{TEXT}\n\n{{\"half"))[1..], [cut]);
     }
 
     #[test]
@@ -330,7 +345,12 @@ mod tests {
             let pieces = short(&format!("{TEXT}\n\n{USAGE}\n\n{case}\n\ndata: [DONE]\n\n"));
             assert_eq!(pieces[1..], ["U 3+1", "F error_event no"], "{case}");
         }
-        for tail in ["error: {\"message\":\"no\"}", "event: error\ndata: {\"message\":\"no\"}\n"] {
+        for tail in [
+            "error: {\"message\":\"no\"}",
+            "event: error\ndata: {\"message\":\"no\"}\n",
+            "{\"error\":{\"message\":\"no\"}}",
+            "{\"error\":{\"message\":\"no\"}}\n\n",
+        ] {
             assert_eq!(short(&format!("{TEXT}\n\n{tail}"))[1], "F error_event no", "{tail}");
         }
     }
