@@ -88,7 +88,7 @@ impl Attempt<'_> {
         let mut last = None;
         for key in self.unit.credentials.in_turn() {
             match self.with_key(encoded.clone(), &expected, key).await {
-                Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(failure),
+                Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(kept(last, failure)),
                 result => return result,
             }
         }
@@ -186,6 +186,19 @@ fn is_the_keys_fault(outcome: Outcome) -> bool {
         outcome,
         Outcome::CredentialRejected | Outcome::Forbidden | Outcome::QuotaExhausted | Outcome::RateLimited
     )
+}
+
+/// Of two keys' failures the one that is over sooner: one key at its limit is not all keys refused.
+fn kept(last: Option<Failure>, next: Failure) -> Failure {
+    let hope = |failure: &Failure| match failure.outcome {
+        Outcome::RateLimited => 2,
+        Outcome::QuotaExhausted => 1,
+        _ => 0,
+    };
+    let Some(last) = last else { return next };
+    let retry_after = [last.retry_after, next.retry_after].into_iter().flatten().min();
+    let kept = if hope(&last) > hope(&next) { last } else { next };
+    Failure { retry_after, ..kept }
 }
 
 fn call_failed(error: CallError<TransportError>) -> Failure {
