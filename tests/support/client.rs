@@ -100,7 +100,20 @@ impl Client {
 
     /// Asks with any method.
     pub async fn send(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
-        answer(self.request(method, path).body(body.into())).await.unwrap()
+        self.try_send(method, path, body).await.unwrap()
+    }
+
+    /// Asks with any method.
+    ///
+    /// # Errors
+    /// The connection failed, or broke before the answer's end.
+    pub async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> reqwest::Result<Answer> {
+        answer(self.request(method, path).body(body.into())).await
     }
 
     /// Posts bytes as JSON.

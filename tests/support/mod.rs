@@ -1,10 +1,14 @@
 //! What black-box tests stand on: processes under test, a scripted upstream, a client.
 
 pub mod client;
+pub mod limits;
+pub mod openai;
 pub mod process;
 pub mod raw;
 pub mod script;
+pub mod settings;
 pub mod sim;
 pub mod sse;
+pub mod transcript;
 pub mod weir;
 pub mod wire;
