@@ -145,7 +145,7 @@ impl<'a> View<'a> {
         if self.read::<u64>("n", "a whole number")?.is_some_and(|n| n == 0 || n > MAX_N) {
             return Err(wrong("n", &format!("a whole number from 1 to {MAX_N}")));
         }
-        self.read::<i64>("seed", "a whole number")?;
+        self.kind("seed", "a whole number", b"-0123456789")?;
         for field in ["user", "reasoning_effort"] {
             self.kind(field, "a string", b"\"")?;
         }

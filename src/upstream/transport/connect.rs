@@ -25,6 +25,7 @@ use tower::ServiceExt;
 
 use super::{
     TransportOptions,
+    connection::Mouth,
     error::{TransportError, chain},
     names::{Names, literal},
     tls,
@@ -116,9 +117,9 @@ pub(super) struct Opened {
 /// The end of a connection that requests go into.
 pub(super) enum Speaker {
     /// HTTP/1.1: one request at a time.
-    One(http1::SendRequest<Body>),
+    One(Mouth<http1::SendRequest<Body>>),
     /// HTTP/2, and how many streams it may carry.
-    Two(http2::SendRequest<Body>, usize),
+    Two(Mouth<http2::SendRequest<Body>>, usize),
 }
 
 impl Connector {
@@ -230,28 +231,41 @@ impl Connector {
     }
 
     async fn speak_one(&self, wire: Wire) -> Result<Speaker, String> {
-        let (mut sender, connection) =
+        let (sender, connection) =
             self.one.handshake(TokioIo::new(wire)).await.map_err(|error| chain(&error))?;
-        // Its error reaches the request it concerns; an idle connection may end as it likes.
-        tokio::spawn(async move { drop(connection.await) });
-        // Ready once that task has taken its first turn; until then the pool would take the connection for a dead one.
-        sender.ready().await.map_err(|error| chain(&error))?;
-        Ok(Speaker::One(sender))
+        let mouth = driven(sender, connection);
+        // Ready once its task has taken its first turn; until then the pool would take the connection for a dead one.
+        if mouth.ready().await { Ok(Speaker::One(mouth)) } else { Err("the connection broke at once".into()) }
     }
 
     async fn speak_two(&self, mut wire: Wire) -> Result<Speaker, String> {
         let greeting = wire.expect_greeting();
         let (sender, connection) =
             self.two.handshake(TokioIo::new(wire)).await.map_err(|error| chain(&error))?;
-        tokio::spawn(async move { drop(connection.await) });
+        let mouth = driven(sender, connection);
         let allowed = match tokio::time::timeout(GREETING_PATIENCE, greeting).await {
             Ok(Ok(Greeted::Streams(allowed))) => allowed,
             Ok(Ok(Greeted::Stranger)) => return Err("the provider does not speak HTTP/2".into()),
             Ok(Err(_)) => return Err("the provider closed the connection before it spoke HTTP/2".into()),
             Err(_) => usize::MAX,
         };
-        Ok(Speaker::Two(sender, self.streams.min(allowed).max(1)))
+        Ok(Speaker::Two(mouth, self.streams.min(allowed).max(1)))
     }
+}
+
+/// Runs a connection in a task of its own and shuts its mouth at the end.
+fn driven<S: Send + 'static, E: Send>(
+    sender: S,
+    connection: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> Mouth<S> {
+    let mouth = Mouth::new(sender);
+    let shut = mouth.shutter();
+    tokio::spawn(async move {
+        // Its error reaches the requests it concerns; an idle connection may end as it likes.
+        connection.await.ok();
+        shut();
+    });
+    mouth
 }
 
 fn tcp(names: &Names, timeout: Duration) -> HttpConnector<Names> {

@@ -1,4 +1,4 @@
-//! What can go wrong between us and a provider, as data.
+//! What fails on the way to a provider, as data.
 
 use std::{error::Error, fmt};
 
@@ -32,7 +32,11 @@ impl TransportError {
     }
 
     /// The error of a request that got no head of an answer.
-    pub(super) fn head(target: &str, error: &hyper::Error) -> Self {
+    pub(super) fn head(target: &str, error: Option<&hyper::Error>) -> Self {
+        let Some(error) = error else {
+            let message = format!("{target}: the connection ended before the request was sent");
+            return Self { kind: TransportErrorKind::Reset, message };
+        };
         let kind = if error.is_parse_too_large() {
             TransportErrorKind::TooLarge
         } else if error.is_parse() || h2_of(error).is_some_and(h2::Error::is_library) {
@@ -99,6 +103,14 @@ pub(super) fn unprocessed(error: &hyper::Error) -> Option<Unprocessed> {
     }
 }
 
+/// Whether an HTTP/2 connection broke under its streams, rather than that the peer ended one of them.
+///
+/// A server that closes a connection while requests are on their way to it resets it, and its `GOAWAY` is lost.
+pub(super) fn broke(error: &hyper::Error) -> bool {
+    // hyper takes I/O errors out of h2's.
+    find::<std::io::Error>(error).is_some()
+}
+
 /// How an HTTP/2 peer says that it did not touch a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unprocessed {
@@ -109,9 +121,14 @@ pub(super) enum Unprocessed {
 }
 
 fn h2_of(error: &hyper::Error) -> Option<&h2::Error> {
+    find(error)
+}
+
+/// The first cause of a kind.
+fn find<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<h2::Error>() {
+        if let Some(found) = error.downcast_ref::<E>() {
             return Some(found);
         }
         cause = error.source();

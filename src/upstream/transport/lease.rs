@@ -1,6 +1,6 @@
 //! A connection in the hands of one request.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -11,8 +11,9 @@ use tokio::{
 
 use super::{
     connect::Body,
-    error::{Unprocessed, unprocessed},
-    pool::{Connection, Pool},
+    connection::Connection,
+    error::{Unprocessed, broke, unprocessed},
+    pool::Pool,
 };
 
 /// A stale connection shows itself within a round trip or two; what breaks later broke while the provider worked.
@@ -27,10 +28,11 @@ pub(super) struct Lease {
 
 /// A request that got no answer.
 pub(super) struct Failed {
-    pub(super) error: hyper::Error,
+    /// None: the connection had ended before it could be sent.
+    pub(super) error: Option<hyper::Error>,
     /// No byte of the request was written.
     unsent: bool,
-    /// The connection was used before, and the peer has not sent a byte since the request was written.
+    /// The connection was used before, and broke before a byte of the answer came.
     stale: bool,
 }
 
@@ -45,39 +47,53 @@ impl Lease {
     }
 
     /// Sends one request and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Failed> {
-        let connection = self.connection.as_mut().expect("only finish and drop take it");
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Failed> {
+        let connection = self.connection.as_ref().expect("only finish and drop take it");
         let at = Instant::now();
-        let (traffic, reused) = match &*connection {
-            Connection::One(one) => (one.traffic.clone(), one.reused),
-            Connection::Two(two) => (two.traffic.clone(), two.answered.load(Ordering::Relaxed)),
+        let traffic = match connection {
+            Connection::One(one) => &one.traffic,
+            Connection::Two(two) => &two.traffic,
         };
         let read = traffic.read();
         let sent = match connection {
-            Connection::One(one) => one.sender.try_send_request(request).await,
-            Connection::Two(two) => two.sender.clone().try_send_request(request).await,
+            Connection::One(one) => match one.mouth.with(|sender| sender.try_send_request(request)) {
+                Some(answer) => Some(answer.await),
+                None => None,
+            },
+            Connection::Two(two) => match two.mouth.with(|sender| sender.try_send_request(request)) {
+                Some(answer) => Some(answer.await),
+                None => None,
+            },
         };
-        match sent {
-            Ok(response) => {
+        let (error, unsent) = match sent {
+            Some(Ok(response)) => {
                 if let Connection::Two(two) = connection {
-                    two.answered.store(true, Ordering::Relaxed);
+                    two.answers();
                 }
-                Ok(response)
+                return Ok(response);
             }
-            Err(mut error) => Err(Failed {
-                unsent: error.take_message().is_some(),
-                error: error.into_error(),
-                stale: reused && traffic.read() == read && at.elapsed() < STALE_WITHIN,
-            }),
-        }
+            Some(Err(mut error)) => {
+                let unsent = error.take_message().is_some();
+                (Some(error.into_error()), unsent)
+            }
+            None => (None, true),
+        };
+        let reused = match connection {
+            Connection::One(one) => one.reused,
+            Connection::Two(two) => two.has_answered(),
+        };
+        // Over HTTP/2 other streams' bytes say nothing about ours: of that one not even the head has come.
+        let silent = traffic.read() == read || self.is_two() && error.as_ref().is_some_and(broke);
+        let stale = reused && silent && at.elapsed() < STALE_WITHIN;
+        Err(Failed { error, unsent, stale })
     }
 
-    /// Whether a failed request may be sent again without the provider working on it twice.
+    /// Whether a failed request may be sent again: it was stale, never sent, or the peer says that it did not touch it.
     pub(super) fn may_replay(&self, failed: &Failed) -> bool {
         match &self.connection {
             Some(Connection::One(_)) => failed.stale,
             Some(Connection::Two(two)) => {
-                let unprocessed = unprocessed(&failed.error);
+                let unprocessed = failed.error.as_ref().and_then(unprocessed);
                 match unprocessed {
                     Some(Unprocessed::GoingAway) => self.pool.retire(two),
                     Some(Unprocessed::Refused) => two.refused(),
@@ -92,15 +108,15 @@ impl Lease {
     /// The answer has ended well: the connection is free for the next request.
     pub(super) fn finish(mut self) {
         match self.connection.take() {
-            Some(Connection::One(one)) if one.sender.is_ready() => self.pool.give_back(one),
-            Some(Connection::One(mut one)) if !one.sender.is_closed() => {
+            Some(Connection::One(one)) if one.mouth.is_ready() => self.pool.give_back(one),
+            Some(Connection::One(one)) if !one.mouth.is_closed() => {
                 // The end of the answer was seen here before the connection's own task has turned round.
                 let Ok(runtime) = Handle::try_current() else {
                     return;
                 };
                 let pool = self.pool.clone();
                 runtime.spawn(async move {
-                    if let Ok(Ok(())) = timeout(pool.idle_timeout(), one.sender.ready()).await {
+                    if let Ok(true) = timeout(pool.idle_timeout(), one.mouth.ready()).await {
                         pool.give_back(one);
                     }
                 });

@@ -11,6 +11,7 @@
 
 mod body;
 mod connect;
+mod connection;
 mod error;
 mod lease;
 mod names;
@@ -154,7 +155,7 @@ impl Network {
             };
             let may_replay = lease.may_replay(&failed);
             if !may_replay || replays == MAX_REPLAYS {
-                return Err(TransportError::head(&self.pool.connector.target.shown, &failed.error));
+                return Err(TransportError::head(&self.pool.connector.target.shown, failed.error.as_ref()));
             }
             replays += 1;
             self.pool.replays.fetch_add(1, Ordering::Relaxed);

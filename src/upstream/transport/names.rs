@@ -44,7 +44,7 @@ struct Answer {
 
 enum Source {
     /// `/etc/hosts`, then the name servers of `/etc/resolv.conf`.
-    System(Mutex<Option<TokioResolver>>),
+    System(Box<Mutex<Option<TokioResolver>>>),
     /// What a test says; never answers while that is empty.
     #[cfg(test)]
     Script(Arc<Mutex<Vec<IpAddr>>>),
@@ -53,7 +53,7 @@ enum Source {
 impl Names {
     /// Names as this machine knows them.
     pub(super) fn system() -> Self {
-        Self::new(Source::System(Mutex::new(None)), FRESH)
+        Self::new(Source::System(Box::default()), FRESH)
     }
 
     /// Names as a test says, looked up anew after `fresh`; none at all means that a look-up hangs.

@@ -5,19 +5,18 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use hyper::client::conn::{http1, http2};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    connect::{Body, Connector, Opened, Speaker},
+    connect::{Connector, Opened, Speaker},
+    connection::{Connection, One, Two},
     error::TransportError,
     lease::Lease,
-    wire::Traffic,
 };
 
 /// How much longer a request waits than the attempt it waits for: the attempt's own error says more.
@@ -57,75 +56,15 @@ struct Waiter {
     deal: oneshot::Sender<Dealt>,
 }
 
-/// A connection in the hands of a request.
-pub(super) enum Connection {
-    One(One),
-    Two(Arc<Two>),
-}
-
-/// An HTTP/1.1 connection.
-pub(super) struct One {
-    pub(super) sender: http1::SendRequest<Body>,
-    pub(super) traffic: Arc<Traffic>,
-    /// It has lain idle, so the peer may have closed it meanwhile.
-    pub(super) reused: bool,
-    address: Option<IpAddr>,
-    since: Instant,
-}
-
-/// An HTTP/2 connection.
-pub(super) struct Two {
-    pub(super) sender: http2::SendRequest<Body>,
-    pub(super) traffic: Arc<Traffic>,
-    /// It has answered a request before.
-    pub(super) answered: AtomicBool,
-    address: Option<IpAddr>,
-    load: Mutex<Load>,
-}
-
-/// How full an HTTP/2 connection is.
-struct Load {
-    streams: usize,
-    limit: usize,
-    empty_since: Instant,
-}
-
-impl Two {
-    fn load(&self) -> MutexGuard<'_, Load> {
-        self.load.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take_stream(&self) -> bool {
-        let mut load = self.load();
-        let free = load.streams < load.limit;
-        load.streams += usize::from(free);
-        free
-    }
-
-    fn end_stream(&self) {
-        let mut load = self.load();
-        load.streams -= 1;
-        if load.streams == 0 {
-            load.empty_since = Instant::now();
-        }
-    }
-
-    /// Takes note that the peer wants fewer streams than are open now.
-    pub(super) fn refused(&self) {
-        let mut load = self.load();
-        load.limit = load.limit.min(load.streams.saturating_sub(1)).max(1);
-    }
-}
-
 impl State {
     /// A connection with room for one more request.
     fn take(&mut self, now: Instant, idle_timeout: Duration) -> Option<Connection> {
         while let Some(one) = self.idle.pop() {
-            if one.sender.is_ready() && now.duration_since(one.since) < idle_timeout {
+            if one.mouth.is_ready() && now.duration_since(one.since) < idle_timeout {
                 return Some(Connection::One(one));
             }
         }
-        self.shared.retain(|two| !two.sender.is_closed());
+        self.shared.retain(|two| !two.mouth.is_closed());
         let two = self.shared.iter().find(|two| two.take_stream())?;
         Some(Connection::Two(two.clone()))
     }
@@ -161,16 +100,14 @@ impl State {
     /// Adds a new connection, with `streams` of its streams taken already.
     fn add(&mut self, opened: Opened, streams: usize) -> Connection {
         let Opened { speaker, traffic, address } = opened;
-        let since = Instant::now();
         match speaker {
-            Speaker::One(sender) => {
+            Speaker::One(mouth) => {
                 self.per_connection = 1;
-                Connection::One(One { sender, traffic, reused: false, address, since })
+                Connection::One(One { mouth, traffic, reused: false, address, since: Instant::now() })
             }
-            Speaker::Two(sender, limit) => {
+            Speaker::Two(mouth, limit) => {
                 self.per_connection = limit;
-                let load = Mutex::new(Load { streams, limit, empty_since: since });
-                let two = Arc::new(Two { sender, traffic, answered: AtomicBool::new(false), address, load });
+                let two = Arc::new(Two::new(mouth, limit, streams, traffic, address));
                 self.shared.push(two.clone());
                 Connection::Two(two)
             }
@@ -243,7 +180,7 @@ impl Pool {
     /// Takes back an HTTP/1.1 connection whose answer has ended.
     pub(super) fn give_back(&self, mut one: One) {
         let mut state = self.state();
-        if one.sender.is_ready() && state.wanted(one.address) {
+        if one.mouth.is_ready() && state.wanted(one.address) {
             one.reused = true;
             one.since = Instant::now();
             state.idle.push(one);
@@ -326,12 +263,9 @@ impl Pool {
     /// Closes what has been unused for too long; false when there is nothing left to look after.
     fn tidy(&self, now: Instant) -> bool {
         let mut state = self.state();
-        let unused = |since| now.duration_since(since) >= self.idle_timeout;
-        state.idle.retain(|one| one.sender.is_ready() && !unused(one.since));
-        state.shared.retain(|two| {
-            let load = two.load();
-            !two.sender.is_closed() && (load.streams > 0 || !unused(load.empty_since))
-        });
+        let unused = |since: Instant| now.duration_since(since) >= self.idle_timeout;
+        state.idle.retain(|one| one.mouth.is_ready() && !unused(one.since));
+        state.shared.retain(|two| !two.mouth.is_closed() && !two.empty_since().is_some_and(unused));
         state.kept = state.connecting > 0 || self.connector.open() > 0;
         state.kept
     }

@@ -129,7 +129,7 @@ impl Greeting {
             .chunks_exact(6)
             .filter(|setting| setting[..2] == Self::MAX_CONCURRENT_STREAMS)
             .map(|setting| u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]) as usize)
-            .last();
+            .next_back();
         Some(Greeted::Streams(streams.unwrap_or(usize::MAX)))
     }
 }

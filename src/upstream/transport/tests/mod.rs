@@ -89,7 +89,7 @@ struct Speech {
     two: bool,
     tls: Option<TlsAcceptor>,
     max_streams: Option<u32>,
-    /// HTTP/2 only: a connection says GOAWAY after this time.
+    /// HTTP/2 only: a connection says GOAWAY so long after its first request.
     leave_after: Option<Duration>,
     /// Nothing is said for so long on a new connection.
     hesitate: Duration,
@@ -146,7 +146,10 @@ async fn speak<S>(stream: S, two: bool, speech: &Speech, number: usize, handler:
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let begins = begun.clone();
     let service = service_fn(move |request| {
+        begins.notify_one();
         let answer = handler(number, request);
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
@@ -165,7 +168,10 @@ where
     if let Some(after) = speech.leave_after {
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = tokio::time::sleep(after) => connection.as_mut().graceful_shutdown(),
+            // Not before: hyper drops a connection that is still shaking hands.
+            () = async { begun.notified().await; tokio::time::sleep(after).await } => {
+                connection.as_mut().graceful_shutdown();
+            }
         }
     }
     drop(connection.await);

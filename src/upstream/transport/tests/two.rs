@@ -116,7 +116,8 @@ async fn connections_that_go_away_cost_no_request() {
         let network = network.clone();
         tokio::spawn(async move {
             for _ in 0..50 {
-                assert_eq!(ask(&network).await.unwrap(), "yes");
+                let text = tokio::time::timeout(Duration::from_secs(4), ask(&network)).await;
+                assert_eq!(text.expect("a request got lost").unwrap(), "yes");
             }
         })
     });
