@@ -65,22 +65,22 @@ pub const ROUTES: &[Served] = &[
 
 /// The router of the port for clients, or of the one for operators. With one port for both, `both` is true.
 pub fn router(state: &State, operators: bool, both: bool) -> Router {
-    let here = |served: &&Served| both || served.moves == operators || served.access == Access::Public;
-    let group = |access: Access| {
-        ROUTES
-            .iter()
-            .filter(here)
-            .filter(|served| served.access == access)
-            .fold(Router::new(), |router, served| router.route(served.path, (served.handler)()))
-    };
-    // Layers run from the last to the first: shed, then who it is.
-    let clients = group(Access::Client)
-        .route_layer(from_fn_with_state(state.clone(), auth::layer))
-        .route_layer(from_fn_with_state(state.clone(), shed::layer));
-    let admins = group(Access::Admin).route_layer(from_fn_with_state(state.clone(), admin::layer));
-    group(Access::Public)
-        .merge(clients)
-        .merge(admins)
+    // What anybody may call and does not move, like health, is on both.
+    let everywhere = |served: &Served| served.access == Access::Public && !served.moves;
+    let here = |served: &&Served| both || served.moves == operators || everywhere(served);
+    let routes = ROUTES.iter().filter(here).fold(Router::new(), |router, served| {
+        let handler = (served.handler)();
+        // Layers run from the last to the first: shed, then who it is.
+        let guarded = match served.access {
+            Access::Public => handler,
+            Access::Client => handler
+                .route_layer(from_fn_with_state(state.clone(), auth::layer))
+                .route_layer(from_fn_with_state(state.clone(), shed::layer)),
+            Access::Admin => handler.route_layer(from_fn_with_state(state.clone(), admin::layer)),
+        };
+        router.route(served.path, guarded)
+    });
+    routes
         .fallback(async |request: Request| error::not_found(request.uri().path()))
         .method_not_allowed_fallback(async |request: Request| error::method_not_allowed(request.method()))
         .layer(CatchPanicLayer::custom(error::panicked))
@@ -90,7 +90,69 @@ pub fn router(state: &State, operators: bool, both: bool) -> Router {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::{Arc, atomic::AtomicBool},
+    };
+
+    use arc_swap::ArcSwap;
+    use axum::{body::Body, extract::ConnectInfo};
+    use tokio::sync::Semaphore;
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::{
+        config::Config,
+        edge::Shared,
+        limit::{failures::Failures, registry::Limits},
+        metrics::Metrics,
+        pipeline::{Snapshot, pipeline},
+    };
+
+    /// A gateway without keys and without an admin token.
+    fn bare() -> State {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let snapshot = Snapshot::build(Config::default(), None, &metrics).unwrap();
+        State(Arc::new(Shared {
+            snapshot: ArcSwap::new(snapshot),
+            pipeline: pipeline(&metrics),
+            metrics,
+            limits: Limits::default(),
+            failures: Failures::new(0),
+            room: Arc::new(Semaphore::new(1)),
+            body_room: Arc::new(Semaphore::new(1)),
+            draining: AtomicBool::new(false),
+            reload: Arc::new(|| Ok(())),
+        }))
+    }
+
+    #[tokio::test]
+    async fn without_keys_or_a_token_only_loopback_addresses_get_in() {
+        let router = router(&bare(), false, true);
+        for (peer, inside) in [
+            ("127.0.0.1:1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("192.0.2.1:1", false),
+            ("10.0.0.1:1", false),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("[::ffff:192.0.2.1]:1", false),
+            ("[fe80::1]:1", false),
+        ] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            for (method, path) in [(Method::GET, "/v1/models"), (Method::POST, "/admin/reload")] {
+                let mut request = Request::new(Body::empty());
+                *request.method_mut() = method;
+                *request.uri_mut() = path.parse().unwrap();
+                request.headers_mut().insert("x-forwarded-for", "127.0.0.1".parse().unwrap());
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let status = router.clone().oneshot(request).await.unwrap().status();
+                assert_eq!(status, if inside { 200 } else { 401 }, "{path} from {peer}");
+            }
+        }
+    }
 
     #[test]
     fn every_path_that_can_spend_needs_a_key() {
