@@ -17,7 +17,7 @@ use http_body::Frame;
 use http_body_util::Full;
 
 use crate::{
-    limit::bucket::Taken,
+    limit::bucket::{Taken, Wait},
     pipeline::{Answer, AnswerStream, Content, Facts},
 };
 
@@ -80,9 +80,14 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// The limit of a key and what is left of it.
-    pub fn new(limit: u32, taken: &Taken) -> Self {
-        Self { limit, remaining: taken.remaining, reset: taken.reset_after }
+    /// What is left after one more request.
+    pub fn taken(taken: &Taken) -> Self {
+        Self { limit: taken.limit, remaining: taken.remaining, reset: taken.reset_after }
+    }
+
+    /// Nothing is left.
+    pub fn spent(wait: &Wait) -> Self {
+        Self { limit: wait.limit, remaining: 0, reset: wait.reset_after }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The paths that ask a model: chat, completions, embeddings.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -45,17 +45,19 @@ async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -
     let span = tracing::info_span!("request", %id);
     async move {
         let mut record = Record::begin(&state.0.metrics);
-        let limits = match admit(&state, &caller) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return error::reply(&refusal, record),
+        let Admitted { permit, requests } = admit(&state, &caller);
+        let answer = match permit {
+            Ok(permit) => {
+                record.hold((place, permit));
+                answer(&state, caller, request, endpoint, &mut record).await
+            }
+            Err(refusal) => Err(refusal),
         };
-        record.hold((place, limits.permit));
-        let answer = answer(&state, caller, request, endpoint, &mut record).await;
         let mut response = match answer {
             Ok(answer) => reply::answer(answer, record),
             Err(refusal) => error::reply(&refusal, record),
         };
-        reply::rate_headers(response.headers_mut(), limits.requests);
+        reply::rate_headers(response.headers_mut(), requests);
         response
     }
     .instrument(span)
@@ -90,33 +92,37 @@ async fn answer(
 
 /// What a key's limits say to one more request.
 struct Admitted {
-    permit: Option<Permit>,
+    /// Leave to go on, for as long as it is held.
+    permit: Result<Option<Permit>, Box<Refusal>>,
+    /// Where the limit of requests a minute stands, refused or not.
     requests: Option<reply::RateLimit>,
 }
 
-fn admit(state: &State, Caller(key): &Caller) -> Result<Admitted, Box<Refusal>> {
+fn admit(state: &State, Caller(key): &Caller) -> Admitted {
     let Some(key) = key else {
-        return Ok(Admitted { permit: None, requests: None });
+        return Admitted { permit: Ok(None), requests: None };
+    };
+    let refuse = |message: String, wait: Duration| {
+        Err(Box::new(Refusal::new(Code::RateLimitExceeded, message).after(wait)))
     };
     let now = Instant::now();
     let limits = state.0.limits.for_key(key, now);
     let Some(permit) = limits.concurrency.try_acquire() else {
         let message =
             format!("The key `{}` has its {} requests under way.", key.name(), key.max_concurrent());
-        return Err(Box::new(
-            Refusal::new(Code::RateLimitExceeded, message).after(std::time::Duration::from_secs(1)),
-        ));
+        return Admitted { permit: refuse(message, Duration::from_secs(1)), requests: None };
     };
     if key.rpm() == 0 {
-        return Ok(Admitted { permit: Some(permit), requests: None });
+        return Admitted { permit: Ok(Some(permit)), requests: None };
     }
     match limits.rpm.try_take(1, now) {
-        Ok(taken) => {
-            Ok(Admitted { permit: Some(permit), requests: Some(reply::RateLimit::new(key.rpm(), &taken)) })
-        }
+        Ok(taken) => Admitted { permit: Ok(Some(permit)), requests: Some(reply::RateLimit::taken(&taken)) },
         Err(wait) => {
             let message = format!("The key `{}` may make {} requests a minute.", key.name(), key.rpm());
-            Err(Box::new(Refusal::new(Code::RateLimitExceeded, message).after(wait.retry_after)))
+            Admitted {
+                permit: refuse(message, wait.retry_after),
+                requests: Some(reply::RateLimit::spent(&wait)),
+            }
         }
     }
 }
