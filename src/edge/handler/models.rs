@@ -2,7 +2,7 @@
 
 use axum::{
     Extension,
-    extract::{self, Path},
+    extract::{self, Path, rejection::PathRejection},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -26,9 +26,11 @@ pub async fn list(
 pub async fn one(
     extract::State(state): extract::State<State>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
-    match visible(&state, &caller).into_iter().find(|model| model.id == id) {
+    // An id that is no text names nothing.
+    let named = |id: &str| visible(&state, &caller).into_iter().find(|model| model.id == id);
+    match id.ok().and_then(|Path(id)| named(&id)) {
         Some(model) => json(&model),
         None => {
             let message = "There is no such route or model here. GET /v1/models lists what there is.";
