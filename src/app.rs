@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Weak, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicBool},
 };
 
 use arc_swap::ArcSwap;
@@ -28,7 +28,7 @@ pub fn build(loaded: Loaded, files: Vec<PathBuf>) -> Result<State, Vec<String>> 
     announce(&snapshot);
     let server = &snapshot.config.server;
     let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-        let weak = weak.clone();
+        let (weak, turn) = (weak.clone(), Mutex::new(()));
         Shared {
             room: semaphore(server.max_in_flight),
             body_room: semaphore(server.max_body_memory.bytes() / 1024),
@@ -37,9 +37,10 @@ pub fn build(loaded: Loaded, files: Vec<PathBuf>) -> Result<State, Vec<String>> 
             pipeline: pipeline(&metrics),
             metrics: Arc::clone(&metrics),
             draining: AtomicBool::new(false),
-            reload: Arc::new(move || match weak.upgrade() {
-                Some(shared) => reload(&shared, &files),
-                None => Ok(()),
+            reload: Arc::new(move || {
+                // One at a time: else a reload that read an older file could be the last to take effect.
+                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                weak.upgrade().map_or(Ok(()), |shared| reload(&shared, &files))
             }),
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
         }

@@ -1,10 +1,15 @@
 //! `weir serve`: binds, serves, reloads, drains.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -23,26 +28,29 @@ const WATCH: Duration = Duration::from_secs(1);
 /// Serves until SIGTERM or SIGINT.
 pub fn run(files: Vec<PathBuf>) -> Result<(), String> {
     let loaded = config::load(&files).map_err(|faults| format!("the configuration has faults:\n{faults}"))?;
+    // Before anything else takes its time: a change from now on is one that a reload has to take.
+    let seen = stamps(&loaded.files);
     log::start(&loaded.config.telemetry)?;
-    block_on(serve(loaded, files))
+    block_on(serve(loaded, files, seen))
 }
 
-async fn serve(loaded: Loaded, files: Vec<PathBuf>) -> Result<(), String> {
+async fn serve(loaded: Loaded, files: Vec<PathBuf>, seen: Vec<Stamp>) -> Result<(), String> {
+    let signals = Signals::watch()?;
     let read = loaded.files.clone();
     let state = app::build(loaded, files).map_err(|faults| faults.join("\n"))?;
     let settings = state.snapshot().config.server.clone();
-    let listener = server::bind(&settings.listen).await?;
+    let options = server::ServerOptions::new(&settings)?;
+    let listener = server::bind("server.listen", &settings.listen).await?;
     let admin = match settings.admin_listen.as_str() {
         "" => None,
-        address => Some(server::bind(address).await?),
+        address => Some(server::bind("server.admin_listen", address).await?),
     };
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{}", address(&listener)?);
     let both = admin.is_none();
     let stop = CancellationToken::new();
-    tokio::spawn(watch_signals(state.clone(), stop.clone()));
-    tokio::spawn(watch_files(state.clone(), read));
-    let options = server::ServerOptions::new(&settings)?;
+    tokio::spawn(obey(signals, state.clone(), stop.clone()));
+    tokio::spawn(watch_files(state.clone(), read, seen));
     let grace = settings.shutdown_grace.0;
     let clients = server::serve(listener, router(&state, false, both), options.clone(), stop.clone(), grace);
     let operators = async {
@@ -73,18 +81,32 @@ fn address(listener: &TcpListener) -> Result<std::net::SocketAddr, String> {
     listener.local_addr().map_err(|error| format!("the listening socket is gone: {error}"))
 }
 
+/// The signals that Weir knows.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Watches from now on; without that a signal would end the process at once.
+    fn watch() -> Result<Self, String> {
+        let watch = |kind| signal(kind).map_err(|error| format!("signals cannot be watched: {error}"));
+        Ok(Self {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+            hangup: watch(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Drains on SIGTERM or SIGINT, reloads on SIGHUP.
-async fn watch_signals(state: State, stop: CancellationToken) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
-        tracing::error!("signals cannot be watched: reload and graceful shutdown are off");
-        return;
-    };
+async fn obey(mut signals: Signals, state: State, stop: CancellationToken) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(&state).await,
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => reload(&state).await,
         }
     }
     tracing::info!("draining: new requests are refused, running ones may end");
@@ -92,16 +114,18 @@ async fn watch_signals(state: State, stop: CancellationToken) {
     stop.cancel();
 }
 
-/// Reloads when a file that was read has changed.
-async fn watch_files(state: State, files: Vec<PathBuf>) {
+/// Reloads when a file is no more as it was `seen`.
+async fn watch_files(state: State, files: Vec<PathBuf>, mut seen: Vec<Stamp>) {
+    let files = Arc::new(files);
     let mut ticks = interval(WATCH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before = stamps(&files).await;
     loop {
         ticks.tick().await;
-        let now = stamps(&files).await;
-        if now != before {
-            before = now;
+        let files = Arc::clone(&files);
+        // Looking at files blocks.
+        let Ok(now) = spawn_blocking(move || stamps(&files)).await else { continue };
+        if now != seen {
+            seen = now;
             reload(&state).await;
         }
     }
@@ -110,15 +134,16 @@ async fn watch_files(state: State, files: Vec<PathBuf>) {
 async fn reload(state: &State) {
     let reload = state.0.reload.clone();
     // Its result is logged where it is made; only a panic could end it otherwise.
-    let _ = tokio::task::spawn_blocking(move || reload()).await;
+    let _ = spawn_blocking(move || reload()).await;
 }
 
-/// What tells whether a file has changed: its time and its length.
-async fn stamps(files: &[PathBuf]) -> Vec<Option<(std::time::SystemTime, u64)>> {
-    let mut stamps = Vec::with_capacity(files.len());
-    for file in files {
-        let seen = tokio::fs::metadata(file).await.ok();
-        stamps.push(seen.and_then(|seen| Some((seen.modified().ok()?, seen.len()))));
-    }
-    stamps
+/// What tells whether a file has changed: its time with its length; `None` where it cannot be looked at.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let seen = std::fs::metadata(file).ok()?;
+        Some((seen.modified().ok()?, seen.len()))
+    };
+    files.iter().map(stamp).collect()
 }

@@ -13,18 +13,16 @@ const BACKLOG: u32 = 4096;
 /// Listens on `addr`, like `127.0.0.1:8080`, `[::]:8080` or `localhost:8080`; port 0 takes a free one.
 ///
 /// # Errors
-/// Says what is wrong with `server.listen`.
-pub async fn bind(addr: &str) -> Result<TcpListener, String> {
+/// Says what is wrong with the address, which stands at `key`.
+pub async fn bind(key: &str, addr: &str) -> Result<TcpListener, String> {
     let addresses = lookup_host(addr).await.map_err(|error| {
-        format!(
-            "server.listen: `{addr}` is not an address to listen on: {error}; write it like \"127.0.0.1:8080\""
-        )
+        format!("{key}: `{addr}` is not an address to listen on: {error}; write it like \"127.0.0.1:8080\"")
     })?;
-    let mut fault = format!("server.listen: `{addr}` has no address");
+    let mut fault = format!("{key}: `{addr}` has no address");
     for address in addresses {
         match listen(address) {
             Ok(listener) => return Ok(listener),
-            Err(error) => fault = format!("server.listen: cannot listen on {address}: {error}"),
+            Err(error) => fault = format!("{key}: cannot listen on {address}: {error}"),
         }
     }
     Err(fault)
@@ -111,11 +109,11 @@ mod tests {
 
     #[tokio::test]
     async fn says_what_is_wrong_with_the_address() {
-        let listener = bind("127.0.0.1:0").await.unwrap();
+        let listener = bind("server.listen", "127.0.0.1:0").await.unwrap();
         let taken = listener.local_addr().unwrap().to_string();
         for bad in ["127.0.0.1", "", "127.0.0.1:99999", "192.0.2.1:0", &taken] {
-            let fault = bind(bad).await.unwrap_err();
-            assert!(fault.contains("server.listen") && fault.contains(bad), "{fault}");
+            let fault = bind("server.admin_listen", bad).await.unwrap_err();
+            assert!(fault.contains("server.admin_listen") && fault.contains(bad), "{fault}");
         }
     }
 

@@ -92,7 +92,7 @@ async fn answer(request: Request<Incoming>, leaving: Leaving) -> Response<Body> 
 }
 
 async fn start(options: ServerOptions, grace: Duration) -> Running {
-    let listener = bind("127.0.0.1:0").await.unwrap();
+    let listener = bind("server.listen", "127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let calls = Arc::new(AtomicUsize::new(0));
