@@ -138,14 +138,17 @@ impl Attempt<'_> {
             let decoder = self.unit.codec.stream(expected);
             let patience =
                 Patience { content_by: by, idle: self.unit.settings.idle_timeout.0, over_by: self.over_by };
-            let live = Live::begin(Tap::new(body, decoder), watch, patience).await?;
+            let live = Live::begin(Tap::new(Arc::clone(self.unit), body, decoder), watch, patience).await?;
             return Ok(Won::Live(Box::new(live)));
         }
         let limit = self.unit.settings.max_answer.bytes();
         let result = match timeout_at(by.instant(), Limited::new(body, limit).collect()).await {
             Err(_) => Err(self.too_late()),
             Ok(Err(error)) => Err(body_failed(&*error, limit)),
-            Ok(Ok(body)) => self.unit.codec.decode(expected, body.to_bytes()),
+            Ok(Ok(body)) => {
+                let decoded = self.unit.codec.decode(expected, body.to_bytes());
+                decoded.map_err(|failure| self.unit.veil(failure))
+            }
         };
         match result {
             Ok(decoded) => {
@@ -166,7 +169,7 @@ impl Attempt<'_> {
         let by = by.at_most(Instant::now(), Duration::from_secs(5));
         let read = timeout_at(by.instant(), Limited::new(body, MAX_ERROR_BODY).collect()).await;
         let body = read.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
-        self.unit.codec.failure(head.status, &head.headers, &body, SystemTime::now())
+        self.unit.veil(self.unit.codec.failure(head.status, &head.headers, &body, SystemTime::now()))
     }
 
     fn too_late(&self) -> Failure {

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,13 +19,14 @@ use crate::{
     provider::{Failure, Piece, StreamDecoder},
 };
 
-use super::unit::UpstreamBody;
+use super::unit::{Unit, UpstreamBody};
 
 /// How long a finished stream's connection may take to end, so that it can be used again.
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// An upstream's body with the decoder that reads it.
 pub struct Tap {
+    unit: Arc<Unit>,
     body: Pin<Box<UpstreamBody>>,
     decoder: Box<dyn StreamDecoder>,
     pieces: VecDeque<Piece>,
@@ -45,9 +47,9 @@ pub enum Step {
 }
 
 impl Tap {
-    /// Reads `body` with `decoder`.
-    pub fn new(body: UpstreamBody, decoder: Box<dyn StreamDecoder>) -> Self {
-        Self { body: Box::pin(body), decoder, pieces: VecDeque::new(), usage: None }
+    /// Reads the `body` that came from `unit` with `decoder`.
+    pub fn new(unit: Arc<Unit>, body: UpstreamBody, decoder: Box<dyn StreamDecoder>) -> Self {
+        Self { unit, body: Box::pin(body), decoder, pieces: VecDeque::new(), usage: None }
     }
 
     /// The tokens that the stream took, once the upstream has said so.
@@ -62,7 +64,7 @@ impl Tap {
                 Some(Piece::Lead(bytes) | Piece::Comment(bytes)) => return Poll::Ready(Step::Lead(bytes)),
                 Some(Piece::Content(bytes)) => return Poll::Ready(Step::Content(bytes)),
                 Some(Piece::Done(bytes)) => return Poll::Ready(Step::Done(bytes)),
-                Some(Piece::Failed(failure)) => return Poll::Ready(Step::Failed(failure)),
+                Some(Piece::Failed(failure)) => return Poll::Ready(Step::Failed(self.unit.veil(failure))),
                 Some(Piece::Usage(usage)) => self.usage = Some(usage),
                 None => match ready!(self.body.as_mut().poll_frame(cx)) {
                     Some(Ok(frame)) => {

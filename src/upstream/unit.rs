@@ -1,6 +1,6 @@
 //! One provider at work: its codec, its keys, its limits, its connections.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -11,7 +11,7 @@ use crate::{
     base::secret::Secret,
     config::{Protocol, Provider},
     openai::Ask,
-    provider::{Codec, Encoded, codec},
+    provider::{Codec, Encoded, Failure, codec},
 };
 
 use super::{
@@ -23,6 +23,9 @@ use super::{
 
 /// The body of an upstream's answer.
 pub type UpstreamBody = Guarded<LeafBody>;
+
+/// A shorter secret is not looked for in texts: it would match words that are none.
+const SHORTEST_SECRET: usize = 8;
 
 /// A provider at work.
 pub struct Unit {
@@ -78,6 +81,23 @@ impl Unit {
         written(&self.settings) == written(settings)
             && self.keys == keys
             && extra_headers(settings).is_ok_and(|extra| extra == self.extra)
+    }
+
+    /// Takes this provider's secrets out of what it said: one that repeats a request's headers in its errors would
+    /// show them to clients.
+    pub fn veil(&self, mut failure: Failure) -> Failure {
+        let secrets = self.keys.iter().chain(self.extra.iter().map(|(_, value)| value));
+        for secret in secrets.map(Secret::expose).filter(|secret| secret.len() >= SHORTEST_SECRET) {
+            let error = &mut *failure.error;
+            let param = error.param.as_mut();
+            let names = [&mut error.kind, &mut error.code].into_iter().flatten().map(Cow::to_mut);
+            for text in names.chain(param).chain([&mut error.message]) {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "[redacted]");
+                }
+            }
+        }
+        failure
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -148,3 +168,25 @@ fn common_headers(extra: &[(HeaderName, Secret)]) -> Result<HeaderMap, String> {
 
 /// The bytes of a request body.
 pub type RequestBody = Full<Bytes>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{base::outcome::Outcome, config::SecretSource, openai::ErrorBody};
+
+    #[test]
+    fn what_a_provider_says_is_shown_without_its_secrets() {
+        let mut settings = Provider { base_url: "http://127.0.0.1:1/v1".into(), ..Provider::default() };
+        settings.headers.insert("x-team".into(), SecretSource::parse("header-canary"));
+        let unit = Unit::new("p", settings, vec![Secret::new("key-canary"), Secret::new("the")]).unwrap();
+        let error = ErrorBody {
+            message: "You sent key-canary and the header-canary, key-canary".into(),
+            kind: Some("key-canary".into()),
+            param: Some("header-canary".into()),
+            code: None,
+        };
+        let failure = unit.veil(Failure::new(Outcome::Rejected, error));
+        let shown = String::from_utf8(failure.error.to_json(&[]).to_vec()).unwrap();
+        assert!(!shown.contains("canary") && shown.contains("and the [redacted], [redacted]"), "{shown}");
+    }
+}
