@@ -56,6 +56,6 @@ pub struct Config {
     pub models: BTreeMap<String, Model>,
     /// What a client names in `model`: an ordered chain of targets.
     pub routes: BTreeMap<String, Route>,
-    /// Logs.
+    /// Logs. A reload does not change them.
     pub telemetry: Telemetry,
 }

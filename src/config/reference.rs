@@ -215,7 +215,8 @@ mod tests {
             reference.lines().find(|line| line.starts_with(&start)).unwrap_or_default().to_owned()
         };
         assert!(row("listen").ends_with("| no |"), "{}", row("listen"));
-        assert!(row("max_in_flight").contains("| `4096` |") && row("max_in_flight").ends_with("| yes |"));
+        assert!(row("max_in_flight").contains("| `4096` |") && row("max_in_flight").ends_with("| no |"));
+        assert!(row("max_body").ends_with("| yes |"));
         assert!(row("cert").ends_with("| no |"));
         assert!(row("provider").contains("| required |"));
         for heading in ["[server.tls]", "[[keys]]", "[providers.NAME.sim]", "[[routes.NAME.targets]]"] {

@@ -20,18 +20,23 @@ pub struct Server {
     /// The largest request body.
     pub max_body: Size,
     /// How many requests may be under way; past it: 503 `overloaded`.
+    /// A reload does not change it.
     pub max_in_flight: usize,
     /// How many bytes the bodies of all requests under way may hold; past it: 503 `overloaded`.
+    /// A reload does not change it.
     pub max_body_memory: Size,
     /// How many connections may be open. A reload does not change it.
     pub max_connections: usize,
     /// How long a client may take to send a request's headers.
+    /// A reload does not change it.
     pub header_timeout: Span,
     /// How long a client may take to send a request's body.
     pub body_timeout: Span,
     /// How long a client of a stream may leave it unread.
+    /// A reload does not change it.
     pub write_timeout: Span,
     /// The largest head of a request (all header lines together).
+    /// A reload does not change it.
     pub max_header_bytes: Size,
     /// The deadline of a request, all tries together; a client may ask for less with `x-weir-timeout-ms`.
     pub request_timeout: Span,
