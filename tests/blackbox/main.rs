@@ -5,15 +5,29 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bombs;
+mod canaries;
+mod check;
 mod credentials;
 mod crowd;
+mod doors;
 mod drain;
+mod envelope;
 mod failover;
 mod fidelity;
+mod fuzz;
+mod grants;
+mod headers;
 mod leaving;
 mod naming;
 mod nonsense;
 mod outage;
+mod overload;
 mod refusals;
+mod reload;
+mod series;
+mod smuggling;
+mod ssrf;
 mod stale;
+mod startup;
 mod stream_order;

@@ -2,9 +2,11 @@
 
 pub mod client;
 pub mod limits;
+pub mod line;
 pub mod openai;
 pub mod process;
 pub mod raw;
+pub mod refusal;
 pub mod script;
 pub mod settings;
 pub mod sim;

@@ -60,7 +60,7 @@ pub fn take_request(bytes: &mut Vec<u8>, connection: usize) -> Option<RawRequest
 }
 
 /// The length on the wire and the content of a complete chunked body; trailers are not read.
-fn unchunk(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
+pub fn unchunk(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
     let (mut at, mut body) = (0, Vec::new());
     loop {
         let line_end = at + find(&bytes[at..], b"\r\n")?;
