@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts the built gateway as a newcomer would: default configuration, no keys. Then curl and the openai packages
-# for Python and Node ask it. WEIR_URL, where it is set, names a gateway that runs already.
+# for Python and Node ask it. Behind another one recorded traffic is replayed. WEIR_URL, where it is set, names a
+# gateway that runs already; WEIR_BIN another binary.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -16,11 +17,12 @@ finish() {
 }
 trap finish EXIT
 
+export WEIR_BIN=${WEIR_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/weir}
+
 start() {
-  local binary=${WEIR_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/weir}
   cp -r config "$folder/config"
   # A clean environment: no provider's key, no PORT, no WEIR_ setting but a free port.
-  (cd "$folder" && exec env -i PATH="$PATH" WEIR_SERVER__LISTEN=127.0.0.1:0 "$binary" serve 2>"$folder/log") &
+  (cd "$folder" && exec env -i PATH="$PATH" WEIR_SERVER__LISTEN=127.0.0.1:0 "$WEIR_BIN" serve 2>"$folder/log") &
   gateway=$!
   for _ in $(seq 200); do
     WEIR_URL=$(sed -nE 's#.*listening on (http://[0-9.:]+).*#\1#p' "$folder/log" 2>/dev/null | head -n 1)
@@ -59,6 +61,7 @@ run() {
 run bash tests/sdk/curl.sh
 run .venv/bin/python tests/sdk/python/checks.py
 run node tests/sdk/node/checks.mjs
+run .venv/bin/python tests/sdk/python/corpus.py
 
 if [ "$failed" -ne 0 ] && [ -n "$gateway" ]; then
   echo "the gateway's log:"
