@@ -4,3 +4,4 @@ pub mod deadline;
 pub mod id;
 pub mod outcome;
 pub mod secret;
+pub mod tokens;

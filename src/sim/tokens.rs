@@ -1,6 +1,6 @@
-//! Token counts of OpenAI's `o200k` vocabulary, loaded when the first simulated answer needs it.
+//! Simulated text in tokens of OpenAI's `o200k` vocabulary.
 
-use bpe_openai::{Tokenizer, o200k_base};
+use crate::base::tokens;
 
 /// A bit of text as a model would emit it: one token, or the few that together are whole characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,16 +13,15 @@ pub(crate) struct Piece {
 
 /// The number of tokens in `text`.
 pub(crate) fn count(text: &str) -> u64 {
-    o200k_base().count(text) as u64
+    tokens::count(text) as u64
 }
 
 /// `text` cut at its token borders, where these are character borders too.
 pub(crate) fn pieces(text: &str) -> Vec<Piece> {
-    let tokenizer: &Tokenizer = o200k_base();
     let mut done = Vec::new();
     let (mut bytes, mut tokens) = (Vec::new(), 0);
-    for token in tokenizer.encode(text) {
-        bytes.extend_from_slice(tokenizer.bpe.token_bytes(token));
+    for token in tokens::tokens(text) {
+        bytes.extend_from_slice(token);
         tokens += 1;
         if let Ok(text) = std::str::from_utf8(&bytes) {
             done.push(Piece { text: text.to_owned(), tokens });
