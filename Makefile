@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check image image-check clean cargo
+.PHONY: help run test check figures image image-check clean cargo
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ check: cargo ## the quick part of `make test`, for while you work
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo test --locked --lib --test tidy
+
+figures: cargo ## build the binary that ships and quote its size, idle memory, and start to first answer
+	tests/figures.sh
 
 image: ## build the container image with buildah
 	buildah build --format docker --tag weir:latest .
