@@ -6,7 +6,7 @@ FROM ${BUILDER} AS builder
 # `dev` builds faster, for checks of this file.
 ARG PROFILE=release
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY src ./src
 COPY config ./config
 # Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
@@ -14,7 +14,7 @@ RUN host=$(rustc -vV | sed -n 's/^host: //p') \
  && RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --profile "${PROFILE}" --locked --bin weir --target "$host" --target-dir /build \
  && mkdir -p /out/data /out/config \
- && cp /build/"$host"/*/weir /out/weir \
+ && cp /build/"$host"/"$([ "${PROFILE}" = dev ] && echo debug || echo "${PROFILE}")"/weir /out/weir \
  && cp config/weir.toml /out/config/weir.toml
 
 FROM scratch
@@ -28,6 +28,6 @@ USER 65532:65532
 # Others can reach this address, so a start without keys is refused: give a configuration with [[keys]].
 ENV WEIR_SERVER__LISTEN=0.0.0.0:8080
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/weir", "health"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/weir", "health", "--config", "/config/weir.toml"]
 ENTRYPOINT ["/weir"]
 CMD ["serve", "--config", "/config/weir.toml"]
