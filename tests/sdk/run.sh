@@ -58,6 +58,7 @@ run() {
   fi
 }
 
+run bash tests/sdk/readme.sh
 run bash tests/sdk/curl.sh
 run .venv/bin/python tests/sdk/python/checks.py
 run node tests/sdk/node/checks.mjs
