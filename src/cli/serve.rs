@@ -34,6 +34,13 @@ pub fn run(files: Vec<PathBuf>) -> Result<(), String> {
     block_on(serve(loaded, files, seen))
 }
 
+/// Takes as many open files as the system grants: each connection is one, and the usual soft limit is 1,024.
+fn raise_open_files() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
 async fn serve(loaded: Loaded, files: Vec<PathBuf>, seen: Vec<Stamp>) -> Result<(), String> {
     let signals = Signals::watch()?;
     let read = loaded.files.clone();
