@@ -31,6 +31,7 @@ pub fn run(files: Vec<PathBuf>) -> Result<(), String> {
     // Before anything else takes its time: a change from now on is one that a reload has to take.
     let seen = stamps(&loaded.files);
     log::start(&loaded.config.telemetry)?;
+    raise_open_files();
     block_on(serve(loaded, files, seen))
 }
 

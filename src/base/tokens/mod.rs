@@ -1,4 +1,4 @@
-//! Counts and finds the tokens of a text in OpenAI's `o200k` vocabulary.
+//! Counts with finds the tokens of a text in OpenAI's `o200k` vocabulary.
 
 mod layout;
 mod split;
