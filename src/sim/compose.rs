@@ -47,7 +47,7 @@ pub(crate) struct Tool {
 }
 
 /// Which tool is to be called.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum ToolChoice {
     #[default]
     Auto,
@@ -57,7 +57,7 @@ pub(crate) enum ToolChoice {
 }
 
 /// The form of a text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Shape {
     #[default]
     Text,
@@ -75,6 +75,8 @@ pub(crate) struct Answer {
     pub(crate) refusal: Vec<Piece>,
     pub(crate) calls: Vec<Call>,
     pub(crate) finish: Finish,
+    /// The text at which it stopped, where it was told to.
+    pub(crate) stopped_at: Option<String>,
 }
 
 /// A call of a tool.
@@ -208,13 +210,15 @@ fn say(prompt: &Prompt, dice: &mut Dice, words: &[String]) -> Answer {
         _ => tokens::pieces(&said),
     };
     let text = tokens::join(&pieces);
-    let stop =
-        prompt.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min();
-    if let Some(at) = stop {
+    let stops = prompt.stop.iter().filter(|stop| !stop.is_empty());
+    let stop = stops.filter_map(|stop| Some((text.find(stop.as_str())?, stop))).min_by_key(|(at, _)| *at);
+    if let Some((at, _)) = stop {
         pieces = tokens::pieces(&text[..at]);
     }
     let cut = prompt.max_tokens.is_some_and(|limit| tokens::cut(&mut pieces, limit));
-    Answer { text: pieces, finish: if cut { Finish::Length } else { Finish::Stop }, ..Answer::default() }
+    let stopped_at = stop.filter(|_| !cut).map(|(_, stop)| stop.clone());
+    let finish = if cut { Finish::Length } else { Finish::Stop };
+    Answer { text: pieces, finish, stopped_at, ..Answer::default() }
 }
 
 /// `said` and more, to just so many tokens.
@@ -273,6 +277,7 @@ mod tests {
         prompt.stop = vec![" ".to_owned()];
         let answer = compose(&prompt, 0);
         assert_eq!(answer.finish, Finish::Stop);
+        assert_eq!(answer.stopped_at.as_deref(), Some(" "));
         assert!(!tokens::join(&answer.text).contains(' '));
         prompt.stop.clear();
         prompt.length = Some(500);

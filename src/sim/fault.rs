@@ -16,14 +16,16 @@ use crate::config::Span;
 /// | `end-after=K` | ends cleanly after K content chunks, without a finish or `[DONE]` |
 /// | `error-after=K` | has an error event after K content chunks, under 200 |
 /// | `garbage`, `truncated` | is not in the protocol's format; or stops half-way |
-/// | `unknown-model`, `context-length`, `bad-key`, `insufficient-quota` | is that error, as OpenAI words it |
+/// | `unknown-model`, `context-length`, `bad-key`, `insufficient-quota` | is that error, as the protocol's own provider words it |
 /// | `empty`, `refusal`, `broken-json` | is well-formed and useless |
+/// | `blocked` | is not made: the prompt does not pass the provider's filter |
 ///
 /// | other | meaning |
 /// |---|---|
 /// | `drip=MS` | each frame comes byte by byte, one each MS milliseconds |
 /// | `no-usage`, `zero-usage`, `usage-times=N` | usage is left out, zero, or N times the truth |
 /// | `first_token=2s`, `tps=50`, `tokens=400` | another pace, or that many tokens in the answer |
+/// | `redacted-thinking` | Anthropic's thinking comes encrypted, asked for or not |
 /// | `rate=0.3` | three in ten requests |
 /// | `first=N` | only the first N requests (listing models is not counted) |
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +40,8 @@ pub struct Fault {
     pub drip: Option<Duration>,
     /// What is untrue about the usage.
     pub usage: Option<UsageLie>,
+    /// Whether thinking comes encrypted.
+    pub redacted: bool,
     /// A pace other than the usual one.
     pub pace: Pace,
     /// The share of requests that show the fault; all where unset.
@@ -66,6 +70,7 @@ pub enum Ending {
     Empty,
     Refusal,
     BrokenJson,
+    Blocked,
 }
 
 /// When an error says to come back.
@@ -129,6 +134,7 @@ impl fmt::Display for Ending {
             Self::Empty => f.write_str("empty"),
             Self::Refusal => f.write_str("refusal"),
             Self::BrokenJson => f.write_str("broken-json"),
+            Self::Blocked => f.write_str("blocked"),
         }
     }
 }
@@ -149,6 +155,7 @@ impl fmt::Display for Fault {
                 UsageLie::Zero => "zero-usage".to_owned(),
                 UsageLie::Times(times) => format!("usage-times={times}"),
             }),
+            self.redacted.then(|| "redacted-thinking".to_owned()),
             self.pace.first_token.map(|span| format!("first_token={}", Span(span))),
             self.pace.tokens_per_second.map(|tps| format!("tps={tps}")),
             self.pace.tokens.map(|tokens| format!("tokens={tokens}")),

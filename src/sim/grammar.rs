@@ -6,9 +6,9 @@ use super::fault::{Ending, Fault, RetryAfter, UsageLie};
 use crate::config::Span;
 
 const KNOWN: &str = "status=N, hang, hang-after=K, reset, reset-after=K, end-after=K, error-after=K, garbage, \
-    truncated, unknown-model, context-length, bad-key, insufficient-quota, empty, refusal, broken-json, \
+    truncated, unknown-model, context-length, bad-key, insufficient-quota, empty, refusal, broken-json, blocked, \
     retry-after=S, retry-after-date=S, retry-after-ms=MS, drip=MS, no-usage, zero-usage, usage-times=N, \
-    first_token=SPAN, tps=N, tokens=N, rate=SHARE, first=N";
+    redacted-thinking, first_token=SPAN, tps=N, tokens=N, rate=SHARE, first=N";
 
 impl FromStr for Fault {
     type Err = String;
@@ -55,6 +55,10 @@ impl Fault {
             "no-usage" => bare(name, value).and_then(|()| put(&mut self.usage, UsageLie::Absent, name)),
             "zero-usage" => bare(name, value).and_then(|()| put(&mut self.usage, UsageLie::Zero, name)),
             "usage-times" => put(&mut self.usage, UsageLie::Times(whole(name, value)?), name),
+            "redacted-thinking" => {
+                self.redacted = true;
+                bare(name, value)
+            }
             "first_token" => {
                 let span = Span::parse(given(name, value)?).map_err(|error| format!("`{name}`: {error}"))?;
                 put(&mut self.pace.first_token, span.0, name)
@@ -93,6 +97,7 @@ fn ending(name: &str, value: Option<&str>) -> Result<Option<Ending>, String> {
         "empty" => Ending::Empty,
         "refusal" => Ending::Refusal,
         "broken-json" => Ending::BrokenJson,
+        "blocked" => Ending::Blocked,
         _ => return Ok(None),
     };
     bare(name, value)?;
@@ -192,6 +197,7 @@ mod tests {
             Just(Ending::Empty),
             Just(Ending::Refusal),
             Just(Ending::BrokenJson),
+            Just(Ending::Blocked),
         ]
     }
 
@@ -201,7 +207,7 @@ mod tests {
             after_ms in option::of(any::<u64>()), drip in option::of(0_u64..1_000_000),
             lie in option::of(prop_oneof![Just(UsageLie::Absent), Just(UsageLie::Zero), any::<u32>().prop_map(UsageLie::Times)]),
             first_ms in option::of(0_u64..10_000_000), tps in option::of(0.0..1e6_f64), tokens in option::of(0_u32..=1_000_000),
-            rate in option::of(0.0..=1.0_f64), first in option::of(any::<u64>()),
+            rate in option::of(0.0..=1.0_f64), first in option::of(any::<u64>()), redacted in any::<bool>(),
         ) -> Fault {
             let refuses = matches!(ending, Some(Ending::Status(_) | Ending::InsufficientQuota));
             Fault {
@@ -210,6 +216,7 @@ mod tests {
                 retry_after_ms: after_ms.filter(|_| refuses),
                 drip: drip.map(Duration::from_millis),
                 usage: lie,
+                redacted,
                 pace: Pace { first_token: first_ms.map(Duration::from_millis), tokens_per_second: tps, tokens },
                 rate,
                 first,

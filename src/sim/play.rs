@@ -11,6 +11,7 @@ use super::{
     choice::Chosen,
     fault::Ending,
     log::Finished,
+    protocol::Protocol,
     reply::{Content, Event, Part, Reply},
     watch::Watch,
 };
@@ -19,7 +20,12 @@ const HTML: &[u8] =
     b"<html><head><title>Sorry</title></head><body><h1>Something is not right</h1></body></html>\n";
 
 /// Waits for the head's time; the rest follows in the body.
-pub(crate) async fn play(reply: Reply, chosen: &Chosen, mut watch: Watch) -> Response<SimBody> {
+pub(crate) async fn play(
+    reply: Reply,
+    protocol: Protocol,
+    chosen: &Chosen,
+    mut watch: Watch,
+) -> Response<SimBody> {
     watch.entry.status = Some(reply.status.as_u16());
     watch.entry.prompt_tokens = reply.prompt_tokens;
     let clock = Clock::new(chosen, watch.start());
@@ -56,11 +62,9 @@ pub(crate) async fn play(reply: Reply, chosen: &Chosen, mut watch: Watch) -> Res
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert("openai-version", HeaderValue::from_static("2020-10-01"));
-    if let Ok(id) = HeaderValue::from_str(&request_id) {
-        headers.insert("x-request-id", id);
+    for (name, value) in protocol.headers(&request_id).into_iter().chain(reply.headers) {
+        headers.insert(name, value);
     }
-    headers.extend(reply.headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
     response
 }
 

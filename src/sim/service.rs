@@ -18,10 +18,11 @@ use super::{
     choice::{self, Chooser, Chosen, Order},
     fault::Ending,
     log::{Finished, Log, LogEntry},
-    openai::{self, Call},
     play::play,
+    prefix::Prefixes,
+    protocol::{Call, Protocol, Request as Asked},
     settings::SimSettings,
-    watch::{Gauges, Record, Stats, Watch, bearer},
+    watch::{Gauges, Record, Stats, Watch},
 };
 
 /// A simulated provider. Clones are the same one.
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) settings: SimSettings,
     pub(crate) chooser: Chooser,
     pub(crate) record: Arc<Record>,
+    pub(crate) prefixes: Prefixes,
 }
 
 impl Sim {
@@ -44,7 +46,12 @@ impl Sim {
         let record =
             Record { log: Log::new(settings.log_entries), gauges: Gauges::default(), seed: settings.seed };
         let chooser = Chooser::new(&settings);
-        Ok(Self(Arc::new(Inner { settings, chooser, record: Arc::new(record) })))
+        Ok(Self(Arc::new(Inner {
+            settings,
+            chooser,
+            record: Arc::new(record),
+            prefixes: Prefixes::default(),
+        })))
     }
 
     /// What it was asked, the oldest first.
@@ -73,6 +80,7 @@ impl Sim {
     /// Forgets all orders and counts: the settings stand again.
     pub fn reset(&self) {
         self.0.chooser.reset();
+        self.0.prefixes.clear();
     }
 
     async fn answer<B>(self, head: request::Parts, body: B) -> Result<Response<SimBody>, SimBroken>
@@ -80,27 +88,28 @@ impl Sim {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Inner { settings, chooser, record } = &*self.0;
-        let mut watch = Watch::begin(record, &head);
+        let Inner { settings, chooser, record, prefixes } = &*self.0;
+        let protocol = Protocol::of(&head);
+        let key = protocol.key(&head);
+        let mut watch = Watch::begin(record, &head, key);
+        let id = watch.entry.request_id.clone();
+        let refuse = |reply, watch| async move { Ok(play(reply, protocol, &Chosen::default(), watch).await) };
         let body = match Limited::new(body, settings.max_body).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Ok(play(openai::too_large(settings.max_body), &Chosen::default(), watch).await);
+                return refuse(protocol.too_large(settings.max_body, &id), watch).await;
             }
             Err(_) => return Err(SimBroken),
         };
-        let request = openai::Request::read(&head.method, head.uri.path(), &body);
+        let request = Asked::read(protocol, &head, &body);
         let model = request.model();
         watch.received(&body, model);
-        let key = bearer(&head.headers);
-        if !settings.api_keys.is_empty()
-            && !key.is_some_and(|key| settings.api_keys.iter().any(|known| known.matches(key)))
-        {
-            return Ok(play(openai::bad_key(key), &Chosen::default(), watch).await);
+        if !is_let_in(settings, protocol, key) {
+            return refuse(protocol.bad_key(key, &id), watch).await;
         }
         let chosen = match chooser.choose(model, watch.entry.seq, request.asks()) {
             Ok(chosen) => chosen,
-            Err(error) => return Ok(play(openai::bad_fault(&error), &Chosen::default(), watch).await),
+            Err(error) => return refuse(protocol.bad_fault(&error, &id), watch).await,
         };
         watch.entry.fault = Some(chosen.fault.to_string()).filter(|text| !text.is_empty());
         match chosen.fault.ending {
@@ -116,9 +125,19 @@ impl Sim {
         }
         let (model, _) = choice::split(model.unwrap_or_default());
         let (seed, seq) = (settings.seed, watch.entry.seq);
-        let call = Call { seed, seq, model, chosen: &chosen, models: &settings.models, key };
+        let (chosen, models, request_id) = (&chosen, &settings.models, &id);
+        let call = Call { seed, seq, request_id, model, chosen, models, key, prefixes };
         let reply = request.answer(&call);
-        Ok(play(reply, &chosen, watch).await)
+        Ok(play(reply, protocol, chosen, watch).await)
+    }
+}
+
+/// Whether the key opens: any where the settings list none.
+fn is_let_in(settings: &SimSettings, protocol: Protocol, key: Option<&str>) -> bool {
+    let listed = &settings.api_keys;
+    match key {
+        None => listed.is_empty() && !protocol.needs_key(),
+        Some(key) => listed.is_empty() || listed.iter().any(|known| known.matches(key)),
     }
 }
 

@@ -90,8 +90,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins with a request's head.
-    pub(crate) fn begin(record: &Arc<Record>, head: &request::Parts) -> Self {
+    /// Begins with a request's head and its API key.
+    pub(crate) fn begin(record: &Arc<Record>, head: &request::Parts, key: Option<&str>) -> Self {
         let seq = record.gauges.requests.fetch_add(1, Ordering::Relaxed);
         record.gauges.open.fetch_add(1, Ordering::Relaxed);
         let entry = LogEntry {
@@ -100,7 +100,7 @@ impl Watch {
             path: head.uri.path().to_owned(),
             model: None,
             request_id: Dice::of(record.seed, &[b"request", &seq.to_le_bytes()]).id("req_", 24),
-            key: bearer(&head.headers).map(key_mark),
+            key: key.map(key_mark),
             headers: Arc::new(shown_headers(&head.headers)),
             body: "".into(),
             body_bytes: 0,
@@ -169,7 +169,7 @@ impl Drop for Watch {
     }
 }
 
-/// The API key of a request, if it has one.
+/// The token of a request's `authorization`, if it has one.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
 }

@@ -17,7 +17,7 @@ use http::{Method, StatusCode, header};
 use serde_json::Value;
 
 use self::{field::Object, refusal::Refusal};
-use super::{choice::Chosen, fault::Fault, reply::Reply};
+use super::{fault::Fault, protocol::Call, reply::Reply};
 
 /// What a path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,20 +36,6 @@ pub(crate) struct Request<'a> {
     body: Result<Value, String>,
 }
 
-/// What an answer is made with, beside the request.
-pub(crate) struct Call<'a> {
-    pub(crate) seed: u64,
-    /// The request's number.
-    pub(crate) seq: u64,
-    /// The model's name without a fault behind it.
-    pub(crate) model: &'a str,
-    pub(crate) chosen: &'a Chosen,
-    /// The models that are listed.
-    pub(crate) models: &'a [String],
-    /// The API key that was sent.
-    pub(crate) key: Option<&'a str>,
-}
-
 impl<'a> Request<'a> {
     /// Reads a request; what is wrong with it is told in its answer.
     pub(crate) fn read(method: &'a Method, path: &'a str, body: &[u8]) -> Self {
@@ -58,6 +44,15 @@ impl<'a> Request<'a> {
             _ => Ok(Value::Null),
         };
         Self { method, path, body }
+    }
+
+    /// The same request for another model, on another path.
+    pub(crate) fn to(self, path: &'a str, model: &str) -> Self {
+        let mut body = self.body;
+        if let Ok(Value::Object(object)) = &mut body {
+            object.insert("model".to_owned(), model.into());
+        }
+        Self { path, body, ..self }
     }
 
     /// The model that it names.
@@ -91,7 +86,9 @@ impl<'a> Request<'a> {
     }
 
     fn endpoint(&self) -> Result<Endpoint<'a>, Refusal> {
-        let path = self.path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(self.path);
+        let path = self.path.strip_prefix("/v1beta/openai").or(self.path.strip_prefix("/openai/v1"));
+        let path = path.or(self.path.strip_prefix("/v1"));
+        let path = path.filter(|rest| rest.starts_with('/')).unwrap_or(self.path);
         let (endpoint, method) = match path.trim_end_matches('/') {
             "/chat/completions" => (Endpoint::Chat, Method::POST),
             "/completions" => (Endpoint::Completions, Method::POST),
@@ -142,8 +139,7 @@ pub(crate) fn bad_key(key: Option<&str>) -> Reply {
 }
 
 /// The refusal of a fault that a model's name spells wrong.
-pub(crate) fn bad_fault(error: &str) -> Reply {
-    let message = format!("The simulated provider cannot read the fault in the model's name: {error}.");
+pub(crate) fn bad_fault(message: String) -> Reply {
     Refusal::bad(message, "model", "invalid_value").reply(&Fault::default())
 }
 

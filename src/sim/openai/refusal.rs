@@ -1,13 +1,12 @@
 //! The errors of OpenAI's API, in its own words.
 
-use std::time::{Duration, SystemTime};
-
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::json;
 
 use super::super::{
-    fault::{Ending, Fault, RetryAfter},
+    fault::{Ending, Fault},
     reply::{Content, Reply},
+    retry,
 };
 
 /// An error, as OpenAI's envelope holds it.
@@ -85,6 +84,15 @@ impl Refusal {
                     "You exceeded your current quota, please check your plan and billing details.",
                 )
             },
+            Ending::Blocked => Self {
+                param: Some("prompt".to_owned()),
+                code: Some("content_filter"),
+                ..Self::new(
+                    StatusCode::BAD_REQUEST,
+                    "The response was filtered due to the prompt triggering the content management policy. \
+                     Please modify your prompt and retry.",
+                )
+            },
             Ending::ErrorAfter(_) if !stream => Self::of_status(500),
             _ => return None,
         })
@@ -119,7 +127,7 @@ impl Refusal {
     pub(crate) fn reply(&self, fault: &Fault) -> Reply {
         Reply {
             status: self.status,
-            headers: retry_headers(fault),
+            headers: retry::headers(fault),
             content: Content::Whole { json: self.envelope().into(), tokens: 0 },
             prompt_tokens: 0,
         }
@@ -131,22 +139,6 @@ pub(crate) fn failure_event() -> String {
     format!("data: {}\n\n", Refusal::of_status(500).envelope())
 }
 
-fn retry_headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = Vec::new();
-    match fault.retry_after {
-        Some(RetryAfter::Seconds(seconds)) => headers.push((header::RETRY_AFTER, seconds.into())),
-        Some(RetryAfter::Date(seconds)) => {
-            let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(seconds));
-            headers.extend(HeaderValue::from_str(&date).map(|value| (header::RETRY_AFTER, value)));
-        }
-        None => {}
-    }
-    if let Some(ms) = fault.retry_after_ms {
-        headers.push((HeaderName::from_static("retry-after-ms"), ms.into()));
-    }
-    headers
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,13 +148,5 @@ mod tests {
         assert!(Refusal::bad_key(Some("sk-1234567890")).message.ends_with("****7890."));
         assert!(Refusal::bad_key(Some("secret")).message.ends_with("****."));
         assert!(Refusal::bad_key(Some("secret789")).message.ends_with("****9."));
-    }
-
-    #[test]
-    fn retry_headers_are_as_told() {
-        let fault: Fault = "status=429,retry-after-date=60,retry-after-ms=1500".parse().unwrap();
-        let headers = retry_headers(&fault);
-        assert!(httpdate::parse_http_date(headers[0].1.to_str().unwrap()).unwrap() > SystemTime::now());
-        assert_eq!(headers[1].1, "1500");
     }
 }

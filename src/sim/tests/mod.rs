@@ -1,7 +1,10 @@
 //! The provider as a whole: what its tests share.
 
 mod answers;
+mod anthropic;
+mod azure;
 mod faults;
+mod gemini;
 mod served;
 
 use bytes::Bytes;
