@@ -11,7 +11,7 @@ use crate::{
     sim::{Fault, Sim, SimSettings, serve},
 };
 
-/// Serve the simulated provider: OpenAI's API with made-up answers, and faults to switch on.
+/// Serve the simulated provider: the APIs of OpenAI (Azure's paths too), Anthropic and Gemini with made-up answers and faults.
 ///
 /// A request can name a fault behind its model (`sim-small?status=500`), and `POST /sim/control` changes
 /// faults and pace while it runs. `GET /sim/log` and `GET /sim/stats` tell what it was asked.
