@@ -214,7 +214,14 @@ impl TargetMetrics {
         let Some(usage) = usage else {
             return self.usage_missing.inc();
         };
-        let kinds = [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning];
+        // The promised kinds hold all tokens: audio counts as input or output, an hour's write as a write.
+        let kinds = [
+            usage.input + usage.audio_input,
+            usage.cached_input,
+            usage.cache_write + usage.cache_write_1h,
+            usage.output + usage.audio_output,
+            usage.reasoning,
+        ];
         for (counter, tokens) in self.tokens.iter().zip(kinds) {
             counter.inc_by(tokens);
         }

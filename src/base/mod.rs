@@ -2,6 +2,7 @@
 
 pub mod deadline;
 pub mod id;
+pub mod money;
 pub mod outcome;
 pub mod secret;
 pub mod tokens;

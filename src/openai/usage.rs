@@ -13,23 +13,29 @@ pub struct Usage {
     pub input: u64,
     /// Read from the provider's prompt cache.
     pub cached_input: u64,
-    /// Read and written to the provider's prompt cache.
+    /// Read and written to the provider's prompt cache, for its usual time.
     pub cache_write: u64,
+    /// Read and written to the provider's prompt cache, for an hour.
+    pub cache_write_1h: u64,
+    /// Heard, and not from the cache.
+    pub audio_input: u64,
     /// Shown to the client.
     pub output: u64,
     /// Thought before or between what is shown.
     pub reasoning: u64,
+    /// Spoken.
+    pub audio_output: u64,
 }
 
 impl Usage {
     /// All that was read.
     pub fn prompt(&self) -> u64 {
-        self.input + self.cached_input + self.cache_write
+        self.input + self.cached_input + self.cache_write + self.cache_write_1h + self.audio_input
     }
 
     /// All that was made.
     pub fn completion(&self) -> u64 {
-        self.output + self.reasoning
+        self.output + self.reasoning + self.audio_output
     }
 
     /// Reads the JSON text of a `usage` value; `None` if it is null or counts nothing.
@@ -73,7 +79,10 @@ pub(super) struct Counts {
     cached: Option<u64>,
     cache_miss: Option<u64>,
     cache_write: Option<u64>,
+    cache_write_1h: Option<u64>,
+    audio_input: Option<u64>,
     reasoning: Option<u64>,
+    audio_output: Option<u64>,
     fault: Option<BadUsage>,
 }
 
@@ -96,14 +105,23 @@ impl Counts {
         // xAI counts reasoning beside the completion, Gemini counts it in the total only.
         let outside = self.total.unwrap_or(0).saturating_sub(prompt + completion);
         let inside = self.reasoning.unwrap_or(0).saturating_sub(outside).min(completion);
-        let cached_input = known_hit.min(prompt);
-        let cache_write = self.cache_write.unwrap_or(0).min(prompt - cached_input);
+        let mut input = prompt;
+        let cached_input = take(&mut input, Some(known_hit));
+        let mut cache_write = take(&mut input, self.cache_write);
+        // The hour's tokens are among those written.
+        let cache_write_1h = take(&mut cache_write, self.cache_write_1h);
+        let audio_input = take(&mut input, self.audio_input);
+        let mut output = completion - inside;
+        let audio_output = take(&mut output, self.audio_output);
         Ok(Some(Usage {
-            input: prompt - cached_input - cache_write,
+            input,
             cached_input,
             cache_write,
-            output: completion - inside,
+            cache_write_1h,
+            audio_input,
+            output,
             reasoning: outside + inside,
+            audio_output,
         }))
     }
 
@@ -123,6 +141,13 @@ impl Counts {
         }
         Ok(count)
     }
+}
+
+/// Takes a part of a count out of it: no more than there is.
+fn take(whole: &mut u64, part: Option<u64>) -> u64 {
+    let part = part.unwrap_or(0).min(*whole);
+    *whole -= part;
+    part
 }
 
 /// A whole number in any notation of JSON, at most [`MAX_TOKENS`].
@@ -176,7 +201,33 @@ impl<'de> Fold<'de> for PromptDetails<'_> {
             }
             "cache_write_tokens" => {
                 let field = "usage.prompt_tokens_details.cache_write_tokens";
-                self.0.cache_write = self.0.count(field, map)?;
+                let count = self.0.count(field, map)?;
+                self.0.cache_write = self.0.cache_write.max(count);
+            }
+            // LiteLLM's proxy, which passes Anthropic's figures on.
+            "cache_creation_tokens" => {
+                let field = "usage.prompt_tokens_details.cache_creation_tokens";
+                let count = self.0.count(field, map)?;
+                self.0.cache_write = self.0.cache_write.max(count);
+            }
+            "cache_creation_token_details" => drop(map.next_value_seed(To(&mut WriteDetails(self.0)))?),
+            "audio_tokens" => {
+                self.0.audio_input = self.0.count("usage.prompt_tokens_details.audio_tokens", map)?;
+            }
+            _ => fold::skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+struct WriteDetails<'a>(&'a mut Counts);
+
+impl<'de> Fold<'de> for WriteDetails<'_> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "ephemeral_1h_input_tokens" => {
+                let field = "usage.prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens";
+                self.0.cache_write_1h = self.0.count(field, map)?;
             }
             _ => fold::skip(map)?,
         }
@@ -192,6 +243,9 @@ impl<'de> Fold<'de> for CompletionDetails<'_> {
             "reasoning_tokens" => {
                 let field = "usage.completion_tokens_details.reasoning_tokens";
                 self.0.reasoning = self.0.count(field, map)?;
+            }
+            "audio_tokens" => {
+                self.0.audio_output = self.0.count("usage.completion_tokens_details.audio_tokens", map)?;
             }
             _ => fold::skip(map)?,
         }
@@ -260,6 +314,30 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(kinds(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn audio_and_hour_long_writes_are_kinds_of_their_own() {
+        let usage = Usage::parse(
+            r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
+               "prompt_tokens_details":{"cached_tokens":60,"audio_tokens":70,"cache_creation_tokens":30,
+                 "cache_creation_token_details":{"ephemeral_1h_input_tokens":20,"ephemeral_5m_input_tokens":10}},
+               "completion_tokens_details":{"reasoning_tokens":5,"audio_tokens":40,"text_tokens":5}}"#,
+        );
+        let usage = usage.unwrap().unwrap();
+        let expected = Usage {
+            input: 0,
+            cached_input: 60,
+            cache_write: 10,
+            cache_write_1h: 20,
+            // Seventy were heard; of those no more than ten can be neither cached nor written.
+            audio_input: 10,
+            output: 5,
+            reasoning: 5,
+            audio_output: 40,
+        };
+        assert_eq!(usage, expected);
+        assert_eq!((usage.prompt(), usage.completion()), (100, 50));
     }
 
     #[test]
