@@ -14,6 +14,7 @@ pub mod openai;
 pub mod keys;
 pub mod limit;
 pub mod metrics;
+pub mod price;
 // 3: decisions and formats.
 pub mod provider;
 pub mod route;

@@ -14,6 +14,7 @@ use super::{
     fault::{Fault, Faults},
     file,
     path::KeyPath,
+    presets,
     schema::Shape,
     tree::{DEFAULTS, Tree},
     validate::validate,
@@ -80,11 +81,12 @@ pub fn load_from(
         }
     }
     let main_source = files.first().map_or_else(|| DEFAULTS.to_owned(), |file| file.display().to_string());
-    let tree = merge(layers, &shape, main_source, &mut faults);
+    let mut tree = merge(layers, &shape, main_source, &mut faults);
     if !faults.is_empty() {
         // Without a whole tree further faults would be guesses.
         return Err(Faults(faults));
     }
+    presets::apply(&mut tree);
     let (config, warnings) = validate(&tree, &shape)?;
     Ok(Loaded { config, warnings, files })
 }
@@ -219,6 +221,10 @@ impl Grow<'_> {
         let wants_whole = self.shape.takes(path, "integer") && !self.shape.takes(path, "number");
         if wants_whole && float.fract() == 0.0 && float.abs() < EXACT {
             return serde_json::Value::from(float as i64);
+        }
+        // Money is read digit by digit; the shortest text of the float is what stands in the file.
+        if self.shape.holds_money(path) {
+            return float.to_string().into();
         }
         serde_json::Value::from(float)
     }

@@ -1,6 +1,7 @@
 //! Everything an operator can say, as plain data; each key is documented where it stands.
 
 mod auth;
+mod capabilities;
 mod check;
 mod environment;
 mod fault;
@@ -9,7 +10,10 @@ mod keys;
 pub mod load;
 mod models;
 mod path;
+mod presets;
+mod price;
 mod providers;
+mod quirks;
 pub mod reference;
 mod routes;
 mod schema;
@@ -28,12 +32,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, AuthMode};
+pub use capabilities::Capabilities;
 pub use check::listen_address;
 pub use fault::{Fault, Faults};
 pub use keys::Key;
 pub use load::{Loaded, load};
 pub use models::Model;
+pub use presets::Preset;
+pub use price::{Price, PriceTier};
 pub use providers::{HttpVersion, Protocol, Provider, SimOptions};
+pub use quirks::{OutputLimit, Quirks};
 pub use routes::{Order, Route, RouteTarget, WeightedTarget};
 pub use server::{Server, Tls};
 pub use source::SecretSource;

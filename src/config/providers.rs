@@ -5,22 +5,34 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretSource, Size, Span};
+use super::{Preset, Quirks, SecretSource, Size, Span};
 use crate::base::secret::Secret;
 
 /// An upstream service.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Provider {
+    /// A provider that Weir knows: it fills in what is not said here (protocol, address, catalogue, quirks).
+    pub preset: Option<Preset>,
     /// The protocol it speaks.
     pub protocol: Protocol,
-    /// Its address with the version segment, like `https://api.openai.com/v1`. Not used by `sim`.
+    /// Its address with the version segment, like `https://api.openai.com/v1`; for `azure` also
+    /// `https://NAME.openai.azure.com`. Not used by `sim`.
     pub base_url: String,
     /// Its API keys; several take turns. A provider whose keys are all unset is off, with a warning.
     /// Absent: the provider needs none.
     pub api_keys: Option<Vec<SecretSource>>,
     /// Headers added to each request to it.
     pub headers: BTreeMap<String, SecretSource>,
+    /// Leave out what the provider cannot take, and name it in the answer's header `x-weir-dropped`; else such a
+    /// request is refused with a 400 that names it.
+    pub drop_unsupported: bool,
+    /// How it differs from OpenAI; for the protocols `openai` and `azure`.
+    pub quirks: Quirks,
+    /// The table of the price catalogue that its models stand in, like `openai`; absent: none.
+    pub catalogue: Option<String>,
+    /// The `api-version` of Azure's API; absent: a current one. Addresses that end in `/openai/v1` need none.
+    pub api_version: Option<String>,
     /// HTTP version: `auto` (HTTP/2 where TLS offers it), `1`, or `2` (also without TLS).
     pub http: HttpVersion,
     /// A file of certificate authorities (PEM) to trust instead of the built-in ones.
@@ -48,10 +60,15 @@ pub struct Provider {
 impl Default for Provider {
     fn default() -> Self {
         Self {
+            preset: None,
             protocol: Protocol::Openai,
             base_url: String::new(),
             api_keys: None,
             headers: BTreeMap::new(),
+            drop_unsupported: false,
+            quirks: Quirks::default(),
+            catalogue: None,
+            api_version: None,
             http: HttpVersion::Auto,
             ca_file: None,
             connect_timeout: Span::secs(5),
@@ -91,6 +108,8 @@ impl Provider {
 pub enum Protocol {
     /// OpenAI's, and of all who speak it.
     Openai,
+    /// Azure's form of OpenAI's: deployments in the address, the key in a header of its own.
+    Azure,
     /// The built-in simulated provider, inside this process: no network, no keys, no cost.
     Sim,
 }

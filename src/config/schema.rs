@@ -3,6 +3,8 @@
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
+use crate::base::money::{Nanos, Pico};
+
 use super::{
     Config, Size, Span,
     path::{KeyPath, Step},
@@ -37,6 +39,8 @@ impl Shape {
             .should_validate_formats(true)
             .with_format("span", |text: &str| Span::parse(text).is_ok())
             .with_format("size", |text: &str| Size::parse(text).is_ok())
+            .with_format("price", |text: &str| Pico::parse(text).is_ok())
+            .with_format("money", |text: &str| Nanos::parse(text).is_ok())
             .build(&self.root)
             .expect("the derived schema is a valid schema without outside references")
     }
@@ -111,6 +115,15 @@ impl Shape {
             .any(|node| self.has_secret(node, depth - 1))
     }
 
+    /// Whether a price or an amount of money stands at the place.
+    pub(crate) fn holds_money(&self, path: &KeyPath) -> bool {
+        self.at(path).into_iter().any(|node| {
+            node.get("format")
+                .and_then(Value::as_str)
+                .is_some_and(|format| ["price", "money"].contains(&format))
+        })
+    }
+
     /// The keys that a table at the place may have by name.
     pub(crate) fn keys(&self, path: &KeyPath) -> Vec<&str> {
         let tables = self.at(path).into_iter();
@@ -157,6 +170,8 @@ impl Shape {
         match node.get("format").and_then(Value::as_str) {
             Some("span") => return format!("a span of time: {}", Span::FORM),
             Some("size") => return format!("a size: {}, or a number of bytes", Size::FORM),
+            Some("price") => return Pico::FORM.into(),
+            Some("money") => return Nanos::FORM.into(),
             Some("secret") => {
                 return "a text: \"env:NAME\", \"file:/path/to/it\", or the secret itself".into();
             }

@@ -1,5 +1,7 @@
 //! The check of the merged tree against the schema: names, types, ranges.
 
+use crate::base::money::{Nanos, Pico};
+
 use super::{
     Size, Span,
     fault::Fault,
@@ -78,6 +80,8 @@ impl Explain<'_> {
             ValidationErrorKind::Format { format } => {
                 let (what, form) = match format.as_str() {
                     "span" => ("a span of time", Span::FORM),
+                    "price" => ("a price", Pico::FORM),
+                    "money" => ("an amount of money", Nanos::FORM),
                     _ => ("a size", Size::FORM),
                 };
                 let remedy = format!("Write {form}. {}", self.shape.meaning(path));

@@ -45,6 +45,19 @@ fn check_model(path: &KeyPath, model: &Model, report: &mut Report<'_>) {
         let remedy = "Write a span of time, or leave it out: the provider's.";
         report.fault(&path.key("first_byte_timeout"), "no model answers in no time", remedy);
     }
+    if let Some(quality) = model.quality.filter(|quality| !(0.0..=1.0).contains(quality)) {
+        report.fault(
+            &path.key("quality"),
+            format!("{quality} is not from 0 to 1"),
+            "Write a share, like 0.85.",
+        );
+    }
+    let tiers = model.price.iter().flat_map(|price| &price.tiers).enumerate();
+    for (at, _) in tiers.filter(|(_, tier)| tier.above == 0) {
+        let place = path.key("price").key("tiers").index(at).key("above");
+        let remedy = "Write the prompt size in tokens beyond which the tier holds.";
+        report.fault(&place, "every prompt is longer than 0 tokens", remedy);
+    }
     if model.upstream_model.as_deref() == Some("") {
         let remedy = "Write the provider's name for it, or leave it out: the same name.";
         report.fault(&path.key("upstream_model"), "the name is empty", remedy);

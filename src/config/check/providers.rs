@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Uri, header};
 
 use super::{
     super::{
-        Config, Protocol, Provider, SecretSource, Span,
+        Config, Protocol, Provider, Quirks, SecretSource, Span,
         path::KeyPath,
         wording::{names, quoted},
     },
@@ -39,6 +39,10 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         check_headers(&path, provider, report);
         check_limits(&path, provider, report);
         check_sim(&path.key("sim"), provider, report);
+        check_quirks(&path.key("quirks"), &provider.quirks, report);
+        if let Some(version) = &provider.api_version {
+            check_version(&path.key("api_version"), version, report);
+        }
         if let Some(file) = &provider.ca_file {
             check_file(&path.key("ca_file"), file, report);
         }
@@ -65,7 +69,10 @@ fn check_address(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
     if provider.protocol == Protocol::Sim {
         return;
     }
-    let remedy = "Write its address with the version segment, like \"https://api.openai.com/v1\".";
+    let remedy = match provider.protocol {
+        Protocol::Azure => "Write its address, like \"https://NAME.openai.azure.com\".",
+        _ => "Write its address with the version segment, like \"https://api.openai.com/v1\".",
+    };
     if provider.base_url.is_empty() {
         // At the provider: an unreadable protocol may be `sim`, which needs no address.
         report.fault(path, "`base_url` is missing", remedy);
@@ -106,8 +113,12 @@ fn check_headers(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
             let remedy = "Leave it out: the transport writes what each connection needs.";
             report.fault(&place, "this header is the connection's own", remedy);
         }
-        let carries_key = provider.api_keys.is_some() && provider.protocol == Protocol::Openai;
-        if header == header::AUTHORIZATION && carries_key {
+        let key_header = match provider.protocol {
+            Protocol::Openai => "authorization",
+            Protocol::Azure => "api-key",
+            Protocol::Sim => "",
+        };
+        if provider.api_keys.is_some() && header.as_str() == key_header {
             let remedy = "Keep one of the two: with `api_keys` Weir writes the header.";
             report.fault(&place, "`api_keys` write this header already", remedy);
         }
@@ -162,5 +173,30 @@ fn check_sim(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
     if !(sim.tokens_per_second.is_finite() && sim.tokens_per_second >= 0.0) {
         let problem = format!("{} is not a speed", sim.tokens_per_second);
         report.fault(&path.key("tokens_per_second"), problem, "Write 0 (as fast as it can) or more.");
+    }
+}
+
+/// Fields without which nothing is asked.
+const NEEDED: [&str; 5] = ["input", "messages", "model", "prompt", "stream"];
+
+fn check_quirks(path: &KeyPath, quirks: &Quirks, report: &mut Report<'_>) {
+    let refused = quirks.refused_fields.iter().enumerate();
+    let refused = refused.map(|(at, name)| (path.key("refused_fields").index(at), name));
+    let renamed = quirks.renamed_fields.keys().map(|name| (path.key("renamed_fields").key(name), name));
+    for (place, _) in refused.chain(renamed).filter(|(_, name)| NEEDED.contains(&name.as_str())) {
+        let remedy = "Name fields that a request can do without, like \"logprobs\".";
+        report.fault(&place, "without this field nothing is asked", remedy);
+    }
+    if quirks.max_n == Some(0) {
+        report.fault(&path.key("max_n"), "0 answers are no use", "Write 1 or more, or leave it out.");
+    }
+}
+
+/// An API version goes into an address as it is written.
+fn check_version(path: &KeyPath, version: &str, report: &mut Report<'_>) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if version.is_empty() || !version.bytes().all(plain) {
+        let remedy = "Write it as Azure does, like \"2024-10-21\" or \"preview\".";
+        report.fault(path, "this is no version", remedy);
     }
 }
