@@ -71,7 +71,8 @@ impl Pico {
     pub const MAX: Self = Self(1_000_000_000_000);
 
     /// What a price looks like, for messages.
-    pub const FORM: &str = "USD per million tokens from 0 to 1000000, at most 6 decimals, like 2.50 or \"0.0375\"";
+    pub const FORM: &str =
+        "USD per million tokens from 0 to 1000000, at most 6 decimals, like 2.50 or \"0.0375\"";
 
     const PLACES: u32 = 6;
 
@@ -117,9 +118,9 @@ impl Nanos {
     /// What so many tokens cost at their prices: the exact sum, rounded up once to a nanodollar. A cost beyond
     /// [`Self::MAX`] is that.
     pub fn cost(parts: impl IntoIterator<Item = (u64, Pico)>) -> Self {
-        let picos = parts
-            .into_iter()
-            .fold(0_u128, |sum, (tokens, price)| sum.saturating_add(u128::from(tokens) * u128::from(price.0)));
+        let picos = parts.into_iter().fold(0_u128, |sum, (tokens, price)| {
+            sum.saturating_add(u128::from(tokens) * u128::from(price.0))
+        });
         Self(i64::try_from(picos.div_ceil(1000)).unwrap_or(i64::MAX))
     }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, io, io::Write, path::PathBuf};
 
-use crate::config::{AuthMode, Config, Fault, Key, Loaded, Protocol, Provider, load};
+use crate::{
+    config::{AuthMode, Config, Fault, Key, Loaded, Protocol, Provider, load},
+    price::{Catalogue, Price, Rates},
+};
 
 /// Checks the files with the environment, offline, and prints what came of it. No secret is printed. Gives whether
 /// all is good.
@@ -34,12 +37,23 @@ fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
     print_server(config, out)?;
     print_providers(config, out)?;
     print_routes(config, out)?;
+    let unpriced = print_prices(config, out)?;
     print_keys(config, out)?;
     if !loaded.warnings.is_empty() {
         writeln!(out, "\nWarnings")?;
         print_faults(&loaded.warnings, out)?;
     }
-    let count = loaded.warnings.len();
+    if !unpriced.is_empty() {
+        writeln!(out, "\nWithout a price")?;
+        for name in &unpriced {
+            writeln!(out, "  models.{name:?}: no price is known, so nothing under a budget may use it")?;
+        }
+        writeln!(
+            out,
+            "    Give each one, like `price = {{ input = 2.00, output = 8.00 }}` in USD per million tokens."
+        )?;
+    }
+    let count = loaded.warnings.len() + unpriced.len();
     writeln!(out, "\nThe configuration is good ({count} warning{}).", plural(count))
 }
 
@@ -172,6 +186,49 @@ fn target(config: &Config, name: &str) -> String {
     format!("{name} at {}{off}{upstream}", model.provider)
 }
 
+/// Prints what the models cost; gives those of which nobody knows it. The simulated provider costs nothing.
+fn print_prices<'a>(config: &'a Config, out: &mut impl Write) -> io::Result<Vec<&'a String>> {
+    let mut unpriced = Vec::new();
+    let mut lines = Vec::new();
+    for (name, model) in &config.models {
+        let Some(provider) = config.providers.get(&model.provider) else { continue };
+        match Catalogue::shipped().of(name, model, provider).price {
+            Some(price) => lines.push((name, prices(&price))),
+            None if provider.protocol == Protocol::Sim => {}
+            None => unpriced.push(name),
+        }
+    }
+    if !lines.is_empty() {
+        writeln!(out, "\nPrices, in USD per million tokens")?;
+    }
+    let width = widest(lines.iter().map(|(name, _)| *name));
+    for (name, line) in lines {
+        writeln!(out, "  {name:width$}  {line}")?;
+    }
+    Ok(unpriced)
+}
+
+fn prices(price: &Price) -> String {
+    let rates = |rates: &Rates| {
+        let mut line =
+            format!("input {}, cached {}, output {}", rates.input, rates.cached_input, rates.output);
+        for (kind, own, default) in [
+            ("cache write", rates.cache_write, rates.input),
+            ("cache write 1h", rates.cache_write_1h, rates.cache_write),
+            ("reasoning", rates.reasoning, rates.output),
+            ("audio input", rates.audio_input, rates.input),
+            ("audio output", rates.audio_output, rates.output),
+        ] {
+            if own != default {
+                line.push_str(&format!(", {kind} {own}"));
+            }
+        }
+        line
+    };
+    let tiers = price.tiers().iter().map(|(above, tier)| format!("; above {above} tokens: {}", rates(tier)));
+    rates(price.base()) + &tiers.collect::<String>()
+}
+
 fn print_keys(config: &Config, out: &mut impl Write) -> io::Result<()> {
     if config.keys.is_empty() {
         return Ok(());
@@ -239,6 +296,7 @@ mod tests {
             [models.c]
             provider = "p"
             fallback = "low"
+            price = { input = 2.50, cached_input = "0.25", output = 10, tiers = [{ above = 200_000, input = 5, output = 15 }] }
             [routes.high]
             order = "weighted"
             targets = [{ model = "a", weight = 3 }, "b"]
@@ -261,7 +319,9 @@ mod tests {
             "3. b at q (off) as bee, by fallback low",
             "c at p, then the route low",
             "team  routes high; all models; 60 requests a minute; any number of requests at once",
-            "The configuration is good (3 warnings).",
+            "c  input 2.5, cached 0.25, output 10; above 200000 tokens: input 5, cached 0.5, output 15",
+            "models.\"a\": no price is known",
+            "The configuration is good (5 warnings).",
         ] {
             assert!(said.contains(part), "{part}\n{said}");
         }

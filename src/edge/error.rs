@@ -8,9 +8,11 @@ use axum::{
 };
 
 use crate::{
+    base::outcome::Outcome,
     metrics::Metrics,
     openai::error::{AttemptNote, ErrorBody},
     pipeline::{Code, Refusal},
+    route::Target,
 };
 
 use super::{record::Record, reply};
@@ -21,6 +23,7 @@ fn row(code: Code) -> (StatusCode, &'static str, &'static str) {
     const UPSTREAM: &str = "upstream_error";
     match code {
         Code::InvalidRequest => (StatusCode::BAD_REQUEST, INVALID, "invalid_request"),
+        Code::UnsupportedParameter => (StatusCode::BAD_REQUEST, INVALID, "unsupported_parameter"),
         Code::InvalidHeader => (StatusCode::BAD_REQUEST, INVALID, "invalid_header"),
         Code::InvalidApiKey => (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key"),
         Code::RouteNotAllowed => (StatusCode::FORBIDDEN, "permission_error", "route_not_allowed"),
@@ -70,17 +73,7 @@ fn plain(refusal: &Refusal) -> Response<Body> {
         },
         None => ours,
     };
-    let attempts: Vec<AttemptNote> = refusal
-        .tried
-        .iter()
-        .map(|tried| AttemptNote {
-            model: tried.target.name.to_string(),
-            provider: tried.target.provider.to_string(),
-            outcome: tried.outcome,
-            ms: tried.took.as_millis() as u64,
-        })
-        .collect();
-    let mut response = Response::new(Body::from(error.to_json(&attempts)));
+    let mut response = Response::new(Body::from(error.to_json(&attempts(refusal))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -94,6 +87,24 @@ fn plain(refusal: &Refusal) -> Response<Body> {
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
     response
+}
+
+/// Every target that was passed over, then every try.
+fn attempts(refusal: &Refusal) -> Vec<AttemptNote> {
+    let note = |target: &Target, outcome, ms| AttemptNote {
+        model: target.name.to_string(),
+        provider: target.provider.to_string(),
+        outcome,
+        ms,
+        lacks: None,
+    };
+    let skipped = refusal.skipped.iter().map(|(target, missing)| AttemptNote {
+        lacks: Some(missing.as_str()),
+        ..note(target, Outcome::Skipped, 0)
+    });
+    let tried =
+        refusal.tried.iter().map(|tried| note(&tried.target, tried.outcome, tried.took.as_millis() as u64));
+    skipped.chain(tried).collect()
 }
 
 /// Whole seconds, rounded up, at least one: earlier would be too early.

@@ -62,6 +62,13 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
     }
     put("x-weir-attempts", &facts.attempts.to_string());
     put("x-weir-fallbacks", &facts.fallbacks.to_string());
+    if !facts.skipped.is_empty() {
+        let skipped = facts.skipped.iter().map(|(target, missing)| format!("{}={missing}", target.name));
+        put("x-weir-skipped", &skipped.collect::<Vec<_>>().join(","));
+    }
+    if !facts.dropped.is_empty() {
+        put("x-weir-dropped", &facts.dropped.join(","));
+    }
 }
 
 /// How long Weir itself took, in milliseconds with three decimals.

@@ -4,7 +4,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{check, edit::Edits, fields, fields::Fields};
+use super::{
+    check,
+    edit::Edits,
+    fields,
+    fields::{Fields, Place},
+};
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -118,17 +123,26 @@ impl Ask {
     /// The body for an upstream: only what `rewrite` names is changed, `models` (which is for Weir) is taken
     /// out, and a stream is made to report its usage.
     pub fn rewrite(&self, rewrite: &Rewrite<'_>) -> Bytes {
-        let mut edits = Edits::default();
-        let model = self.fields.model.as_ref().expect("checked when the ask was read");
-        if rewrite.model != self.model {
-            edits.replace(model.value.clone(), json_string(rewrite.model));
-        }
-        if let Some(range) = self.member("models") {
-            edits.replace(range, "");
-        }
+        let mut edits = self.edits(rewrite);
         if self.stream && !self.include_usage {
             self.ask_for_usage(&mut edits);
         }
+        self.edited(edits)
+    }
+
+    /// The body with changes of a codec's own.
+    pub fn edited(&self, edits: Edits) -> Bytes {
+        edits.apply(&self.body)
+    }
+
+    /// The changes of [`Self::rewrite`], save that nothing asks for a stream's usage.
+    pub fn edits(&self, rewrite: &Rewrite<'_>) -> Edits {
+        let mut edits = Edits::default();
+        let model = self.model_place();
+        if rewrite.model != self.model {
+            edits.replace(model.value.clone(), json_string(rewrite.model));
+        }
+        self.remove("models", &mut edits);
         for (name, json) in rewrite.defaults {
             if !self.says(name) {
                 edits.replace(model.value.end..model.value.end, format!(",{}:{json}", json_string(name)));
@@ -137,11 +151,60 @@ impl Ask {
         if let (Some(prefix), Endpoint::Chat) = (rewrite.system_prefix, self.endpoint) {
             self.prefix_system(prefix, &mut edits);
         }
-        edits.apply(&self.body)
+        edits
+    }
+
+    fn model_place(&self) -> &Place {
+        self.fields.model.as_ref().expect("checked when the ask was read")
+    }
+
+    /// The JSON text of a field; `None` where it is absent or null.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        let raw = &self.body[self.fields.get(name)?.value.clone()];
+        (raw != b"null").then_some(raw)
+    }
+
+    /// Whether the field stands in the body, if only as null.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some()
+    }
+
+    /// Takes a field out, if it is there. `model` has to stay.
+    pub fn remove(&self, name: &str, edits: &mut Edits) {
+        if let Some(range) = self.member(name) {
+            edits.replace(range, "");
+        }
+    }
+
+    /// Gives a field another name, if it is there.
+    pub fn rename(&self, name: &str, to: &str, edits: &mut Edits) {
+        let Some(place) = self.fields.get(name) else { return };
+        let gap = &self.body[place.after..place.value.start];
+        // Between the values stand a comma, the name in its quotes, a colon.
+        let quote = |byte: &u8| *byte == b'"';
+        if let (Some(open), Some(close)) = (gap.iter().position(quote), gap.iter().rposition(quote)) {
+            edits.replace(place.after + open..place.after + close + 1, json_string(to));
+        }
+    }
+
+    /// Gives a field another value, as JSON, if it is there.
+    pub fn replace(&self, name: &str, json: &str, edits: &mut Edits) {
+        if let Some(place) = self.fields.get(name) {
+            edits.replace(place.value.clone(), json);
+        }
+    }
+
+    /// Writes the role `from` as `to` in every message.
+    pub fn rename_role(&self, from: &str, to: &str, edits: &mut Edits) {
+        let Some(messages) = &self.fields.messages else { return };
+        for role in check::roles(&self.body[messages.value.clone()], from) {
+            let start = messages.value.start;
+            edits.replace(start + role.start..start + role.end, json_string(to));
+        }
     }
 
     /// Whether the client sent the field, under any of its names.
-    fn says(&self, name: &str) -> bool {
+    pub fn says(&self, name: &str) -> bool {
         match name {
             "max_tokens" | "max_completion_tokens" => {
                 self.fields.max_tokens.is_some() || self.fields.max_completion_tokens.is_some()
@@ -150,7 +213,8 @@ impl Ask {
         }
     }
 
-    fn ask_for_usage(&self, edits: &mut Edits) {
+    /// Makes a stream report its usage.
+    pub fn ask_for_usage(&self, edits: &mut Edits) {
         match &self.fields.stream_options {
             None => {
                 let stream = self.fields.stream.as_ref().expect("a stream was asked for");
@@ -161,18 +225,18 @@ impl Ask {
         }
     }
 
-    /// The bytes of a whole member, with the comma that becomes superfluous without it.
+    /// The bytes of a whole member, with the comma that becomes superfluous without it. `model` always stays, so
+    /// a member before it takes along the comma behind, one after it the comma before: members that are taken
+    /// out never share one.
     fn member(&self, name: &str) -> Option<Range<usize>> {
         let place = self.fields.get(name)?;
-        let first = self.body[..place.after].trim_ascii_end().ends_with(b"{");
-        let comma = self.body[place.value.end..].iter().position(|b| !b.is_ascii_whitespace());
-        match comma {
-            // The first member takes the comma behind it along, any other the one before it.
-            Some(at) if first && self.body[place.value.end + at] == b',' => {
-                Some(place.after..place.value.end + at + 1)
-            }
-            _ => Some(place.after..place.value.end),
+        if place.value.start > self.model_place().value.start {
+            return Some(place.after..place.value.end);
         }
+        let comma = |from: usize| self.body[from..].iter().position(|b| *b == b',').map(|at| from + at + 1);
+        let first = self.body[place.after..].trim_ascii_start().starts_with(b"\"");
+        let start = if first { place.after } else { comma(place.after)? };
+        Some(start..comma(place.value.end)?)
     }
 
     fn prefix_system(&self, prefix: &str, edits: &mut Edits) {

@@ -224,6 +224,22 @@ pub fn system_prefix(messages: &[u8], prefix: &str) -> (usize, String) {
     }
 }
 
+/// Where the role `wanted` stands in a message list; the places count from the start of the raw array.
+pub fn roles(messages: &[u8], wanted: &str) -> Vec<Range<usize>> {
+    #[derive(Deserialize)]
+    struct Role<'a> {
+        #[serde(borrow)]
+        role: &'a RawValue,
+    }
+    let all = serde_json::from_slice::<Vec<Role<'_>>>(messages).unwrap_or_default();
+    let is_wanted =
+        |raw: &RawValue| serde_json::from_str::<Cow<'_, str>>(raw.get()).is_ok_and(|role| role == wanted);
+    all.iter()
+        .filter(|message| is_wanted(message.role))
+        .map(|message| offset(messages, message.role.get()))
+        .collect()
+}
+
 /// Where `part`, which borrows from `whole`, stands in it.
 fn offset(whole: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - whole.as_ptr() as usize;

@@ -34,6 +34,9 @@ pub struct AttemptNote {
     pub outcome: Outcome,
     /// How long it took, in milliseconds.
     pub ms: u64,
+    /// What the model lacks, where it was passed over for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<&'static str>,
 }
 
 fn outcome_name<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
@@ -88,8 +91,13 @@ mod tests {
 
     #[test]
     fn lists_the_attempts() {
-        let attempt =
-            AttemptNote { model: "a".into(), provider: "p".into(), outcome: Outcome::ServerError, ms: 12 };
+        let attempt = AttemptNote {
+            model: "a".into(),
+            provider: "p".into(),
+            outcome: Outcome::ServerError,
+            ms: 12,
+            lacks: None,
+        };
         let body = ErrorBody::default().to_json(&[attempt]);
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(

@@ -11,6 +11,7 @@ mod fields;
 mod fold;
 pub mod foreign_error;
 pub mod models;
+mod needs;
 pub mod repair;
 pub mod sse;
 pub mod usage;
@@ -18,4 +19,5 @@ pub mod write;
 
 pub use ask::{Ask, BadField, Endpoint, Rewrite};
 pub use error::{AttemptNote, ErrorBody};
+pub use needs::Needs;
 pub use usage::Usage;

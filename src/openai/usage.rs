@@ -226,7 +226,8 @@ impl<'de> Fold<'de> for WriteDetails<'_> {
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "ephemeral_1h_input_tokens" => {
-                let field = "usage.prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens";
+                let field =
+                    "usage.prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens";
                 self.0.cache_write_1h = self.0.count(field, map)?;
             }
             _ => fold::skip(map)?,

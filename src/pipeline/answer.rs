@@ -12,7 +12,7 @@ use futures_util::Stream;
 
 use crate::{
     openai::error::ErrorBody,
-    route::{Chain, Target},
+    route::{Chain, Missing, Target},
     upstream::{Live, Trail, label, label_of},
 };
 
@@ -47,6 +47,10 @@ pub struct Facts {
     pub attempts: usize,
     /// How often another target had to take over.
     pub fallbacks: usize,
+    /// The targets that were passed over, each with what it lacks.
+    pub skipped: Vec<(Arc<Target>, Missing)>,
+    /// The client's fields that were left out for the provider.
+    pub dropped: Vec<String>,
     /// The time spent waiting for upstreams.
     pub waited: Duration,
 }
@@ -60,6 +64,8 @@ impl Facts {
             target: trail.tried.last().map(|tried| Arc::clone(&tried.target)),
             attempts: trail.tried.len(),
             fallbacks: trail.fallbacks,
+            skipped: chain.skipped.clone(),
+            dropped: trail.dropped.clone(),
             waited: trail.waited,
         }
     }

@@ -1,6 +1,6 @@
 //! Why a request got no answer, as data; what a client sees of it is the edge's business.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -8,7 +8,7 @@ use crate::{
     base::outcome::Outcome,
     openai::{BadField, error::ErrorBody},
     provider::Failure,
-    route::Chain,
+    route::{Chain, Missing, Target},
     upstream::{Timing, Trail, Tried},
 };
 
@@ -19,6 +19,8 @@ use super::answer::Facts;
 pub enum Code {
     /// Bad JSON, a wrong type, a missing field.
     InvalidRequest,
+    /// A field that no target can take.
+    UnsupportedParameter,
     /// A header's value out of range.
     InvalidHeader,
     /// No key, an unknown or a revoked one.
@@ -72,6 +74,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// Every try that was made.
     pub tried: Vec<Tried>,
+    /// Every target that was not tried, with what it lacks.
+    pub skipped: Vec<(Arc<Target>, Missing)>,
     /// The way to the refusal, where there was one.
     pub facts: Option<Facts>,
 }
@@ -80,7 +84,16 @@ impl Refusal {
     /// A refusal with nothing but its message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, message, param: None, passed: None, retry_after: None, tried: Vec::new(), facts: None }
+        Self {
+            code,
+            message,
+            param: None,
+            passed: None,
+            retry_after: None,
+            tried: Vec::new(),
+            skipped: Vec::new(),
+            facts: None,
+        }
     }
 
     /// A bad body.
@@ -128,6 +141,24 @@ impl Refusal {
         Self { facts: Some(facts), ..Self::new(Code::UpstreamUnavailable, message) }
     }
 
+    /// A chain of which no target can do what the request needs.
+    pub fn unfit(chain: &Chain) -> Self {
+        let facts = Some(Facts::of(chain, &Trail::default()));
+        let lacks: Vec<String> = chain
+            .skipped
+            .iter()
+            .map(|(target, missing)| format!("{} lacks {missing}", target.name))
+            .collect();
+        let message = format!(
+            "No model behind `{}` can do what the request needs: {}. Leave it out, or name another model.",
+            chain.route,
+            lacks.join(", ")
+        );
+        let param = chain.skipped.first().map(|(_, missing)| missing.param().to_owned());
+        let skipped = chain.skipped.clone();
+        Self { param, skipped, facts, ..Self::new(Code::UnsupportedParameter, message) }
+    }
+
     /// A chain whose tries all failed.
     pub fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail, timing: &Timing) -> Self {
         let facts = Some(Facts::of(chain, &trail));
@@ -144,6 +175,7 @@ impl Refusal {
             passed,
             retry_after,
             tried: trail.tried,
+            skipped: chain.skipped.clone(),
             facts,
             code,
         }

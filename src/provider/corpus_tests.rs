@@ -87,7 +87,7 @@ impl Case {
 
     fn pieces(&self, include_usage: bool, chunk: usize) -> Vec<Piece> {
         let expected = Expected { include_usage, ..self.expected() };
-        let mut decoder = OpenAi.stream(&expected);
+        let mut decoder = OpenAi::default().stream(&expected);
         let mut out = VecDeque::new();
         for chunk in self.response["sse"].as_str().unwrap().as_bytes().chunks(chunk) {
             decoder.push(Bytes::copy_from_slice(chunk), &mut out);
@@ -115,7 +115,7 @@ fn whole_answers_pass_untouched_with_their_usage() {
         if case.response["sse"].is_string() || !case.status().is_success() {
             continue;
         }
-        let decoded = OpenAi.decode(&case.expected(), case.body());
+        let decoded = OpenAi::default().decode(&case.expected(), case.body());
         let decoded = decoded.unwrap_or_else(|failure| panic!("{}: {failure:?}", case.name));
         assert_eq!(decoded.body, case.body(), "{}", case.name);
         let body = &case.response["body"];
@@ -280,7 +280,7 @@ fn recorded_errors_have_their_class() {
         if status.is_success() {
             continue;
         }
-        let failure = OpenAi.failure(status, &case.headers(), &case.body(), SystemTime::now());
+        let failure = OpenAi::default().failure(status, &case.headers(), &case.body(), SystemTime::now());
         let expected = match (&*case.name, status.as_u16()) {
             ("openai/reported-chat-err429-insufficient-quota", _) => Outcome::QuotaExhausted,
             ("deepseek/chat-json-err400-01", _)

@@ -12,15 +12,17 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{
     base::{outcome::Outcome, secret::Secret},
-    config::Protocol,
+    config::{Protocol, Provider},
     openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, Usage},
 };
 
+pub mod azure;
 #[cfg(test)]
 mod corpus_tests;
 mod delay;
 pub mod failure;
 pub mod openai;
+mod quirks;
 
 pub use failure::Failure;
 
@@ -51,11 +53,12 @@ pub trait Codec: Send + Sync {
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Failure;
 }
 
-/// The codec of a protocol.
-pub fn codec(protocol: Protocol) -> Box<dyn Codec> {
-    match protocol {
+/// The codec of a provider.
+pub fn codec(provider: &Provider) -> Box<dyn Codec> {
+    match provider.protocol {
         // The simulated provider speaks OpenAI's format inside this process.
-        Protocol::Openai | Protocol::Sim => Box::new(openai::OpenAi),
+        Protocol::Openai | Protocol::Sim => Box::new(openai::OpenAi::new(provider)),
+        Protocol::Azure => Box::new(azure::Azure::new(provider)),
     }
 }
 

@@ -5,9 +5,12 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{Codec, Decoded, Encoded, Expected, Failure, StreamDecoder, UnusableKey, failure};
+use super::{
+    Codec, Decoded, Encoded, Expected, Failure, StreamDecoder, UnusableKey, failure, quirks::Shaper,
+};
 use crate::{
     base::{outcome::Outcome, secret::Secret},
+    config::Provider,
     openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, answer, foreign_error},
 };
 
@@ -16,23 +19,32 @@ mod stream;
 pub use stream::OpenAiStream;
 
 /// OpenAI's format, as OpenAI and many others speak it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OpenAi;
+#[derive(Clone, Debug, Default)]
+pub struct OpenAi {
+    shaper: Shaper,
+}
+
+impl OpenAi {
+    /// The codec of a provider with its quirks.
+    pub fn new(provider: &Provider) -> Self {
+        Self { shaper: Shaper::new(provider) }
+    }
+}
+
+/// The path of an endpoint below the base URL.
+pub(super) fn path(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Chat => "/chat/completions",
+        Endpoint::Completions => "/completions",
+        Endpoint::Embeddings => "/embeddings",
+    }
+}
 
 impl Codec for OpenAi {
     fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
-        let path = match ask.endpoint() {
-            Endpoint::Chat => "/chat/completions",
-            Endpoint::Completions => "/completions",
-            Endpoint::Embeddings => "/embeddings",
-        };
-        Ok(Encoded {
-            path: path.into(),
-            body: ask.rewrite(rewrite),
-            headers: HeaderMap::new(),
-            dropped: Vec::new(),
-            answer_tool: None,
-        })
+        let (body, dropped) = self.shaper.shape(ask, rewrite)?;
+        let path = path(ask.endpoint()).into();
+        Ok(Encoded { path, body, headers: HeaderMap::new(), dropped, answer_tool: None })
     }
 
     fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
@@ -87,10 +99,10 @@ mod tests {
     #[test]
     fn the_key_is_sensitive() {
         let mut headers = HeaderMap::new();
-        OpenAi.authorize(&Secret::new("sk-canary"), &mut headers).unwrap();
+        OpenAi::default().authorize(&Secret::new("sk-canary"), &mut headers).unwrap();
         assert_eq!(headers["authorization"], "Bearer sk-canary");
         assert!(!format!("{headers:?}").contains("canary"));
-        assert_eq!(OpenAi.authorize(&Secret::new("a\nb"), &mut headers), Err(UnusableKey));
+        assert_eq!(OpenAi::default().authorize(&Secret::new("a\nb"), &mut headers), Err(UnusableKey));
     }
 
     #[test]
@@ -98,7 +110,7 @@ mod tests {
         let body = Bytes::from_static(
             br#" {"choices":[{"finish_reason":"stop"}], "usage":{"prompt_tokens":1,"completion_tokens":2}} "#,
         );
-        let decoded = OpenAi.decode(&CHAT, body.clone()).unwrap();
+        let decoded = OpenAi::default().decode(&CHAT, body.clone()).unwrap();
         assert_eq!(decoded.body.as_ptr(), body.as_ptr());
         assert_eq!(decoded.usage.unwrap().output, 2);
         assert_eq!(decoded.finish_reason.as_deref(), Some("stop"));
@@ -107,12 +119,12 @@ mod tests {
     #[test]
     fn figures_that_cannot_be_are_no_usage() {
         let body = Bytes::from_static(br#"{"choices":[{}],"usage":{"prompt_tokens":-1}}"#);
-        assert_eq!(OpenAi.decode(&CHAT, body).unwrap().usage, None);
+        assert_eq!(OpenAi::default().decode(&CHAT, body).unwrap().usage, None);
     }
 
     #[test]
     fn errors_and_nonsense_are_failures() {
-        let outcome = |body: &'static str| OpenAi.decode(&CHAT, body.into()).unwrap_err().outcome;
+        let outcome = |body: &'static str| OpenAi::default().decode(&CHAT, body.into()).unwrap_err().outcome;
         assert_eq!(outcome(r#"{"error":{"message":"no"}}"#), Outcome::ErrorEvent);
         assert_eq!(outcome("<html></html>"), Outcome::InvalidAnswer);
         assert_eq!(outcome(r#"{"choices":[]}"#), Outcome::InvalidAnswer);

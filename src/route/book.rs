@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::config::{Config, Model, Order};
+use crate::{
+    config::{Capabilities, Config, Model, Order, Provider},
+    price::{Catalogue, Price},
+};
 
 /// A model at its provider: what a chain consists of.
 #[derive(Debug, PartialEq)]
@@ -15,9 +18,15 @@ pub struct Target {
     pub upstream_model: Arc<str>,
     /// Whether it stands in the configuration; metrics count any other as `other`.
     pub configured: bool,
+    /// What its tokens cost, where known.
+    pub price: Option<Arc<Price>>,
+    /// What it can do, where known.
+    pub capabilities: Capabilities,
+    /// How good its answers are, 0 to 1, where the configuration says so.
+    pub quality: Option<f64>,
     /// Tokens of question and answer together, where known.
     pub context_window: Option<u64>,
-    /// Tokens that it can answer, where known.
+    /// Tokens of an answer, where known.
     pub max_output_tokens: Option<u64>,
     /// Text put before the system prompt.
     pub system_prefix: Option<Arc<str>>,
@@ -51,7 +60,37 @@ pub struct RouteEntry {
 pub struct Book {
     pub(super) routes: BTreeMap<Arc<str>, Arc<RouteEntry>>,
     pub(super) targets: BTreeMap<Arc<str>, Arc<Target>>,
-    pub(super) providers: BTreeMap<Arc<str>, bool>,
+    pub(super) providers: BTreeMap<Arc<str>, ProviderEntry>,
+}
+
+/// What the chain builder knows of a provider.
+#[derive(Debug)]
+pub(super) struct ProviderEntry {
+    /// Whether it is on.
+    pub(super) on: bool,
+    settings: Provider,
+}
+
+impl ProviderEntry {
+    /// A target for a model that does not stand in the configuration.
+    pub(super) fn pinned(&self, name: &str, provider: &Arc<str>, upstream: &str) -> Target {
+        let known = Catalogue::shipped().of_upstream(upstream, &self.settings).unwrap_or_default();
+        Target {
+            name: name.into(),
+            provider: Arc::clone(provider),
+            upstream_model: upstream.into(),
+            configured: false,
+            price: known.price.map(Arc::new),
+            capabilities: known.capabilities,
+            quality: None,
+            context_window: known.context_window,
+            max_output_tokens: known.max_output_tokens,
+            system_prefix: None,
+            first_byte_timeout: None,
+            retries: 0,
+            fallback: None,
+        }
+    }
 }
 
 impl Book {
@@ -60,7 +99,7 @@ impl Book {
         let targets: BTreeMap<Arc<str>, Arc<Target>> = config
             .models
             .iter()
-            .map(|(name, model)| (name.as_str().into(), Arc::new(target(name, model))))
+            .map(|(name, model)| (name.as_str().into(), Arc::new(target(name, model, config))))
             .collect();
         let routes = config.routes.iter().map(|(name, route)| {
             let listed = route.targets.iter().filter_map(|listed| {
@@ -82,7 +121,10 @@ impl Book {
             (name.as_str().into(), Arc::new(entry))
         });
         let routes = routes.collect();
-        let providers = config.providers.keys().map(|name| (name.as_str().into(), is_on(name))).collect();
+        let providers = config.providers.iter().map(|(name, settings)| {
+            (name.as_str().into(), ProviderEntry { on: is_on(name), settings: settings.clone() })
+        });
+        let providers = providers.collect();
         Self { routes, targets, providers }
     }
 
@@ -97,14 +139,19 @@ impl Book {
     }
 }
 
-fn target(name: &str, model: &Model) -> Target {
+fn target(name: &str, model: &Model, config: &Config) -> Target {
+    let provider = config.providers.get(&model.provider);
+    let known = provider.map(|provider| Catalogue::shipped().of(name, model, provider)).unwrap_or_default();
     Target {
         name: name.into(),
         provider: model.provider.as_str().into(),
         upstream_model: model.upstream_model.as_deref().unwrap_or(name).into(),
         configured: true,
-        context_window: model.context_window,
-        max_output_tokens: model.max_output_tokens,
+        price: known.price.map(Arc::new),
+        capabilities: known.capabilities,
+        quality: model.quality,
+        context_window: known.context_window,
+        max_output_tokens: known.max_output_tokens,
         system_prefix: model.system_prefix.as_deref().map(Into::into),
         first_byte_timeout: model.first_byte_timeout.map(|span| span.0),
         retries: model.retries,

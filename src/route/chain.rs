@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::config::Order;
 
-use super::book::{Book, RouteEntry, Target};
+use super::{
+    book::{Book, RouteEntry, Target},
+    fit::Missing,
+};
 
 /// The most tries of a request where its route says nothing.
 const DEFAULT_MAX_ATTEMPTS: usize = 8;
@@ -44,6 +47,8 @@ pub struct Chain {
     pub configured: bool,
     /// The targets, each once.
     pub targets: Vec<Arc<Target>>,
+    /// Targets that were taken out because they lack what the request needs.
+    pub skipped: Vec<(Arc<Target>, Missing)>,
     /// The most tries in all.
     pub max_attempts: usize,
     /// Fields of the entry route that apply where the client said nothing.
@@ -100,7 +105,7 @@ impl Book {
                     }
                 }
                 Wanted::Model(target) => {
-                    if self.providers.get(&target.provider) == Some(&true) {
+                    if self.providers.get(&target.provider).is_some_and(|provider| provider.on) {
                         add(&mut targets, target);
                     }
                     if !own_list {
@@ -120,7 +125,7 @@ impl Book {
         };
         let all = targets.len().min(DEFAULT_MAX_ATTEMPTS);
         let max_attempts = max.map_or(all, |max| max as usize);
-        Chain { route: Arc::clone(route), configured, targets, max_attempts, defaults }
+        Chain { route: Arc::clone(route), configured, targets, skipped: Vec::new(), max_attempts, defaults }
     }
 
     fn add_fallbacks(
@@ -157,30 +162,17 @@ impl Book {
     /// `provider/model`, for a provider that is on; a configured model with that upstream name keeps its settings.
     fn pin(&self, name: &str) -> Option<Arc<Target>> {
         let (provider, model) = name.split_once('/')?;
-        let (provider, true) = self.providers.get_key_value(provider)? else {
-            return None;
-        };
-        if model.is_empty() {
+        let (provider, entry) = self.providers.get_key_value(provider)?;
+        if !entry.on || model.is_empty() {
             return None;
         }
         let known = |target: &&Arc<Target>| target.provider == *provider && &*target.upstream_model == model;
-        Some(self.targets.values().find(known).map_or_else(
-            || {
-                Arc::new(Target {
-                    name: name.into(),
-                    provider: Arc::clone(provider),
-                    upstream_model: model.into(),
-                    configured: false,
-                    context_window: None,
-                    max_output_tokens: None,
-                    system_prefix: None,
-                    first_byte_timeout: None,
-                    retries: 0,
-                    fallback: None,
-                })
-            },
-            Arc::clone,
-        ))
+        Some(
+            self.targets
+                .values()
+                .find(known)
+                .map_or_else(|| Arc::new(entry.pinned(name, provider, model)), Arc::clone),
+        )
     }
 }
 
@@ -190,6 +182,7 @@ impl Chain {
             route: "none".into(),
             configured: false,
             targets: Vec::new(),
+            skipped: Vec::new(),
             max_attempts: 0,
             defaults: Arc::default(),
         }
@@ -199,6 +192,25 @@ impl Chain {
     pub fn without_fallback(mut self) -> Self {
         self.targets.truncate(1);
         self.max_attempts = self.max_attempts.min(1);
+        self
+    }
+
+    /// The chain without the targets that lack what the request needs; those are kept aside.
+    pub fn fitting(mut self, fits: impl Fn(&Target) -> Result<(), Missing>) -> Self {
+        let default = |count: usize| count.min(DEFAULT_MAX_ATTEMPTS);
+        let by_count = self.max_attempts == default(self.targets.len());
+        let skipped = &mut self.skipped;
+        self.targets.retain(|target| match fits(target) {
+            Ok(()) => true,
+            Err(missing) => {
+                skipped.push((Arc::clone(target), missing));
+                false
+            }
+        });
+        if by_count {
+            // As many tries as targets: one that is not tried leaves no second try to another.
+            self.max_attempts = default(self.targets.len());
+        }
         self
     }
 }

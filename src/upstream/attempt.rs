@@ -63,11 +63,12 @@ pub enum Won {
 }
 
 impl Attempt<'_> {
-    /// Makes the try; keys that the provider refuses make room for the next one.
+    /// Makes the try; keys that the provider refuses make room for the next one. Beside the answer stand the
+    /// client's fields that the provider did not get.
     ///
     /// # Errors
     /// Why the try failed, and the class of it.
-    pub async fn make(self) -> Result<Won, Failure> {
+    pub async fn make(self) -> Result<(Won, Vec<String>), Failure> {
         let rewrite = Rewrite {
             model: &self.target.upstream_model,
             defaults: self.defaults,
@@ -89,7 +90,7 @@ impl Attempt<'_> {
         for key in self.unit.credentials.in_turn() {
             match self.with_key(encoded.clone(), &expected, key).await {
                 Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(kept(last, failure)),
-                result => return result,
+                result => return result.map(|won| (won, encoded.dropped)),
             }
         }
         Err(last.expect("there is always a key, or the absence of one, to try"))

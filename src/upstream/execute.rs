@@ -49,6 +49,8 @@ pub struct Trail {
     pub tried: Vec<Tried>,
     /// How often it moved on to another target.
     pub fallbacks: usize,
+    /// The client's fields that the answering target did not get, because its provider cannot take them.
+    pub dropped: Vec<String>,
     /// How long it waited for upstreams and between tries.
     pub waited: Duration,
 }
@@ -91,7 +93,10 @@ async fn run(
         let retry_after = result.as_ref().err().and_then(|failure| failure.retry_after);
         trail.tried.push(Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after });
         let failure = match result {
-            Ok(won) => return Ok(won),
+            Ok((won, dropped)) => {
+                trail.dropped = dropped;
+                return Ok(won);
+            }
             Err(failure) => failure,
         };
         let over = timing.deadline.left(Instant::now()).is_zero();
@@ -123,7 +128,7 @@ async fn one(
     ask: &Ask,
     timing: Timing,
     left: usize,
-) -> Result<Won, Failure> {
+) -> Result<(Won, Vec<String>), Failure> {
     let (Some(unit), Some(metrics)) = (fleet.of(target), fleet.metrics_of(target)) else {
         return Err(Failure::of(Outcome::Skipped, "The provider is off: its keys are unset."));
     };

@@ -38,7 +38,7 @@ impl Leaf {
     pub fn new(settings: &Provider) -> Result<Self, String> {
         match settings.protocol {
             Protocol::Sim => Ok(Self::Sim(Sim::new(SimSettings::from_options(&settings.sim)?)?)),
-            Protocol::Openai => Ok(Self::Network(Network::new(&TransportOptions::from_provider(settings)?)?)),
+            _ => Ok(Self::Network(Network::new(&TransportOptions::from_provider(settings)?)?)),
         }
     }
 }

@@ -58,12 +58,12 @@ impl Unit {
     pub fn new(name: &str, settings: Provider, keys: Vec<Secret>) -> Result<Self, String> {
         let base = match settings.protocol {
             Protocol::Sim => "/v1".to_owned(),
-            Protocol::Openai => base_path(&settings.base_url)?,
+            _ => base_path(&settings.base_url)?,
         };
         let extra = extra_headers(&settings)?;
         Ok(Self {
             name: name.into(),
-            codec: codec(settings.protocol),
+            codec: codec(&settings),
             credentials: Credentials::new(keys.clone()),
             keys,
             base,
