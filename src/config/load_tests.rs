@@ -457,3 +457,48 @@ proptest! {
         let _ = load_with(&[], &[(&name, &value)]);
     }
 }
+
+#[test]
+fn money_is_read_digit_by_digit() {
+    let priced = |price: &str| {
+        with_chain(&format!("[models.m]\nprovider = \"p\"\nprice = {{ input = {price}, output = \"8.25\" }}"))
+    };
+    let model = &good(&priced("0.0375")).config.models["m"];
+    let price = model.price.as_ref().unwrap();
+    assert_eq!((price.input.0, price.output.0), (37_500, 8_250_000));
+    for (bad, words) in [
+        ("0.0000001", "at most 6 decimals"),
+        ("-1", "too small"),
+        ("-0.5", "is not a price"),
+        ("\"much\"", "is not a price"),
+        ("2000000", "too large"),
+        ("true", "does not fit here"),
+    ] {
+        let fault = fault(&priced(bad));
+        assert_eq!(fault.key, "models.m.price.input");
+        assert!(fault.to_string().contains(words), "{fault}");
+    }
+    let tiered = "[models.m]\nprovider = \"p\"\nquality = 1.5\n\
+                  price = { input = 1, output = 1, tiers = [{ above = 0, input = 2, output = 2 }] }";
+    let keys: Vec<String> = faults(&with_chain(tiered)).into_iter().map(|fault| fault.key).collect();
+    assert_eq!(keys, ["models.m.price.tiers[0].above", "models.m.quality"]);
+}
+
+#[test]
+fn a_preset_with_a_key_is_enough() {
+    let preset = |more: &str| format!("[providers.x]\npreset = \"kimi\"\napi_keys = [\"env:K\"]\n{more}");
+    let provider = &good(&preset("")).config.providers["x"];
+    assert_eq!(provider.base_url, "https://api.moonshot.ai/v1");
+    assert_eq!(provider.quirks.max_n, Some(5));
+    let provider = &good(&preset("quirks = { max_n = 2 }")).config.providers["x"];
+    assert_eq!((provider.quirks.max_n, provider.quirks.developer_role), (Some(2), false));
+    let fault = fault("[providers.x]\npreset = \"deepsek\"");
+    assert!(fault.to_string().contains("\"deepseek\""), "{fault}");
+    let keys: Vec<String> = faults(
+        "[providers.x]\npreset = \"azure\"\napi_version = \"a&b\"\nquirks = { refused_fields = [\"model\"] }",
+    )
+    .into_iter()
+    .map(|fault| fault.key)
+    .collect();
+    assert_eq!(keys, ["providers.x", "providers.x.api_version", "providers.x.quirks.refused_fields[0]"]);
+}

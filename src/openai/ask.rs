@@ -41,6 +41,7 @@ pub struct Ask {
     models: Vec<String>,
     stream: bool,
     include_usage: bool,
+    parts: bool,
     fields: Fields,
 }
 
@@ -78,6 +79,7 @@ impl Ask {
             models: known.models,
             stream: known.stream,
             include_usage: known.include_usage,
+            parts: known.parts,
             fields,
         })
     }
@@ -156,6 +158,11 @@ impl Ask {
 
     fn model_place(&self) -> &Place {
         self.fields.model.as_ref().expect("checked when the ask was read")
+    }
+
+    /// Whether some message consists of parts rather than of one text.
+    pub fn has_parts(&self) -> bool {
+        self.parts
     }
 
     /// The JSON text of a field; `None` where it is absent or null.

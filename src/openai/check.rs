@@ -27,6 +27,8 @@ pub struct Known {
     pub models: Vec<String>,
     pub stream: bool,
     pub include_usage: bool,
+    /// Some message consists of parts rather than of one text.
+    pub parts: bool,
 }
 
 /// Refuses a body that is nested too deeply for those who read it after us.
@@ -56,13 +58,13 @@ pub fn known(endpoint: Endpoint, body: &[u8], fields: &Fields) -> Result<Known, 
     let view = View { body, fields };
     let model = view.model()?;
     let models = view.models()?;
-    view.question(endpoint)?;
+    let parts = view.question(endpoint)?;
     view.settings(endpoint)?;
     let streams = endpoint != Endpoint::Embeddings;
     let stream = streams && view.read::<bool>("stream", "true or false")?.unwrap_or(false);
     let options = view.read::<StreamOptions>("stream_options", "an object like {\"include_usage\": true}")?;
     let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
-    Ok(Known { model, models, stream, include_usage })
+    Ok(Known { model, models, stream, include_usage, parts })
 }
 
 #[derive(Deserialize)]
@@ -104,16 +106,16 @@ impl<'a> View<'a> {
         models.into_iter().enumerate().map(|(i, model)| name(&format!("models[{i}]"), model)).collect()
     }
 
-    /// The part that holds the question: messages, a prompt, or an input.
-    fn question(self, endpoint: Endpoint) -> Result<(), BadField> {
+    /// The part that holds the question: messages, a prompt, or an input. Tells whether a message has parts.
+    fn question(self, endpoint: Endpoint) -> Result<bool, BadField> {
         match endpoint {
             Endpoint::Chat => self.messages(),
-            Endpoint::Completions => self.text_or_list("prompt"),
-            Endpoint::Embeddings => self.text_or_list("input"),
+            Endpoint::Completions => self.text_or_list("prompt").map(|()| false),
+            Endpoint::Embeddings => self.text_or_list("input").map(|()| false),
         }
     }
 
-    fn messages(self) -> Result<(), BadField> {
+    fn messages(self) -> Result<bool, BadField> {
         let messages: Vec<&RawValue> = self.read("messages", "an array of messages")?.ok_or_else(|| {
             missing("messages", "an array of messages like {\"role\": \"user\", \"content\": \"...\"}")
         })?;
@@ -123,7 +125,8 @@ impl<'a> View<'a> {
         if messages.len() > MAX_MESSAGES {
             return Err(wrong("messages", &format!("at most {MAX_MESSAGES} messages")));
         }
-        messages.iter().enumerate().try_for_each(|(i, raw)| message(i, raw.get()))
+        let mut all = messages.iter().enumerate();
+        all.try_fold(false, |parts, (i, raw)| Ok(parts | message(i, raw.get())?))
     }
 
     fn text_or_list(self, name: &str) -> Result<(), BadField> {
@@ -179,7 +182,8 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-fn message(i: usize, raw: &str) -> Result<(), BadField> {
+/// Checks a message; tells whether it consists of parts.
+fn message(i: usize, raw: &str) -> Result<bool, BadField> {
     let right = "an object with a string `role`";
     let Ok(message) = serde_json::from_str::<Message<'_>>(raw) else {
         let role = raw.starts_with('{') && raw.contains("\"role\"");
@@ -193,7 +197,8 @@ fn message(i: usize, raw: &str) -> Result<(), BadField> {
         return Err(missing(&format!("messages[{i}].role"), "a string like \"user\""));
     }
     match message.content.map_or(b'n', |raw| raw.get().as_bytes()[0]) {
-        b'"' | b'[' | b'n' => Ok(()),
+        b'[' => Ok(true),
+        b'"' | b'n' => Ok(false),
         _ => Err(wrong(&format!("messages[{i}].content"), "a string or an array of parts")),
     }
 }

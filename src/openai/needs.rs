@@ -24,7 +24,7 @@ pub struct Needs {
     pub json_mode: bool,
     /// It wants its answer piece by piece.
     pub streaming: bool,
-    /// It has at least so many tokens of text, by the most favourable count.
+    /// It has at least so many tokens of text, by the most favourable count; 0 where nobody had to count.
     pub tokens: u64,
 }
 
@@ -53,22 +53,27 @@ struct Kind<'a> {
 }
 
 impl Ask {
-    /// What the request needs of a model.
-    pub fn needs(&self) -> Needs {
+    /// What the request needs of a model. Its text is looked at only where it may not fit into `window` tokens, the
+    /// smallest of those that it may go to.
+    pub fn needs(&self, window: Option<u64>) -> Needs {
+        let most = (self.body().len() / BYTES_PER_TOKEN) as u64;
+        let count = window.is_some_and(|window| most > window);
         let mut needs = Needs { streaming: self.stream(), ..Needs::default() };
         match self.endpoint() {
             Endpoint::Chat => {
                 needs.tools = self.filled("tools") || self.filled("functions");
                 needs.audio = self.wants_audio();
                 self.read_format(&mut needs);
-                self.read_messages(&mut needs);
+                if count || self.has_parts() {
+                    self.read_messages(&mut needs);
+                }
             }
-            Endpoint::Completions => {
+            Endpoint::Completions if count => {
                 let prompt = self.field("prompt").filter(|raw| raw.starts_with(b"\""));
                 needs.tokens = at_least(prompt.unwrap_or_default());
             }
             // Each text of a list counts for itself.
-            Endpoint::Embeddings => {}
+            Endpoint::Completions | Endpoint::Embeddings => {}
         }
         needs
     }
@@ -118,15 +123,22 @@ fn read_parts(content: &str, needs: &mut Needs) {
     }
 }
 
-/// The fewest tokens that a text, as JSON, can have.
+/// The fewest tokens that a text, as JSON, can have. Spaces do not count: a run of them is one token, however long.
 fn at_least(json: &[u8]) -> u64 {
-    // Runs of spaces become one token, however long.
-    let mut dense = json.iter().filter(|byte| !byte.is_ascii_whitespace()).count().saturating_sub(2);
-    // Escapes take up to six bytes for one character, which may be a space too.
-    if json.contains(&b'\\') {
-        dense /= 6;
+    let (mut bytes, mut rest) = (0, json);
+    while let [first, behind @ ..] = rest {
+        let (counts, taken) = match (first, behind.first()) {
+            (b'\\', Some(b'n' | b't' | b'r' | b'b' | b'f')) => (false, 2),
+            // One character, of which nothing more is known.
+            (b'\\', Some(b'u')) => (true, 6),
+            (b'\\', _) => (true, 2),
+            (b'"', _) => (false, 1),
+            (byte, _) => (!byte.is_ascii_whitespace(), 1),
+        };
+        bytes += usize::from(counts);
+        rest = rest.get(taken..).unwrap_or_default();
     }
-    (dense / BYTES_PER_TOKEN) as u64
+    (bytes / BYTES_PER_TOKEN) as u64
 }
 
 #[cfg(test)]
@@ -139,7 +151,7 @@ mod tests {
     fn needs(fields: Value) -> Needs {
         let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap().needs()
+        Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap().needs(Some(0))
     }
 
     fn parts(parts: Value) -> Value {
@@ -171,11 +183,19 @@ mod tests {
                 parts(json!([{ "type": "file", "file": {} }, { "type": "text", "text": "x" }])),
                 Needs { files: true, ..none },
             ),
-            (parts(json!("\"type\":\"image_url\"")), none),
+            (parts(json!("\"type\":\"image_url\"")), Needs { tokens: 2, ..none }),
             (parts(json!([5, "x"])), none),
         ] {
             assert_eq!(needs(fields.clone()), expected, "{fields}");
         }
+    }
+
+    #[test]
+    fn a_text_that_surely_fits_is_not_counted() {
+        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "x".repeat(8000) }] })
+            .to_string();
+        let ask = Ask::parse(Endpoint::Chat, body.into()).unwrap();
+        assert_eq!([None, Some(2000), Some(999)].map(|window| ask.needs(window).tokens), [0, 0, 1000]);
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub fn step(Missed { job, wanted }: Missed) -> Result<Planned, Box<Refusal>> {
     if chain.targets.is_empty() {
         return Err(Box::new(Refusal::nothing_on(&chain)));
     }
-    let needs = job.ask.needs();
+    let window = chain.targets.iter().filter_map(|target| target.context_window).min();
+    let needs = job.ask.needs(window);
     let chain = chain.fitting(|target| fits(&needs, target));
     for (target, missing) in &chain.skipped {
         tracing::info!(model = %target.name, lacks = %missing, "is passed over");

@@ -236,7 +236,7 @@ mod tests {
             "\n\n",
             "data: [DONE]\n\n",
         );
-        let expected = Expected { endpoint: Endpoint::Chat, include_usage: false };
+        let expected = Expected::default();
         let mut decoder = azure("https://x", None).stream(&expected);
         let mut out = VecDeque::new();
         for byte in stream.as_bytes() {

@@ -14,17 +14,15 @@ const NEW_LIMIT: &str = "max_completion_tokens";
 #[derive(Clone, Debug, Default)]
 pub struct Shaper {
     quirks: Quirks,
-    /// Leave out what the provider cannot take, instead of refusing it.
-    drop: bool,
-    /// There are no quirks: bodies pass.
-    plain: bool,
+    /// There are quirks; else bodies pass.
+    odd: bool,
 }
 
 impl Shaper {
     /// Fits requests to a provider.
     pub fn new(provider: &Provider) -> Self {
-        let plain = provider.quirks == Quirks::default();
-        Self { quirks: provider.quirks.clone(), drop: provider.drop_unsupported, plain }
+        let odd = provider.quirks != Quirks::default();
+        Self { quirks: provider.quirks.clone(), odd }
     }
 
     /// The body for the provider, with the client's fields that were left out.
@@ -32,7 +30,7 @@ impl Shaper {
     /// # Errors
     /// The field that the provider cannot take.
     pub fn shape(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<(Bytes, Vec<String>), BadField> {
-        if self.plain {
+        if !self.odd {
             return Ok((ask.rewrite(rewrite), Vec::new()));
         }
         let defaults = self.defaults(ask, rewrite.defaults);
@@ -41,7 +39,7 @@ impl Shaper {
         for name in self.unfit(ask) {
             let says_nothing = ask.field(&name).is_none_or(|raw| is_idle(&name, raw));
             if !says_nothing {
-                if !self.drop {
+                if !rewrite.drop_unsupported {
                     return Err(refused(&name, &self.reason(&name)));
                 }
                 dropped.push(name.clone());
@@ -170,8 +168,8 @@ mod tests {
 
     use super::*;
 
-    fn shaper(quirks: Value, drop: bool) -> Shaper {
-        let provider = json!({ "quirks": quirks, "drop_unsupported": drop });
+    fn shaper(quirks: Value) -> Shaper {
+        let provider = json!({ "quirks": quirks });
         Shaper::new(&serde_json::from_value(provider).unwrap())
     }
 
@@ -180,8 +178,8 @@ mod tests {
     }
 
     fn shaped(quirks: Value, body: &str) -> (String, Vec<String>) {
-        let rewrite = Rewrite { model: "m", ..Rewrite::default() };
-        let (body, dropped) = shaper(quirks, true).shape(&ask(body), &rewrite).unwrap();
+        let rewrite = Rewrite { model: "m", drop_unsupported: true, ..Rewrite::default() };
+        let (body, dropped) = shaper(quirks).shape(&ask(body), &rewrite).unwrap();
         (String::from_utf8(body.to_vec()).unwrap(), dropped)
     }
 
@@ -222,7 +220,7 @@ mod tests {
         let body = Bytes::from_static(br#"{"model":"m","prompt":"p","max_tokens":7}"#);
         let ask = Ask::parse(Endpoint::Completions, body.clone()).unwrap();
         let rewrite = Rewrite { model: "m", ..Rewrite::default() };
-        let shaper = shaper(json!({ "output_limit": "max_completion_tokens" }), false);
+        let shaper = shaper(json!({ "output_limit": "max_completion_tokens" }));
         assert_eq!(shaper.shape(&ask, &rewrite).unwrap().0, body);
     }
 
@@ -237,7 +235,7 @@ mod tests {
         assert_eq!(out, format!(r#"{{"model":"m",{HELLO}}}"#));
         assert_eq!(dropped, ["logprobs", "logit_bias", "n", "temperature"]);
         let rewrite = Rewrite { model: "m", ..Rewrite::default() };
-        let strict = shaper(quirks.clone(), false);
+        let strict = shaper(quirks.clone());
         for (field, param) in
             [(r#""logprobs":true"#, "logprobs"), (r#""n":2"#, "n"), (r#""temperature":1.01"#, "temperature")]
         {
@@ -275,14 +273,13 @@ mod tests {
         let quirks = json!({ "output_limit": "max_completion_tokens", "refused_fields": ["logprobs"], "renamed_fields": { "seed": "random_seed" } });
         let defaults = [("max_tokens", "5"), ("logprobs", "true"), ("seed", "1")];
         let defaults = defaults.map(|(name, json)| (name.to_owned(), json.to_owned()));
-        let rewrite = Rewrite { model: "m", defaults: &defaults, system_prefix: None };
-        let (out, dropped) = shaper(quirks.clone(), false)
-            .shape(&ask(&format!(r#"{{"model":"m",{HELLO}}}"#)), &rewrite)
-            .unwrap();
+        let rewrite = Rewrite { model: "m", defaults: &defaults, ..Rewrite::default() };
+        let (out, dropped) =
+            shaper(quirks.clone()).shape(&ask(&format!(r#"{{"model":"m",{HELLO}}}"#)), &rewrite).unwrap();
         assert_eq!(out, format!(r#"{{"model":"m","max_completion_tokens":5,"random_seed":1,{HELLO}}}"#));
         assert!(dropped.is_empty());
         let own = ask(&format!(r#"{{"model":"m",{HELLO},"max_tokens":9,"seed":2}}"#));
-        let (out, _) = shaper(quirks, false).shape(&own, &rewrite).unwrap();
+        let (out, _) = shaper(quirks).shape(&own, &rewrite).unwrap();
         assert_eq!(out, format!(r#"{{"model":"m",{HELLO},"max_completion_tokens":9,"random_seed":2}}"#));
     }
 

@@ -74,7 +74,7 @@ impl Attempt<'_> {
             defaults: self.defaults,
             system_prefix: self.target.system_prefix.as_deref(),
             max_output_tokens: self.target.max_output_tokens,
-            drop_unsupported: false,
+            drop_unsupported: self.unit.settings.drop_unsupported,
         };
         let encoded = self.unit.codec.encode(self.ask, &rewrite).map_err(|field| {
             let error = ErrorBody::new("invalid_request_error", "unsupported_parameter", field.message);

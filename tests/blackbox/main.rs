@@ -1,6 +1,7 @@
 //! The gateway as its users meet it: the built binary, over HTTP.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod dialects;
 #[allow(dead_code, reason = "a tool for tests is whole before each part of it has a user")]
 #[path = "../support/mod.rs"]
 mod support;
