@@ -10,15 +10,14 @@ use crate::{
     config::{self, Capabilities, Model, PriceTier, Protocol, Provider},
 };
 
-/// The shipped catalogue, by family of providers.
-static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| {
-    Catalogue::parse(include_str!("../../config/prices.toml")).expect("a test reads the shipped catalogue")
-});
+const TEXT: &str = include_str!("../../config/prices.toml");
 
-/// Models by family of providers, then by name.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub struct Catalogue(HashMap<String, HashMap<String, Entry>>);
+static SHIPPED: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::index(TEXT));
+
+/// Models by family of providers, then by name, each with its line of the file. A line is read when somebody looks
+/// for it: reading all of them would take longer than the rest of a start.
+#[derive(Debug)]
+pub struct Catalogue(HashMap<&'static str, HashMap<&'static str, &'static str>>);
 
 /// What the catalogue says of a model.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -85,8 +84,18 @@ impl Catalogue {
         &SHIPPED
     }
 
-    fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+    /// Finds the lines of a file that has a table for each family, and in it a line for each model.
+    fn index(text: &'static str) -> Self {
+        let mut families: HashMap<_, HashMap<_, _>> = HashMap::new();
+        let mut family = "";
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                family = name;
+            } else if let Some((name, _)) = line.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+                families.entry(family).or_default().insert(name, line);
+            }
+        }
+        Self(families)
     }
 
     /// What is known of a model that stands in the configuration under `name`.
@@ -110,14 +119,14 @@ impl Catalogue {
 
     /// What the catalogue says of a provider's own model.
     pub fn of_upstream(&self, upstream: &str, provider: &Provider) -> Option<ModelFacts> {
-        self.find(provider.catalogue.as_deref()?, upstream).map(Entry::facts)
+        self.find(provider.catalogue.as_deref()?, upstream).map(|line| Entry::read(line).facts())
     }
 
-    /// The entry of a name, or of the name without its date or its `-latest`.
-    fn find(&self, family: &str, name: &str) -> Option<&Entry> {
+    /// The line of a name, or of the name without its date or its `-latest`.
+    fn find(&self, family: &str, name: &str) -> Option<&'static str> {
         let models = self.0.get(family)?;
         let name = name.strip_prefix("models/").unwrap_or(name);
-        models.get(name).or_else(|| stems(name).find_map(|stem| models.get(stem)))
+        models.get(name).or_else(|| stems(name).find_map(|stem| models.get(stem))).copied()
     }
 }
 
@@ -137,6 +146,13 @@ fn stems(name: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Entry {
+    /// Reads the line of a model.
+    fn read(line: &str) -> Self {
+        let mut entries: HashMap<String, Self> =
+            toml::from_str(line).expect("a test reads every line of the shipped catalogue");
+        entries.drain().map(|(_, entry)| entry).next().unwrap_or_default()
+    }
+
     fn facts(&self) -> ModelFacts {
         let price = self.input.zip(self.output).map(|(input, output)| {
             Price::new(&config::Price {
@@ -199,8 +215,8 @@ mod tests {
         assert!(families.len() >= 8, "{:?}", families.keys());
         for (family, models) in families {
             assert!(models.len() >= 4, "{family}");
-            for (name, entry) in models {
-                let facts = entry.facts();
+            for (name, line) in models {
+                let facts = Entry::read(line).facts();
                 assert!(facts.context_window.is_none_or(|window| window >= 256), "{name}");
                 let Some(price) = facts.price else { continue };
                 let rates = price.base();
@@ -210,6 +226,20 @@ mod tests {
                     assert!(*above >= 32_000 && tier.input >= rates.input, "{family}/{name}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_model_of_the_file_has_a_line_of_its_own() {
+        let whole: HashMap<String, HashMap<String, serde_json::Value>> = toml::from_str(TEXT).unwrap();
+        let Catalogue(families) = Catalogue::shipped();
+        assert_eq!(whole.len(), families.len());
+        for (family, models) in whole {
+            let mut names: Vec<_> = models.keys().map(String::as_str).collect();
+            let mut found: Vec<_> = families[family.as_str()].keys().copied().collect();
+            names.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(names, found, "{family}");
         }
     }
 
