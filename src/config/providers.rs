@@ -110,6 +110,8 @@ pub enum Protocol {
     Openai,
     /// Azure's form of OpenAI's: deployments in the address, the key in a header of its own.
     Azure,
+    /// Anthropic's Messages API.
+    Anthropic,
     /// The built-in simulated provider, inside this process: no network, no keys, no cost.
     Sim,
 }

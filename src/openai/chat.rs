@@ -205,6 +205,9 @@ pub struct Function {
     /// Whether the arguments have to fit the schema exactly.
     #[serde(default)]
     pub strict: Option<bool>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// Whether a tool is called.
@@ -296,6 +299,14 @@ impl Content {
 }
 
 impl Stop {
+    /// The texts, borrowed.
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+
     /// The texts.
     pub fn into_texts(self) -> Vec<String> {
         match self {

@@ -151,11 +151,18 @@ struct UsageObject {
 #[derive(Clone, Copy, Debug, Serialize)]
 struct PromptDetails {
     cached_tokens: u64,
+    /// Not a field of OpenAI's, whose caches cost nothing to write.
+    #[serde(skip_serializing_if = "is_zero")]
+    cache_write_tokens: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct CompletionDetails {
     reasoning_tokens: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl From<&Usage> for UsageObject {
@@ -165,7 +172,10 @@ impl From<&Usage> for UsageObject {
             prompt_tokens: prompt,
             completion_tokens: completion,
             total_tokens: prompt.saturating_add(completion),
-            prompt_tokens_details: PromptDetails { cached_tokens: usage.cached_input },
+            prompt_tokens_details: PromptDetails {
+                cached_tokens: usage.cached_input,
+                cache_write_tokens: usage.cache_write,
+            },
             completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning },
         }
     }

@@ -17,10 +17,13 @@ use crate::{
 };
 
 pub mod azure;
+pub mod anthropic;
 #[cfg(test)]
 mod corpus_tests;
 mod delay;
 pub mod failure;
+#[cfg(test)]
+mod golden;
 pub mod openai;
 mod quirks;
 
@@ -59,6 +62,7 @@ pub fn codec(provider: &Provider) -> Box<dyn Codec> {
         // The simulated provider speaks OpenAI's format inside this process.
         Protocol::Openai | Protocol::Sim => Box::new(openai::OpenAi::new(provider)),
         Protocol::Azure => Box::new(azure::Azure::new(provider)),
+        Protocol::Anthropic => Box::new(anthropic::Anthropic),
     }
 }
 
@@ -71,7 +75,8 @@ pub struct Encoded {
     pub body: Bytes,
     /// Headers besides the usual ones.
     pub headers: HeaderMap,
-    /// Fields that the provider cannot take and that were left out, as `drop_unsupported` allows.
+    /// Fields that the provider cannot take and that were left out, as `drop_unsupported` allows or because the
+    /// conversation itself leaves no other way.
     pub dropped: Vec<String>,
     /// A tool whose arguments are the answer: how a JSON schema is enforced where a provider knows no other way.
     pub answer_tool: Option<String>,

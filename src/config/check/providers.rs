@@ -113,12 +113,9 @@ fn check_headers(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
             let remedy = "Leave it out: the transport writes what each connection needs.";
             report.fault(&place, "this header is the connection's own", remedy);
         }
-        let key_header = match provider.protocol {
-            Protocol::Openai => "authorization",
-            Protocol::Azure => "api-key",
-            Protocol::Sim => "",
-        };
-        if provider.api_keys.is_some() && header.as_str() == key_header {
+        let carries_key =
+            provider.api_keys.is_some() && written_by_keys(provider.protocol) == Some(header.as_str());
+        if carries_key {
             let remedy = "Keep one of the two: with `api_keys` Weir writes the header.";
             report.fault(&place, "`api_keys` write this header already", remedy);
         }
@@ -126,6 +123,15 @@ fn check_headers(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
             report.fault(&place, format!("{} is given twice", quoted(header.as_str())), "Keep one of them.");
         }
         check_value(&place, value, report);
+    }
+}
+
+/// The header that bears a provider's key.
+fn written_by_keys(protocol: Protocol) -> Option<&'static str> {
+    match protocol {
+        Protocol::Openai => Some("authorization"),
+        Protocol::Anthropic => Some("x-api-key"),
+        Protocol::Sim => None,
     }
 }
 
