@@ -112,6 +112,8 @@ pub enum Protocol {
     Azure,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Google's: `generateContent` of the Gemini API, or of Vertex AI with a key.
+    Gemini,
     /// The built-in simulated provider, inside this process: no network, no keys, no cost.
     Sim,
 }

@@ -35,7 +35,7 @@ pub struct Choice {
     pub index: usize,
     /// What was said.
     pub message: Message,
-    /// Always null: translated providers have none in OpenAI's form.
+    /// The probabilities of its tokens in OpenAI's form; null where there are none.
     pub logprobs: Option<Value>,
     /// `stop`, `length`, `tool_calls` or `content_filter`.
     pub finish_reason: &'static str,
@@ -135,6 +135,8 @@ struct Chunk<'a> {
 struct ChunkChoice<'a> {
     index: usize,
     delta: &'a Delta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<&'a Value>,
     finish_reason: Option<&'static str>,
 }
 
@@ -197,7 +199,18 @@ impl Head {
 
     /// A chunk of a stream as an event.
     pub fn chunk(&self, index: usize, delta: &Delta, finish_reason: Option<&'static str>) -> Bytes {
-        self.event(&[ChunkChoice { index, delta, finish_reason }], None)
+        self.chunk_with(index, delta, finish_reason, None)
+    }
+
+    /// A chunk with the probabilities of its tokens.
+    pub fn chunk_with(
+        &self,
+        index: usize,
+        delta: &Delta,
+        finish_reason: Option<&'static str>,
+        logprobs: Option<&Value>,
+    ) -> Bytes {
+        self.event(&[ChunkChoice { index, delta, logprobs, finish_reason }], None)
     }
 
     /// The chunk that tells the usage, as an event.

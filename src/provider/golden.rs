@@ -22,8 +22,8 @@ use crate::openai::{Ask, Endpoint, Rewrite, Usage};
 /// Runs every case of `provider`.
 pub fn run(provider: &str, codec: &dyn Codec) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(provider);
-    let entries = fs::read_dir(&root).unwrap();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let entries = fs::read_dir(&root).expect("a folder of cases");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a case").path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "no cases in {}", root.display());
     let faults: Vec<String> = paths.into_iter().flat_map(|path| Case::new(path, codec).run()).collect();
@@ -67,10 +67,16 @@ impl<'a> Case<'a> {
     }
 
     fn encode(&mut self, ask: &str) -> Value {
-        let ask = Ask::parse(Endpoint::Chat, Bytes::copy_from_slice(ask.as_bytes()))
+        let fields: Value = serde_json::from_str(ask).expect("JSON");
+        self.expected.endpoint = match () {
+            () if !fields["input"].is_null() => Endpoint::Embeddings,
+            () if !fields["prompt"].is_null() => Endpoint::Completions,
+            () => Endpoint::Chat,
+        };
+        let ask = Ask::parse(self.expected.endpoint, Bytes::copy_from_slice(ask.as_bytes()))
             .unwrap_or_else(|bad| panic!("{}: {bad:?}", self.path.display()));
         let rewrite: Value =
-            self.read("rewrite.json").map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+            self.read("rewrite.json").map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"));
         let encoded = self.codec.encode(
             &ask,
             &Rewrite {
@@ -86,7 +92,9 @@ impl<'a> Case<'a> {
             Ok(encoded) => {
                 self.expected.include_usage = ask.include_usage();
                 self.expected.answer_tool = encoded.answer_tool;
-                let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+                self.expected.model = ask.model().to_owned();
+                self.expected.base64 = encoded.base64;
+                let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
                 let mut request = json!({"path": encoded.path, "body": body});
                 if !encoded.dropped.is_empty() {
                     request["dropped"] = encoded.dropped.into();
@@ -97,15 +105,15 @@ impl<'a> Case<'a> {
     }
 
     fn decode(&self, response: String) -> Value {
-        let status = self.read("status").map_or(200, |status| status.trim().parse().unwrap());
-        let status = StatusCode::from_u16(status).unwrap();
+        let status = self.read("status").map_or(200, |status| status.trim().parse().expect("a number"));
+        let status = StatusCode::from_u16(status).expect("a status");
         if !status.is_success() {
             let body = response.as_bytes();
             return failure(&self.codec.failure(status, &HeaderMap::new(), body, UNIX_EPOCH));
         }
         match self.codec.decode(&self.expected, response.into()) {
             Ok(decoded) => {
-                let answer: Value = serde_json::from_slice(&decoded.body).unwrap();
+                let answer: Value = serde_json::from_slice(&decoded.body).expect("JSON");
                 let usage = decoded.usage.as_ref().map(kinds);
                 json!({"answer": answer, "usage": usage, "finish_reason": decoded.finish_reason})
             }
@@ -123,7 +131,7 @@ impl<'a> Case<'a> {
         decoder.finish(&mut pieces);
         let show = |piece| match piece {
             Piece::Lead(bytes) | Piece::Content(bytes) | Piece::Comment(bytes) | Piece::Done(bytes) => {
-                String::from_utf8(bytes.into()).unwrap()
+                String::from_utf8(bytes.into()).expect("text")
             }
             Piece::Usage(usage) => format!(": usage {}\n\n", kinds(&usage)),
             Piece::Failed(error) => format!(": {}\n\n", failure(&error)),
@@ -147,7 +155,7 @@ impl<'a> Case<'a> {
     fn differs(&mut self, name: &str, found: &str) {
         let path = self.path.join(name);
         if std::env::var_os("WEIR_BLESS").is_some() {
-            fs::write(&path, found).unwrap();
+            fs::write(&path, found).expect("a folder to write in");
         } else {
             self.faults.push(format!("{}: found\n{found}", path.display()));
         }
@@ -165,10 +173,14 @@ fn kinds(usage: &Usage) -> Value {
 }
 
 fn failure(failure: &Failure) -> Value {
-    json!({"failed": {"outcome": failure.outcome.as_str(), "message": failure.error.message}})
+    let mut told = json!({"outcome": failure.outcome.as_str(), "message": failure.error.message});
+    if let Some(delay) = failure.retry_after {
+        told["retry_after_s"] = delay.as_secs_f64().into();
+    }
+    json!({ "failed": told })
 }
 
 #[test]
-fn anthropic() {
-    run("anthropic", &super::anthropic::Anthropic);
+fn gemini() {
+    run("gemini", &super::gemini::Gemini);
 }

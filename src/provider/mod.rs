@@ -16,12 +16,13 @@ use crate::{
     openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, Usage},
 };
 
-pub mod azure;
 pub mod anthropic;
+pub mod azure;
 #[cfg(test)]
 mod corpus_tests;
 mod delay;
 pub mod failure;
+pub mod gemini;
 #[cfg(test)]
 mod golden;
 pub mod openai;
@@ -63,6 +64,7 @@ pub fn codec(provider: &Provider) -> Box<dyn Codec> {
         Protocol::Openai | Protocol::Sim => Box::new(openai::OpenAi::new(provider)),
         Protocol::Azure => Box::new(azure::Azure::new(provider)),
         Protocol::Anthropic => Box::new(anthropic::Anthropic),
+        Protocol::Gemini => Box::new(gemini::Gemini),
     }
 }
 
@@ -80,6 +82,8 @@ pub struct Encoded {
     pub dropped: Vec<String>,
     /// A tool whose arguments are the answer: how a JSON schema is enforced where a provider knows no other way.
     pub answer_tool: Option<String>,
+    /// Whether the client wants embeddings in base64, which the provider does not know.
+    pub base64: bool,
 }
 
 /// What the answer to a request has to be. Codecs that translate add here what they need to know of the request.
@@ -93,6 +97,10 @@ pub struct Expected {
     pub created: u64,
     /// See [`Encoded::answer_tool`].
     pub answer_tool: Option<String>,
+    /// The upstream's own name of the model, for providers whose answers do not say it.
+    pub model: String,
+    /// See [`Encoded::base64`].
+    pub base64: bool,
 }
 
 /// A whole answer.

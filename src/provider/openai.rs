@@ -44,7 +44,7 @@ impl Codec for OpenAi {
     fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
         let (body, dropped) = self.shaper.shape(ask, rewrite)?;
         let path = path(ask.endpoint()).into();
-        Ok(Encoded { path, body, headers: HeaderMap::new(), dropped, answer_tool: None })
+        Ok(Encoded { path, body, headers: HeaderMap::new(), dropped, answer_tool: None, base64: false })
     }
 
     fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
@@ -93,8 +93,14 @@ fn invalid(message: std::fmt::Arguments<'_>) -> Failure {
 mod tests {
     use super::*;
 
-    const CHAT: Expected =
-        Expected { endpoint: Endpoint::Chat, include_usage: false, created: 0, answer_tool: None };
+    const CHAT: Expected = Expected {
+        endpoint: Endpoint::Chat,
+        include_usage: false,
+        created: 0,
+        answer_tool: None,
+        model: String::new(),
+        base64: false,
+    };
 
     #[test]
     fn the_key_is_sensitive() {

@@ -85,6 +85,8 @@ impl Attempt<'_> {
             include_usage: self.ask.include_usage(),
             created: since_1970(),
             answer_tool: encoded.answer_tool.clone(),
+            model: self.target.upstream_model.to_string(),
+            base64: encoded.base64,
         };
         let mut last = None;
         for key in self.unit.credentials.in_turn() {

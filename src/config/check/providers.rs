@@ -130,7 +130,9 @@ fn check_headers(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
 fn written_by_keys(protocol: Protocol) -> Option<&'static str> {
     match protocol {
         Protocol::Openai => Some("authorization"),
+        Protocol::Azure => Some("api-key"),
         Protocol::Anthropic => Some("x-api-key"),
+        Protocol::Gemini => Some("x-goog-api-key"),
         Protocol::Sim => None,
     }
 }

@@ -146,13 +146,16 @@ fn recorded_stream(sse: &str) -> (Value, BTreeMap<String, Value>) {
 /// Recorded figures as disjoint kinds.
 fn kinds(usage: impl Fn(&str) -> Value) -> Usage {
     let count = |name: &str| usage(name).as_u64().unwrap_or(0);
+    let hour = usage("cache_creation")["ephemeral_1h_input_tokens"].as_u64().unwrap_or(0);
     let reasoning = usage("output_tokens_details")["thinking_tokens"].as_u64().unwrap_or(0);
     Usage {
         input: count("input_tokens"),
         cached_input: count("cache_read_input_tokens"),
-        cache_write: count("cache_creation_input_tokens"),
+        cache_write: count("cache_creation_input_tokens") - hour,
+        cache_write_1h: hour,
         output: count("output_tokens") - reasoning,
         reasoning,
+        ..Usage::default()
     }
 }
 

@@ -82,6 +82,7 @@ pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
         headers,
         dropped: gaps.dropped,
         answer_tool: tooling.answer_tool,
+        base64: false,
     })
 }
 

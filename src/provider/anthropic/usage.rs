@@ -13,9 +13,16 @@ pub struct Counts {
     cache_read_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     output_tokens_details: Option<Details>,
+    cache_creation: Option<Written>,
     /// A figure could not be one.
     #[serde(skip)]
     broken: bool,
+}
+
+/// The part of what was written to the cache that stays there for an hour.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Written {
+    ephemeral_1h_input_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -35,6 +42,7 @@ impl Counts {
             new.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
         self.cache_read_input_tokens = new.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = new.output_tokens.or(self.output_tokens);
+        self.cache_creation = new.cache_creation.or(self.cache_creation);
         self.output_tokens_details = new.output_tokens_details.or(self.output_tokens_details);
     }
 
@@ -43,14 +51,23 @@ impl Counts {
         self.input_tokens.or(self.output_tokens)?;
         let input = self.input_tokens.unwrap_or(0);
         let cached_input = self.cache_read_input_tokens.unwrap_or(0);
-        let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
+        let written = self.cache_creation_input_tokens.unwrap_or(0);
+        let hour = self.cache_creation.and_then(|written| written.ephemeral_1h_input_tokens).unwrap_or(0);
+        let cache_write_1h = hour.min(written);
         let completion = self.output_tokens.unwrap_or(0);
         // What was thought is counted in the output.
         let thought = self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0);
         let reasoning = thought.min(completion);
-        let usage = Usage { input, cached_input, cache_write, output: completion - reasoning, reasoning };
-        let possible =
-            [input, cached_input, cache_write, completion].iter().all(|count| *count <= MAX_TOKENS);
+        let usage = Usage {
+            input,
+            cached_input,
+            cache_write: written - cache_write_1h,
+            cache_write_1h,
+            output: completion - reasoning,
+            reasoning,
+            ..Usage::default()
+        };
+        let possible = [input, cached_input, written, completion].iter().all(|count| *count <= MAX_TOKENS);
         (possible && !self.broken).then_some(usage)
     }
 }
@@ -70,8 +87,16 @@ mod tests {
     #[test]
     fn kinds_are_disjoint() {
         let object = r#"{"input_tokens":4,"cache_creation_input_tokens":426,"cache_read_input_tokens":14210,
-            "output_tokens":290,"output_tokens_details":{"thinking_tokens":15},"service_tier":"standard"}"#;
-        let expected = Usage { input: 4, cached_input: 14_210, cache_write: 426, output: 275, reasoning: 15 };
+            "cache_creation":{"ephemeral_5m_input_tokens":400,"ephemeral_1h_input_tokens":26},"output_tokens":290,"output_tokens_details":{"thinking_tokens":15},"service_tier":"standard"}"#;
+        let expected = Usage {
+            input: 4,
+            cached_input: 14_210,
+            cache_write: 400,
+            cache_write_1h: 26,
+            output: 275,
+            reasoning: 15,
+            ..Usage::default()
+        };
         assert_eq!(counted(&[object]), Some(expected));
     }
 

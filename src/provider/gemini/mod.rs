@@ -1,0 +1,107 @@
+//! The codec for Google's Gemini: its chats, streams, embeddings.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::{Codec, Decoded, Encoded, Expected, Failure, StreamDecoder, UnusableKey};
+use crate::{
+    base::{outcome::Outcome, secret::Secret},
+    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite},
+};
+
+mod answer;
+mod args;
+mod candidate;
+#[cfg(test)]
+mod corpus_tests;
+mod embed;
+mod encode;
+mod failure;
+mod fields;
+mod finish;
+mod logprobs;
+mod losses;
+mod media;
+mod path;
+mod request;
+mod response;
+mod schema;
+mod signature;
+mod stream;
+mod thinking;
+mod tools;
+mod turns;
+
+pub use stream::GeminiStream;
+
+/// `generateContent` and its relatives, as the Gemini API and Vertex AI speak them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gemini;
+
+const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+
+impl Codec for Gemini {
+    fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
+        match ask.endpoint() {
+            Endpoint::Chat => encode::encode(ask, rewrite),
+            Endpoint::Embeddings => embed::encode(ask, rewrite),
+            Endpoint::Completions => Err(BadField {
+                param: Some("model".into()),
+                message:
+                    "Gemini's models take chats and embeddings, no completions: use /v1/chat/completions."
+                        .into(),
+            }),
+        }
+    }
+
+    fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
+        let mut value = HeaderValue::from_str(key.expose()).map_err(|_| UnusableKey)?;
+        value.set_sensitive(true);
+        headers.insert(KEY, value);
+        Ok(())
+    }
+
+    fn decode(&self, expected: &Expected, body: Bytes) -> Result<Decoded, Failure> {
+        match expected.endpoint {
+            Endpoint::Embeddings => embed::decode(expected, &body),
+            Endpoint::Chat | Endpoint::Completions => answer::decode(expected, &body),
+        }
+    }
+
+    fn stream(&self, expected: &Expected) -> Box<dyn StreamDecoder> {
+        Box::new(GeminiStream::new(expected))
+    }
+
+    fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Failure {
+        failure::read(status, headers, body, now)
+    }
+}
+
+/// The failure of an answer that is not as Gemini's answers are.
+fn invalid(message: impl Into<String>) -> Failure {
+    let error = ErrorBody::new("upstream_error", "upstream_invalid_response", message);
+    Failure::new(Outcome::InvalidAnswer, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_sensitive() {
+        let mut headers = HeaderMap::new();
+        Gemini.authorize(&Secret::new("AIza-canary"), &mut headers).unwrap();
+        assert_eq!(headers["x-goog-api-key"], "AIza-canary");
+        assert!(!format!("{headers:?}").contains("canary"));
+        assert_eq!(Gemini.authorize(&Secret::new("a\nb"), &mut headers), Err(UnusableKey));
+    }
+
+    #[test]
+    fn completions_are_refused() {
+        let ask = Ask::parse(Endpoint::Completions, r#"{"model":"m","prompt":"p"}"#.into()).unwrap();
+        let rewrite = Rewrite { model: "m", ..Rewrite::default() };
+        assert_eq!(Gemini.encode(&ask, &rewrite).unwrap_err().param.as_deref(), Some("model"));
+    }
+}
