@@ -1,4 +1,4 @@
-//! Counts with finds the tokens of a text in OpenAI's `o200k` vocabulary.
+//! Cuts text into the tokens of OpenAI's `o200k` vocabulary.
 
 mod layout;
 mod split;
