@@ -125,7 +125,7 @@ fn config(sim: &SimProcess, echo: &RawUpstream, folder: &Path) -> String {
         upstream_model = "x?status=500"
         [models.cut]
         provider = "two"
-        upstream_model = "x?reset-after=2"
+        upstream_model = "x?reset-after=2&tps=20"
         [models.refused]
         provider = "one"
         upstream_model = "x?bad-key"
