@@ -176,7 +176,7 @@ impl From<&Usage> for UsageObject {
             total_tokens: prompt.saturating_add(completion),
             prompt_tokens_details: PromptDetails {
                 cached_tokens: usage.cached_input,
-                cache_write_tokens: usage.cache_write,
+                cache_write_tokens: usage.cache_write.saturating_add(usage.cache_write_1h),
             },
             completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning },
         }

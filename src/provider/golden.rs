@@ -163,13 +163,17 @@ impl<'a> Case<'a> {
 }
 
 fn kinds(usage: &Usage) -> Value {
-    json!({
+    let mut kinds = json!({
         "input": usage.input,
         "cached_input": usage.cached_input,
         "cache_write": usage.cache_write,
         "output": usage.output,
         "reasoning": usage.reasoning,
-    })
+    });
+    if usage.cache_write_1h > 0 {
+        kinds["cache_write_1h"] = usage.cache_write_1h.into();
+    }
+    kinds
 }
 
 fn failure(failure: &Failure) -> Value {
@@ -178,6 +182,11 @@ fn failure(failure: &Failure) -> Value {
         told["retry_after_s"] = delay.as_secs_f64().into();
     }
     json!({ "failed": told })
+}
+
+#[test]
+fn anthropic() {
+    run("anthropic", &super::anthropic::Anthropic);
 }
 
 #[test]
