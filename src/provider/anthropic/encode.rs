@@ -35,7 +35,7 @@ pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
         message: format!("The body is not a valid JSON request: {error}."),
     })?;
     let chat = Chat::parse(&body)?;
-    let mut gaps = Gaps::new(rewrite.drop_unsupported);
+    let mut gaps = Gaps::of(ask, rewrite);
     fields::check(&fields, &mut gaps)?;
     let abilities = Abilities::of(rewrite.model);
     let mut conversation = turns::translate(&chat.messages, &mut gaps)?;
@@ -114,7 +114,7 @@ impl Sampling {
         fields: &Fields<'_>,
         abilities: Abilities,
         thinks: bool,
-        gaps: &mut Gaps,
+        gaps: &mut Gaps<'_>,
     ) -> Result<Self, BadField> {
         let top_k = match sent(fields, "top_k") {
             None => None,
@@ -149,7 +149,7 @@ impl Sampling {
     }
 
     /// Meets what is set. A model that thinks still takes the widest shares.
-    fn clear(&mut self, reason: &str, wide_share: bool, gaps: &mut Gaps) -> Result<(), BadField> {
+    fn clear(&mut self, reason: &str, wide_share: bool, gaps: &mut Gaps<'_>) -> Result<(), BadField> {
         if self.temperature.take().is_some() {
             gaps.meet("temperature", reason)?;
         }
@@ -165,7 +165,7 @@ impl Sampling {
 }
 
 /// The texts that end the answer. The API takes none that are only blanks.
-fn stops(chat: &Chat, gaps: &mut Gaps) -> Result<Vec<String>, BadField> {
+fn stops(chat: &Chat, gaps: &mut Gaps<'_>) -> Result<Vec<String>, BadField> {
     let texts = match &chat.stop {
         None => return Ok(Vec::new()),
         Some(stop) => stop.texts(),
@@ -190,7 +190,7 @@ fn user<'a>(chat: &'a Chat, fields: &Fields<'_>) -> Option<Cow<'a, str>> {
     })
 }
 
-fn tier(fields: &Fields<'_>, gaps: &mut Gaps) -> Result<Option<&'static str>, BadField> {
+fn tier(fields: &Fields<'_>, gaps: &mut Gaps<'_>) -> Result<Option<&'static str>, BadField> {
     match text(fields, "service_tier").as_deref() {
         Some("default" | "standard_only") => Ok(Some("standard_only")),
         Some("auto") => Ok(None),
@@ -242,18 +242,21 @@ mod tests {
     fn defaults_and_the_prefix_apply() {
         let ask = json!({"model": "route", "messages": [{"role": "user", "content": "hi"}]});
         let ask = Ask::parse(Endpoint::Chat, ask.to_string().into()).unwrap();
-        let defaults = [("max_tokens".to_owned(), "5".to_owned()), ("seed".to_owned(), "1".to_owned())];
+        let defaults = [("max_tokens", "5"), ("seed", "1"), ("temperature", "1.5")]
+            .map(|(name, json)| (name.to_owned(), json.to_owned()));
         let rewrite = Rewrite {
             model: MODEL,
             defaults: &defaults,
             system_prefix: Some("Be kind."),
             max_output_tokens: Some(99),
-            drop_unsupported: true,
+            drop_unsupported: false,
         };
         let encoded = encode(&ask, &rewrite).unwrap();
         let body: Value = serde_json::from_slice(&encoded.body).unwrap();
         assert_eq!((&body["max_tokens"], &body["system"][0]["text"]), (&json!(5), &json!("Be kind.")));
-        assert_eq!(encoded.dropped, ["seed"]);
+        // What the gateway wished itself is left out without a word.
+        assert_eq!(encoded.dropped, [""; 0]);
+        assert_eq!((body.get("seed"), body.get("temperature")), (None, None));
     }
 
     #[test]

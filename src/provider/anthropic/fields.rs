@@ -65,7 +65,7 @@ const FIELDS: &[(&str, Fate)] = &[
 ///
 /// # Errors
 /// The first such field, unless it may be left out.
-pub fn check(fields: &Fields<'_>, gaps: &mut Gaps) -> Result<(), BadField> {
+pub fn check(fields: &Fields<'_>, gaps: &mut Gaps<'_>) -> Result<(), BadField> {
     for (name, value) in fields {
         if value.get() != "null" && !is_served(name, value) {
             gaps.meet(&**name, "Anthropic's API has no counterpart to this field")?;

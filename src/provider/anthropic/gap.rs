@@ -1,19 +1,30 @@
 //! What of a request has no counterpart at the provider: refused, or dropped by name.
 
-use crate::openai::BadField;
+use crate::openai::{Ask, BadField, Rewrite};
 
 /// Collects what cannot be translated.
 #[derive(Debug)]
-pub struct Gaps {
+pub struct Gaps<'a> {
     drop: bool,
+    /// Fields that the client did not send: wishes of the gateway's own, which are left out without a word.
+    wishes: Vec<&'a str>,
     /// The fields that were left out.
     pub dropped: Vec<String>,
 }
 
-impl Gaps {
+impl<'a> Gaps<'a> {
     /// With `drop`, fields are left out by name; without, the first one refuses the request.
     pub fn new(drop: bool) -> Self {
-        Self { drop, dropped: Vec::new() }
+        Self { drop, wishes: Vec::new(), dropped: Vec::new() }
+    }
+
+    /// As `rewrite` tells, whose defaults are wishes where the client was silent.
+    pub fn of(ask: &Ask, rewrite: &Rewrite<'a>) -> Self {
+        let defaults = rewrite.defaults.iter().map(|(name, _)| name.as_str());
+        Self {
+            wishes: defaults.filter(|name| !ask.says(name)).collect(),
+            ..Self::new(rewrite.drop_unsupported)
+        }
     }
 
     /// Meets a field that cannot be taken, for a reason that is told as a sentence.
@@ -22,13 +33,16 @@ impl Gaps {
     /// The field, unless it may be left out.
     pub fn meet(&mut self, field: impl Into<String>, reason: &str) -> Result<(), BadField> {
         let field = field.into();
+        if self.wishes.contains(&&*field) {
+            return Ok(());
+        }
         if self.drop {
             self.leave_out(field);
             return Ok(());
         }
         Err(BadField {
             message: format!(
-                "{reason} (`{field}`). Leave the field out, name another model, or set `drop_unsupported = true` on the provider."
+                "{reason}: `{field}`. Leave the field out, name another model, or set `drop_unsupported = true` on the provider."
             ),
             param: Some(field),
         })
@@ -37,7 +51,7 @@ impl Gaps {
     /// Notes a field that is left out in any case.
     pub fn leave_out(&mut self, field: impl Into<String>) {
         let field = field.into();
-        if !self.dropped.contains(&field) {
+        if !self.dropped.contains(&field) && !self.wishes.contains(&&*field) {
             self.dropped.push(field);
         }
     }

@@ -34,7 +34,7 @@ pub fn blocks<'a>(
     place: &str,
     content: &'a Content,
     allowed: Allowed,
-    gaps: &mut Gaps,
+    gaps: &mut Gaps<'_>,
 ) -> Result<Vec<Block<'a>>, BadField> {
     match content {
         Content::Text(text) => Ok(visible(text).into_iter().collect()),
@@ -57,7 +57,7 @@ fn block<'a>(
     place: &str,
     part: &'a Part,
     allowed: Allowed,
-    gaps: &mut Gaps,
+    gaps: &mut Gaps<'_>,
 ) -> Result<Option<Block<'a>>, BadField> {
     let missing = || bad(place, format!("`{place}` lacks what its type names."));
     let block = match (&*part.kind, allowed) {
@@ -87,7 +87,7 @@ fn block<'a>(
     Ok(block.map(|block| Block { cache_control: part.cache_control.as_ref(), ..block }))
 }
 
-fn image<'a>(place: &str, image: &'a ImageUrl, gaps: &mut Gaps) -> Result<Block<'a>, BadField> {
+fn image<'a>(place: &str, image: &'a ImageUrl, gaps: &mut Gaps<'_>) -> Result<Block<'a>, BadField> {
     // Pictures are always read in full, which is what the other values ask for.
     if image.detail.as_deref() == Some("low") {
         gaps.meet(format!("{place}.detail"), "Anthropic's API reads pictures in full")?;

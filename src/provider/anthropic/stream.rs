@@ -485,7 +485,7 @@ mod tests {
         let cases = [("overloaded_error", "rate_limited"), ("api_error", "error_event")];
         for (kind, outcome) in cases {
             let failed = format!("F {outcome} no");
-            assert_eq!(short(&[error(kind)]), [failed.clone()]);
+            assert_eq!(short(std::slice::from_ref(&error(kind))), [failed.as_str()]);
             // What was used so far is not known: the figure at the beginning is not the answer's.
             let pieces = short(&[begin("a"), open_text(), text("x"), error(kind), stop()]);
             assert_eq!(pieces[2..], [failed]);

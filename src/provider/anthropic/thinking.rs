@@ -66,7 +66,7 @@ impl Plan {
 ///
 /// # Errors
 /// `reasoning_effort`, where the model cannot think as asked.
-pub fn plan(wish: Wish<'_>, abilities: Abilities, gaps: &mut Gaps) -> Result<Plan, BadField> {
+pub fn plan(wish: Wish<'_>, abilities: Abilities, gaps: &mut Gaps<'_>) -> Result<Plan, BadField> {
     let quiet = Plan { max_tokens: room(wish, 0), mode: None, effort: None };
     let Some(effort) = wish.effort else {
         return Ok(quiet);
@@ -95,7 +95,7 @@ pub fn plan(wish: Wish<'_>, abilities: Abilities, gaps: &mut Gaps) -> Result<Pla
     }
 }
 
-fn with_budget(wish: Wish<'_>, budget: u64, quiet: Plan, gaps: &mut Gaps) -> Result<Plan, BadField> {
+fn with_budget(wish: Wish<'_>, budget: u64, quiet: Plan, gaps: &mut Gaps<'_>) -> Result<Plan, BadField> {
     if wish.forced_tool {
         gaps.meet("reasoning_effort", "This model cannot think where it has to call a tool")?;
         return Ok(quiet);
@@ -107,7 +107,7 @@ fn with_budget(wish: Wish<'_>, budget: u64, quiet: Plan, gaps: &mut Gaps) -> Res
     }
     let max_tokens = room(wish, budget);
     if max_tokens <= MIN_BUDGET {
-        let reason = "The limit of the answer leaves no room to think: it must be above 1024";
+        let reason = "The limit of the answer leaves no room to think: it must be above 1024 tokens";
         gaps.meet("reasoning_effort", reason)?;
         return Ok(quiet);
     }

@@ -52,7 +52,7 @@ pub fn translate<'a>(
     chat: &'a Chat,
     called: impl Iterator<Item = &'a str>,
     abilities: Abilities,
-    gaps: &mut Gaps,
+    gaps: &mut Gaps<'_>,
 ) -> Result<Tooling<'a>, BadField> {
     let mut tooling = Tooling::default();
     for (at, tool) in chat.tools.iter().flatten().enumerate() {
@@ -70,7 +70,7 @@ fn definition<'a>(
     place: &str,
     tool: &'a ChatTool,
     abilities: Abilities,
-    gaps: &mut Gaps,
+    gaps: &mut Gaps<'_>,
 ) -> Result<Tool<'a>, BadField> {
     let Some(function) = tool.function.as_ref().filter(|_| tool.kind == "function") else {
         let place = format!("{place}.type");

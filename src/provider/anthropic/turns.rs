@@ -33,7 +33,7 @@ pub struct Conversation<'a> {
 ///
 /// # Errors
 /// The field at fault.
-pub fn translate<'a>(messages: &'a [Message], gaps: &mut Gaps) -> Result<Conversation<'a>, BadField> {
+pub fn translate<'a>(messages: &'a [Message], gaps: &mut Gaps<'_>) -> Result<Conversation<'a>, BadField> {
     let mut conversation = Conversation::default();
     for (at, message) in messages.iter().enumerate() {
         conversation.message(&format!("messages[{at}]"), message, gaps)?;
@@ -44,7 +44,7 @@ pub fn translate<'a>(messages: &'a [Message], gaps: &mut Gaps) -> Result<Convers
 }
 
 impl<'a> Conversation<'a> {
-    fn message(&mut self, place: &str, message: &'a Message, gaps: &mut Gaps) -> Result<(), BadField> {
+    fn message(&mut self, place: &str, message: &'a Message, gaps: &mut Gaps<'_>) -> Result<(), BadField> {
         if message.name.is_some() && message.role != "tool" {
             gaps.meet(format!("{place}.name"), "Anthropic's API does not tell speakers of one role apart")?;
         }
@@ -70,7 +70,7 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn assistant(&mut self, place: &str, message: &'a Message, gaps: &mut Gaps) -> Result<(), BadField> {
+    fn assistant(&mut self, place: &str, message: &'a Message, gaps: &mut Gaps<'_>) -> Result<(), BadField> {
         self.all_answered()?;
         // Other fields are what some provider added to its answer; only these two would be missed.
         for field in ["audio", "function_call"] {
@@ -90,7 +90,7 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn result(&mut self, place: &str, message: &'a Message, gaps: &mut Gaps) -> Result<(), BadField> {
+    fn result(&mut self, place: &str, message: &'a Message, gaps: &mut Gaps<'_>) -> Result<(), BadField> {
         let id_place = format!("{place}.tool_call_id");
         let Some(id) = message.tool_call_id.as_deref() else {
             return Err(bad(
@@ -180,14 +180,14 @@ fn said<'a>(
     place: &str,
     message: &'a Message,
     allowed: Allowed,
-    gaps: &mut Gaps,
+    gaps: &mut Gaps<'_>,
 ) -> Result<Vec<Block<'a>>, BadField> {
     let content = message.content.as_ref();
     content.map_or(Ok(Vec::new()), |content| blocks(&format!("{place}.content"), content, allowed, gaps))
 }
 
 /// Meets the fields of a message that are not in `known`.
-fn extras(place: &str, message: &Message, known: &[&str], gaps: &mut Gaps) -> Result<(), BadField> {
+fn extras(place: &str, message: &Message, known: &[&str], gaps: &mut Gaps<'_>) -> Result<(), BadField> {
     let unknown = |(name, value): &(&String, &Value)| !value.is_null() && !known.contains(&&***name);
     for (name, _) in message.extra.iter().filter(unknown) {
         gaps.meet(format!("{place}.{name}"), "Anthropic's API has no counterpart to this field")?;
