@@ -21,6 +21,7 @@ pub mod azure;
 #[cfg(test)]
 mod corpus_tests;
 mod delay;
+mod events;
 pub mod failure;
 pub mod gemini;
 #[cfg(test)]
@@ -160,6 +161,20 @@ impl Failure {
     /// A failure that the provider did not report with a status of its own.
     pub fn new(outcome: Outcome, error: ErrorBody) -> Self {
         Self { outcome, status: None, error: Box::new(error), retry_after: None::<Duration> }
+    }
+
+    /// An answer that is not in the provider's format.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(
+            Outcome::InvalidAnswer,
+            ErrorBody::new("upstream_error", "upstream_invalid_response", message),
+        )
+    }
+
+    /// A stream without its terminal event.
+    pub fn truncated() -> Self {
+        let message = "The provider's stream broke off before its end.";
+        Self::new(Outcome::Truncated, ErrorBody::new("upstream_error", "upstream_truncated", message))
     }
 
     /// A failure that Weir itself noticed, told as a sentence.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::{outcome::Outcome, secret::Secret},
     config::Provider,
-    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, answer, foreign_error},
+    openai::{Ask, BadField, Endpoint, Rewrite, answer, foreign_error},
 };
 
 mod stream;
@@ -63,7 +63,7 @@ impl Codec for OpenAi {
                 return Err(Failure::new(Outcome::ErrorEvent, error));
             }
             Err(fault) => {
-                return Err(invalid(format_args!("The provider's answer cannot be read: {fault}.")));
+                return Err(Failure::invalid(format!("The provider's answer cannot be read: {fault}.")));
             }
         };
         Ok(Decoded {
@@ -81,12 +81,6 @@ impl Codec for OpenAi {
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Failure {
         failure::read(status, headers, body, now)
     }
-}
-
-/// The failure of an answer that is not in the provider's format.
-fn invalid(message: std::fmt::Arguments<'_>) -> Failure {
-    let error = ErrorBody::new("upstream_error", "upstream_invalid_response", message.to_string());
-    Failure::new(Outcome::InvalidAnswer, error)
 }
 
 #[cfg(test)]

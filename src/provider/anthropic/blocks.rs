@@ -93,7 +93,7 @@ impl Blocks {
     pub fn start(&mut self, index: u64, raw: &RawValue) -> Result<Vec<Delta>, Failure> {
         self.untouched = false;
         if self.open.len() >= MAX_OPEN || self.open.contains_key(&index) {
-            return Err(fault::invalid("A block of the provider's stream begins before another is over."));
+            return Err(Failure::invalid("A block of the provider's stream begins before another is over."));
         }
         let block = Block::read(raw).map_err(|error| fault::unreadable("stream", &error))?;
         let mut deltas = Vec::new();
@@ -177,7 +177,7 @@ impl Blocks {
                 None
             }
             ("input_json_delta", _) => {
-                return Err(fault::invalid("The provider's stream has arguments without a call."));
+                return Err(Failure::invalid("The provider's stream has arguments without a call."));
             }
             ("citations_delta", _) => Some(self.citation(part.citation)),
             _ => {
@@ -220,7 +220,7 @@ impl Blocks {
     fn keep(&mut self, bytes: usize) -> Result<(), Failure> {
         self.kept += bytes;
         if self.kept > MAX_KEPT {
-            return Err(fault::invalid(format!(
+            return Err(Failure::invalid(format!(
                 "A block of the provider's stream is longer than {MAX_KEPT} bytes."
             )));
         }

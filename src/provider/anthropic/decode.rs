@@ -39,7 +39,7 @@ pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
         return Err(fault::reported(body));
     }
     if answer.kind != "message" {
-        return Err(fault::invalid("The provider's answer is no message."));
+        return Err(Failure::invalid("The provider's answer is no message."));
     }
     let mut message = Draft::default();
     for raw in answer.content {

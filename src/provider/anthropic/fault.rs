@@ -35,25 +35,13 @@ pub fn reported(body: &[u8]) -> Failure {
     Failure::new(outcome, error)
 }
 
-/// An answer that is not in the API's format.
-pub fn invalid(message: impl Into<String>) -> Failure {
-    let error = ErrorBody::new("upstream_error", "upstream_invalid_response", message);
-    Failure::new(Outcome::InvalidAnswer, error)
-}
-
 /// A part of an answer that cannot be read. What it says is not told: it may be a prompt's text.
 pub fn unreadable(what: &str, error: &serde_json::Error) -> Failure {
     let kind = match error.classify() {
         serde_json::error::Category::Data => "it is not what the API defines",
         _ => "it is no JSON",
     };
-    invalid(format!("The provider's {what} cannot be read: {kind}."))
-}
-
-/// A stream without its end.
-pub fn truncated() -> Failure {
-    let message = "The provider's stream broke off before its end.";
-    Failure::new(Outcome::Truncated, ErrorBody::new("upstream_error", "upstream_truncated", message))
+    Failure::invalid(format!("The provider's {what} cannot be read: {kind}."))
 }
 
 fn is_overload(error: &ErrorBody) -> bool {

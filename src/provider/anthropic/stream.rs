@@ -7,14 +7,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{Expected, Failure, Piece, StreamDecoder},
+    super::{
+        Expected, Failure, Piece,
+        events::{EventDecoder, Events},
+    },
     blocks::Blocks,
     fault,
     stop::Stop,
     usage::Counts,
 };
 use crate::openai::{
-    sse::{self, Splitter},
+    sse,
     write::{DONE, Delta, Head},
 };
 
@@ -24,8 +27,7 @@ const COMMENT: Bytes = Bytes::from_static(b": ping\n\n");
 /// The decoder of one stream. Each event becomes its chunks at once. What is kept is bounded: the event that is being
 /// read, and what of an open block can only be told when it ends.
 #[derive(Debug)]
-pub struct AnthropicStream {
-    splitter: Splitter,
+pub struct AnthropicEvents {
     include_usage: bool,
     created: u64,
     /// What all chunks begin with, once the message has begun.
@@ -65,11 +67,19 @@ struct Start<'a> {
     usage: Option<&'a RawValue>,
 }
 
+/// The decoder of a stream's bytes.
+pub type AnthropicStream = Events<AnthropicEvents>;
+
 impl AnthropicStream {
     /// A decoder for one answer.
     pub fn new(expected: &Expected) -> Self {
+        Self::with(AnthropicEvents::new(expected), sse::MAX_EVENT)
+    }
+}
+
+impl AnthropicEvents {
+    fn new(expected: &Expected) -> Self {
         Self {
-            splitter: Splitter::new(sse::MAX_EVENT),
             include_usage: expected.include_usage,
             created: expected.created,
             head: None,
@@ -81,27 +91,6 @@ impl AnthropicStream {
         }
     }
 
-    fn event(&mut self, event: &sse::Event, out: &mut VecDeque<Piece>) {
-        let Some(data) = event.data() else {
-            return self.without_data(event, out);
-        };
-        let payload = data.trim_ascii();
-        if event.name() == Some(b"error") {
-            return self.fail(fault::reported(payload), out);
-        }
-        if payload.is_empty() {
-            return out.push_back(Piece::Comment(COMMENT));
-        }
-        let done = match serde_json::from_slice::<Event<'_>>(payload) {
-            Ok(event) if event.kind == "error" => Err(fault::reported(payload)),
-            Ok(event) => self.told(event, out),
-            Err(error) => Err(fault::unreadable("stream", &error)),
-        };
-        if let Err(failure) = done {
-            self.fail(failure, out);
-        }
-    }
-
     /// A comment; or a JSON body, a web page, where a stream should be.
     fn without_data(&mut self, event: &sse::Event, out: &mut VecDeque<Piece>) {
         match event.raw.trim_ascii_start().first() {
@@ -109,7 +98,7 @@ impl AnthropicStream {
                 self.fail(fault::reported(&event.raw), out);
             }
             Some(b'{' | b'[' | b'<') if self.head.is_none() => {
-                self.fail(fault::invalid("The provider's answer is not a stream of events."), out);
+                self.fail(Failure::invalid("The provider's answer is not a stream of events."), out);
             }
             _ => out.push_back(Piece::Comment(COMMENT)),
         }
@@ -120,14 +109,16 @@ impl AnthropicStream {
             "message_start" => self.start(event.message, out),
             "content_block_start" | "content_block_delta" | "content_block_stop" => {
                 let Some(head) = &self.head else {
-                    return Err(fault::invalid("The provider's stream has content before its beginning."));
+                    return Err(Failure::invalid("The provider's stream has content before its beginning."));
                 };
                 let index = event.index.unwrap_or(0);
                 let deltas = match (&*event.kind, event.content_block, event.delta) {
                     ("content_block_start", Some(block), _) => self.blocks.start(index, block)?,
                     ("content_block_delta", _, Some(delta)) => self.blocks.delta(index, delta)?,
                     ("content_block_stop", ..) => self.blocks.stop(index),
-                    _ => return Err(fault::invalid("An event of the provider's stream lacks its content.")),
+                    _ => {
+                        return Err(Failure::invalid("An event of the provider's stream lacks its content."));
+                    }
                 };
                 out.extend(deltas.iter().map(|delta| Piece::Content(head.chunk(0, delta, None))));
                 Ok(())
@@ -150,7 +141,7 @@ impl AnthropicStream {
             // Relays repeat the beginning. Another message inside the first is the second try of a relay whose first
             // one was cut: put together they would be an answer that nobody gave.
             Some(head) if head.id != start.id && !self.blocks.is_untouched() => {
-                return Err(fault::invalid(
+                return Err(Failure::invalid(
                     "The provider's stream began another answer before the first was over.",
                 ));
             }
@@ -182,7 +173,7 @@ impl AnthropicStream {
 
     fn finish_chunk(&mut self, stop: Stop, out: &mut VecDeque<Piece>) -> Result<(), Failure> {
         let Some(head) = &self.head else {
-            return Err(fault::invalid("The provider's stream ends before its beginning."));
+            return Err(Failure::invalid("The provider's stream ends before its beginning."));
         };
         if std::mem::replace(&mut self.finished, true) {
             return Ok(());
@@ -201,7 +192,7 @@ impl AnthropicStream {
     fn stop(&mut self, out: &mut VecDeque<Piece>) -> Result<(), Failure> {
         if !self.finished {
             // An end without a reason is no end.
-            return Err(fault::truncated());
+            return Err(Failure::truncated());
         }
         if self.include_usage
             && let (Some(head), Some(usage)) = (&self.head, self.counts.usage())
@@ -210,10 +201,6 @@ impl AnthropicStream {
         }
         self.end(Piece::Done(DONE), out);
         Ok(())
-    }
-
-    fn fail(&mut self, failure: Failure, out: &mut VecDeque<Piece>) {
-        self.end(Piece::Failed(failure), out);
     }
 
     /// Puts the last piece out, with the usage before it if it is known.
@@ -230,41 +217,46 @@ fn is_error(body: &[u8]) -> bool {
     serde_json::from_slice::<Event<'_>>(body).is_ok_and(|event| event.kind == "error")
 }
 
-impl StreamDecoder for AnthropicStream {
-    fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Piece>) {
-        if self.over {
-            return;
+impl EventDecoder for AnthropicEvents {
+    fn event(&mut self, event: &sse::Event, out: &mut VecDeque<Piece>) {
+        let Some(data) = event.data() else {
+            return self.without_data(event, out);
+        };
+        let payload = data.trim_ascii();
+        if event.name() == Some(b"error") {
+            return self.fail(fault::reported(payload), out);
         }
-        self.splitter.push(chunk);
-        while !self.over
-            && let Some(next) = self.splitter.next_event()
-        {
-            match next {
-                Ok(event) => self.event(&event, out),
-                Err(sse::TooLong) => {
-                    let message =
-                        format!("An event of the provider's stream is longer than {} bytes.", sse::MAX_EVENT);
-                    self.fail(fault::invalid(message), out);
-                }
-            }
+        if payload.is_empty() {
+            return out.push_back(Piece::Comment(COMMENT));
+        }
+        let done = match serde_json::from_slice::<Event<'_>>(payload) {
+            Ok(event) if event.kind == "error" => Err(fault::reported(payload)),
+            Ok(event) => self.told(event, out),
+            Err(error) => Err(fault::unreadable("stream", &error)),
+        };
+        if let Err(failure) = done {
+            self.fail(failure, out);
         }
     }
 
-    fn finish(&mut self, out: &mut VecDeque<Piece>) {
-        if self.over {
-            return;
+    /// The last event may lack its blank line; half an event is a cut.
+    fn tail(&mut self, tail: &sse::Event, out: &mut VecDeque<Piece>) {
+        let whole = |data: &[u8]| serde_json::from_slice::<Event<'_>>(data.trim_ascii()).is_ok();
+        if tail.data().map_or(!tail.is_comment(), |data| whole(&data)) {
+            self.event(tail, out);
         }
-        // The last event may lack its blank line; half an event is a cut.
-        if let Some(tail) = self.splitter.finish() {
-            let whole = |data: &[u8]| serde_json::from_slice::<Event<'_>>(data.trim_ascii()).is_ok();
-            let is_whole = tail.data().map_or(!tail.is_comment(), |data| whole(&data));
-            if is_whole {
-                self.event(&tail, out);
-            }
-        }
-        if !self.over {
-            self.fail(fault::truncated(), out);
-        }
+    }
+
+    fn end_of_bytes(&mut self, out: &mut VecDeque<Piece>) {
+        self.fail(Failure::truncated(), out);
+    }
+
+    fn fail(&mut self, failure: Failure, out: &mut VecDeque<Piece>) {
+        self.end(Piece::Failed(failure), out);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
     }
 }
 
@@ -275,6 +267,7 @@ mod tests {
 
     use super::*;
     use crate::base::outcome::Outcome;
+    use crate::provider::StreamDecoder as _;
 
     fn decode<'a>(expected: &Expected, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Piece> {
         let mut stream = AnthropicStream::new(expected);

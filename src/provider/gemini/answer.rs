@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use super::{
     candidate::{Choice, Heard},
-    invalid,
     response::{PromptFeedback, Response},
 };
 use crate::{
@@ -52,11 +51,13 @@ impl Answer {
     pub fn take(&mut self, body: &[u8]) -> Result<Vec<(usize, Heard)>, Failure> {
         // A list would be read as a struct's fields in their order.
         if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(invalid("The provider's answer is not the JSON object that Gemini sends."));
+            return Err(Failure::invalid("The provider's answer is not the JSON object that Gemini sends."));
         }
         let response: Response = serde_json::from_slice(body).map_err(|error| {
             let error = serde_json::Error::classify(&error);
-            invalid(format!("The provider's answer cannot be read as Gemini's: {error:?} fault in its JSON."))
+            Failure::invalid(format!(
+                "The provider's answer cannot be read as Gemini's: {error:?} fault in its JSON."
+            ))
         })?;
         if response.error.is_some() {
             return Err(reported(body));
@@ -81,7 +82,7 @@ impl Answer {
         for (place, candidate) in candidates.into_iter().enumerate() {
             let index = candidate.index.unwrap_or(place);
             if index >= MAX_CHOICES {
-                return Err(invalid(format!("The answer has more than {MAX_CHOICES} choices.")));
+                return Err(Failure::invalid(format!("The answer has more than {MAX_CHOICES} choices.")));
             }
             let choice = self.choices.entry(index).or_insert_with(|| Choice::new(index));
             heard.push((index, choice.hear(candidate, &head.id)?));
@@ -146,7 +147,7 @@ pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
         choices.push(Written { index, message, logprobs, finish_reason });
     }
     let Some(finish) = choices.first().map(|choice| choice.finish_reason) else {
-        return Err(invalid("The provider's answer has no candidates."));
+        return Err(Failure::invalid("The provider's answer has no candidates."));
     };
     let head = answer.head.take().expect("set with the first thing that was taken");
     Ok(Decoded {

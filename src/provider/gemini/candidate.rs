@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     args::{Misplaced, Pieces},
-    finish, invalid, logprobs,
+    finish, logprobs,
     response::{Blob, Candidate, FunctionCall, Part},
     signature,
 };
@@ -128,7 +128,7 @@ impl Choice {
     fn hold(&mut self, before: usize, now: usize) -> Result<(), Failure> {
         self.held = self.held - before + now;
         if self.held > MAX_HELD {
-            return Err(invalid(format!("A choice has more than {MAX_HELD} bytes of metadata.")));
+            return Err(Failure::invalid(format!("A choice has more than {MAX_HELD} bytes of metadata.")));
         }
         Ok(())
     }
@@ -193,14 +193,14 @@ impl Choice {
                 self.begin(name, &call, in_pieces, signature, answer, delta);
             }
             None if self.open.is_none() && (!pieces.is_empty() || call.args.is_some()) => {
-                return Err(invalid("A function call has arguments and no name."));
+                return Err(Failure::invalid("A function call has arguments and no name."));
             }
             None => {}
         }
         if let Some(open) = &mut self.open {
             for piece in pieces {
                 open.pieces.add(piece).map_err(|Misplaced| {
-                    invalid("A piece of a function call's arguments does not fit the others.")
+                    Failure::invalid("A piece of a function call's arguments does not fit the others.")
                 })?;
             }
             if !more {

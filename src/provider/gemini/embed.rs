@@ -8,7 +8,6 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     answer::reported,
     fields::{self, EMBEDDINGS},
-    invalid,
     losses::{Losses, wrong},
     path,
     request::{Content, Part},
@@ -95,13 +94,13 @@ struct Embedding {
 /// The body is an error, or holds no embeddings.
 pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
     let response: Response = serde_json::from_slice(body)
-        .map_err(|_| invalid("The provider's answer cannot be read as Gemini's embeddings."))?;
+        .map_err(|_| Failure::invalid("The provider's answer cannot be read as Gemini's embeddings."))?;
     if response.error.is_some() {
         return Err(reported(body));
     }
     let embeddings = response.embeddings.or_else(|| response.embedding.map(|one| vec![one]));
     let Some(embeddings) = embeddings.filter(|list| !list.is_empty()) else {
-        return Err(invalid("The provider's answer has no embeddings."));
+        return Err(Failure::invalid("The provider's answer has no embeddings."));
     };
     let usage = response.usage_metadata.and_then(|metadata| metadata.usage());
     let prompt = usage.map_or(0, |usage| usage.prompt());

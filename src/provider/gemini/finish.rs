@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::invalid;
 use crate::provider::Failure;
 
 /// OpenAI's word for Gemini's. `calls`: functions were called; `spoke`: something was said.
@@ -28,11 +27,11 @@ pub fn reason(name: &str, calls: bool, spoke: bool) -> Result<&'static str, Fail
         | "UNEXPECTED_TOOL_CALL"
         | "TOO_MANY_TOOL_CALLS"
         | "MISSING_THOUGHT_SIGNATURE"
-        | "MALFORMED_RESPONSE" => Err(invalid(format!("Gemini ended its answer with {name}."))),
+        | "MALFORMED_RESPONSE" => Err(Failure::invalid(format!("Gemini ended its answer with {name}."))),
         // OTHER, NO_IMAGE, whatever comes: an answer only if something was said.
         _ if calls => Ok("tool_calls"),
         _ if spoke => Ok("stop"),
-        _ => Err(invalid(format!("Gemini ended without an answer: {name}."))),
+        _ => Err(Failure::invalid(format!("Gemini ended without an answer: {name}."))),
     }
 }
 

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Codec, Decoded, Encoded, Expected, Failure, StreamDecoder, UnusableKey};
 use crate::{
-    base::{outcome::Outcome, secret::Secret},
-    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite},
+    base::secret::Secret,
+    openai::{Ask, BadField, Endpoint, Rewrite},
 };
 
 mod answer;
@@ -77,12 +77,6 @@ impl Codec for Gemini {
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Failure {
         failure::read(status, headers, body, now)
     }
-}
-
-/// The failure of an answer that is not as Gemini's answers are.
-fn invalid(message: impl Into<String>) -> Failure {
-    let error = ErrorBody::new("upstream_error", "upstream_invalid_response", message);
-    Failure::new(Outcome::InvalidAnswer, error)
 }
 
 #[cfg(test)]

@@ -7,16 +7,13 @@ use bytes::Bytes;
 use super::{
     answer::{Answer, reported},
     candidate::is_content,
-    invalid,
 };
 use crate::{
-    base::outcome::Outcome,
-    openai::{
-        ErrorBody,
-        sse::{self, Event, Splitter},
-        write::DONE,
+    openai::{sse::Event, write::DONE},
+    provider::{
+        Expected, Failure, Piece,
+        events::{EventDecoder, Events},
     },
-    provider::{Expected, Failure, Piece, StreamDecoder},
 };
 
 /// The longest event, in bytes: pictures come in one.
@@ -24,8 +21,7 @@ pub const MAX_EVENT: usize = 24 * 1024 * 1024;
 
 /// The decoder of one stream. Each event becomes chunks at once; only signatures and sources wait for the end.
 #[derive(Debug)]
-pub struct GeminiStream {
-    splitter: Splitter,
+pub struct GeminiEvents {
     answer: Answer,
     include_usage: bool,
     /// The choices whose role was told.
@@ -34,27 +30,23 @@ pub struct GeminiStream {
     over: bool,
 }
 
+/// The decoder of a stream's bytes.
+pub type GeminiStream = Events<GeminiEvents>;
+
 impl GeminiStream {
     /// A decoder for one answer.
     pub fn new(expected: &Expected) -> Self {
+        Self::with(GeminiEvents::new(expected), MAX_EVENT)
+    }
+}
+
+impl GeminiEvents {
+    fn new(expected: &Expected) -> Self {
         Self {
-            splitter: Splitter::new(MAX_EVENT),
             answer: Answer::new(expected),
             include_usage: expected.include_usage,
             begun: BTreeSet::new(),
             over: false,
-        }
-    }
-
-    fn event(&mut self, event: &Event, out: &mut VecDeque<Piece>) {
-        let Some(data) = event.data() else {
-            return self.without_data(&event.raw, out);
-        };
-        match data.trim_ascii() {
-            // Not Gemini's, but some proxies add it.
-            b"[DONE]" => self.end(out),
-            b"" => out.push_back(Piece::Comment(Bytes::from_static(b":\n\n"))),
-            payload => self.payload(payload, out),
         }
     }
 
@@ -84,7 +76,7 @@ impl GeminiStream {
                 let value = serde_json::from_slice::<serde_json::Value>(raw).unwrap_or_default();
                 let failure = match value.get(0).unwrap_or(&value).get("error") {
                     Some(_) => reported(raw),
-                    None => invalid("The provider's answer is not a stream of events."),
+                    None => Failure::invalid("The provider's answer is not a stream of events."),
                 };
                 self.fail(failure, out);
             }
@@ -92,18 +84,10 @@ impl GeminiStream {
         }
     }
 
-    fn fail(&mut self, failure: Failure, out: &mut VecDeque<Piece>) {
-        out.extend(self.answer.usage.take().map(Piece::Usage));
-        out.push_back(Piece::Failed(failure));
-        self.over = true;
-    }
-
     /// The provider has said everything.
     fn end(&mut self, out: &mut VecDeque<Piece>) {
         if !self.answer.is_finished() {
-            let message = "The provider's stream broke off before its end.";
-            let error = ErrorBody::new("upstream_error", "upstream_truncated", message);
-            return self.fail(Failure::new(Outcome::Truncated, error), out);
+            return self.fail(Failure::truncated(), out);
         }
         let ends = match self.answer.end() {
             Ok(ends) => ends,
@@ -125,40 +109,38 @@ impl GeminiStream {
     }
 }
 
-impl StreamDecoder for GeminiStream {
-    fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Piece>) {
-        if self.over {
-            return;
-        }
-        self.splitter.push(chunk);
-        while !self.over
-            && let Some(next) = self.splitter.next_event()
-        {
-            match next {
-                Ok(event) => self.event(&event, out),
-                Err(sse::TooLong) => {
-                    let message =
-                        format!("An event of the provider's stream is longer than {MAX_EVENT} bytes.");
-                    self.fail(invalid(message), out);
-                }
-            }
+impl EventDecoder for GeminiEvents {
+    fn event(&mut self, event: &Event, out: &mut VecDeque<Piece>) {
+        let Some(data) = event.data() else {
+            return self.without_data(&event.raw, out);
+        };
+        match data.trim_ascii() {
+            // Not Gemini's, but some proxies add it.
+            b"[DONE]" => self.end(out),
+            b"" => out.push_back(Piece::Comment(Bytes::from_static(b":\n\n"))),
+            payload => self.payload(payload, out),
         }
     }
 
-    fn finish(&mut self, out: &mut VecDeque<Piece>) {
-        if !self.over
-            && let Some(tail) = self.splitter.finish()
-        {
-            let whole =
-                tail.data().is_none_or(|data| serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok());
-            // An event that was cut is no nonsense: the stream is.
-            if whole {
-                self.event(&tail, out);
-            }
+    /// An event that was cut is no nonsense: the stream is cut.
+    fn tail(&mut self, tail: &Event, out: &mut VecDeque<Piece>) {
+        if tail.data().is_none_or(|data| serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok()) {
+            self.event(tail, out);
         }
-        if !self.over {
-            self.end(out);
-        }
+    }
+
+    fn end_of_bytes(&mut self, out: &mut VecDeque<Piece>) {
+        self.end(out);
+    }
+
+    fn fail(&mut self, failure: Failure, out: &mut VecDeque<Piece>) {
+        out.extend(self.answer.usage.take().map(Piece::Usage));
+        out.push_back(Piece::Failed(failure));
+        self.over = true;
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
     }
 }
 
@@ -168,6 +150,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::{base::outcome::Outcome, provider::StreamDecoder as _};
 
     fn decode<'a>(include_usage: bool, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Piece> {
         let expected = Expected { include_usage, created: 5, model: "m".into(), ..Expected::default() };

@@ -4,15 +4,21 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{super::Piece, Expected, Failure, StreamDecoder, invalid};
+use super::{
+    super::{
+        Piece,
+        events::{EventDecoder, Events},
+    },
+    Expected, Failure,
+};
 use crate::{
     base::outcome::Outcome,
     openai::{
-        Endpoint, ErrorBody, Usage,
+        Endpoint, Usage,
         chunk::{self, ChunkFacts, ToolCallIndex},
         foreign_error,
         repair::{ToolNumbers, repair},
-        sse::{self, Event, Splitter},
+        sse::{self, Event},
     },
 };
 
@@ -21,8 +27,7 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 /// The decoder of one stream. Events pass as slices of the bytes they came in; only those that clients cannot
 /// digest are written anew.
 #[derive(Debug)]
-pub struct OpenAiStream {
-    splitter: Splitter,
+pub struct OpenAiEvents {
     endpoint: Endpoint,
     include_usage: bool,
     /// The latest figures: some providers send them in every chunk.
@@ -45,11 +50,19 @@ enum Numbering {
     Ours(ToolNumbers),
 }
 
+/// The decoder of a stream's bytes.
+pub type OpenAiStream = Events<OpenAiEvents>;
+
 impl OpenAiStream {
     /// A decoder for one answer.
     pub fn new(expected: &Expected) -> Self {
+        Self::with(OpenAiEvents::new(expected), sse::MAX_EVENT)
+    }
+}
+
+impl OpenAiEvents {
+    fn new(expected: &Expected) -> Self {
         Self {
-            splitter: Splitter::new(sse::MAX_EVENT),
             endpoint: expected.endpoint,
             include_usage: expected.include_usage,
             usage: None,
@@ -57,32 +70,6 @@ impl OpenAiStream {
             finished: false,
             tools: None,
             over: false,
-        }
-    }
-
-    fn event(&mut self, event: &Event, out: &mut VecDeque<Piece>) {
-        let data = event.data();
-        if event.name() == Some(b"error") {
-            return self.reported(data.as_deref().unwrap_or_default(), out);
-        }
-        let Some(data) = data else {
-            return self.without_data(event, out);
-        };
-        let payload = data.trim_ascii();
-        if payload == b"[DONE]" {
-            return self.end(Piece::Done(event.raw.clone()), out);
-        }
-        if payload.is_empty() {
-            // Clients would try to read it as JSON.
-            return out.push_back(Piece::Comment(Bytes::from_static(b":\n\n")));
-        }
-        match chunk::inspect(payload) {
-            Ok(facts) => self.chunk(event, payload, &facts, out),
-            Err(fault) => {
-                let failure =
-                    invalid(format_args!("A chunk of the provider's stream cannot be read: {fault}."));
-                self.end(Piece::Failed(failure), out);
-            }
         }
     }
 
@@ -115,8 +102,7 @@ impl OpenAiStream {
         match chunk::inspect(body) {
             Ok(facts) if facts.error.is_some() || facts.is_error => self.reported(body, out),
             _ => {
-                let failure = invalid(format_args!("The provider's answer is not a stream of events."));
-                self.end(Piece::Failed(failure), out);
+                self.fail(Failure::invalid("The provider's answer is not a stream of events."), out);
             }
         }
     }
@@ -175,12 +161,37 @@ impl OpenAiStream {
     }
 
     fn truncated(&mut self, out: &mut VecDeque<Piece>) {
-        let message = "The provider's stream broke off before its end.";
-        let error = ErrorBody::new("upstream_error", "upstream_truncated", message);
-        self.end(Piece::Failed(Failure::new(Outcome::Truncated, error)), out);
+        self.fail(Failure::truncated(), out);
+    }
+}
+
+impl EventDecoder for OpenAiEvents {
+    fn event(&mut self, event: &Event, out: &mut VecDeque<Piece>) {
+        let data = event.data();
+        if event.name() == Some(b"error") {
+            return self.reported(data.as_deref().unwrap_or_default(), out);
+        }
+        let Some(data) = data else {
+            return self.without_data(event, out);
+        };
+        let payload = data.trim_ascii();
+        if payload == b"[DONE]" {
+            return self.end(Piece::Done(event.raw.clone()), out);
+        }
+        if payload.is_empty() {
+            // Clients would try to read it as JSON.
+            return out.push_back(Piece::Comment(Bytes::from_static(b":\n\n")));
+        }
+        match chunk::inspect(payload) {
+            Ok(facts) => self.chunk(event, payload, &facts, out),
+            Err(fault) => {
+                let message = format!("A chunk of the provider's stream cannot be read: {fault}.");
+                self.fail(Failure::invalid(message), out);
+            }
+        }
     }
 
-    /// The bytes after the last blank line. A whole event gets the blank line that it lacks.
+    /// A whole event gets the blank line that it lacks.
     fn tail(&mut self, tail: &Event, out: &mut VecDeque<Piece>) {
         let data = tail.data();
         let payload = data.as_deref().unwrap_or_default().trim_ascii();
@@ -202,45 +213,20 @@ impl OpenAiStream {
             self.is_failure(tail, out);
         }
     }
-}
 
-impl StreamDecoder for OpenAiStream {
-    fn push(&mut self, chunk: Bytes, out: &mut VecDeque<Piece>) {
-        if self.over {
-            return;
-        }
-        self.splitter.push(chunk);
-        while !self.over
-            && let Some(next) = self.splitter.next_event()
-        {
-            match next {
-                Ok(event) => self.event(&event, out),
-                Err(sse::TooLong) => {
-                    let failure = invalid(format_args!(
-                        "An event of the provider's stream is longer than {} bytes.",
-                        sse::MAX_EVENT
-                    ));
-                    self.end(Piece::Failed(failure), out);
-                }
-            }
+    fn end_of_bytes(&mut self, out: &mut VecDeque<Piece>) {
+        match self.finished {
+            true => self.end(Piece::Done(Bytes::from_static(DONE)), out),
+            false => self.truncated(out),
         }
     }
 
-    fn finish(&mut self, out: &mut VecDeque<Piece>) {
-        if self.over {
-            return;
-        }
-        if let Some(tail) = self.splitter.finish() {
-            self.tail(&tail, out);
-        }
-        if self.over {
-            return;
-        }
-        if self.finished {
-            self.end(Piece::Done(Bytes::from_static(DONE)), out);
-        } else {
-            self.truncated(out);
-        }
+    fn fail(&mut self, failure: Failure, out: &mut VecDeque<Piece>) {
+        self.end(Piece::Failed(failure), out);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
     }
 }
 
@@ -249,6 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::provider::StreamDecoder as _;
 
     fn decode<'a>(include_usage: bool, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Piece> {
         let mut stream = OpenAiStream::new(&Expected { include_usage, ..Expected::default() });
