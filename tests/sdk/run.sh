@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts the built gateway as a newcomer would: default configuration, no keys. Then curl and the openai packages
-# for Python and Node ask it. Behind another one recorded traffic is replayed. WEIR_URL, where it is set, names a
+# for Python and Node ask it. Behind others recorded traffic is replayed, and a simulated provider speaks every
+# protocol, which these packages and the frameworks upon them ask. WEIR_URL, where it is set, names a
 # gateway that runs already; WEIR_BIN another binary.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -63,6 +64,11 @@ run bash tests/sdk/curl.sh
 run .venv/bin/python tests/sdk/python/checks.py
 run node tests/sdk/node/checks.mjs
 run .venv/bin/python tests/sdk/python/corpus.py
+# These start a gateway of their own, before a simulated provider in every protocol.
+behind=(.venv/bin/python tests/sdk/python/behind.py)
+run "${behind[@]}" .venv/bin/python tests/sdk/python/matrix.py
+run "${behind[@]}" .venv/bin/python tests/sdk/python/frameworks.py
+run "${behind[@]}" node tests/sdk/node/frameworks.mjs
 
 if [ "$failed" -ne 0 ] && [ -n "$gateway" ]; then
   echo "the gateway's log:"

@@ -3,23 +3,16 @@
 The recordings lie beside the project; without them there is nothing to check.
 """
 
-import os
-import re
-import subprocess
 import sys
-import tempfile
-import time
 import traceback
-from pathlib import Path
 
 import openai
 import recordings
+from gateway import ROOT, gateway
 from recordings import Choice, Said, count
 from replay import Replay
 
-ROOT = Path(__file__).resolve().parents[3]
 RECORDINGS = ROOT.parent / "shared/data/corpus/dev"
-BINARY = os.environ.get("WEIR_BIN") or ROOT / "target/debug/weir"
 QUESTION = {
     "chat": {"messages": [{"role": "user", "content": "Hello"}]},
     "completions": {"prompt": "Hello"},
@@ -35,40 +28,6 @@ REFUSALS = {
     429: (openai.RateLimitError, "upstream_rate_limited"),
 }
 STATUS = {400: 400, 401: 502, 404: 404, 429: 429}
-
-
-class Gateway:
-    """Weir with a provider for each case, which the client pins."""
-
-    def __init__(self, cases, port):
-        self.folder = tempfile.TemporaryDirectory()
-        config = Path(self.folder.name) / "weir.toml"
-        providers = [f'[providers."{case.name}"]\nbase_url = "http://127.0.0.1:{port}/{case.name}"' for case in cases]
-        config.write_text("\n".join(['[server]\nlisten = "127.0.0.1:0"', *providers]))
-        self.log = Path(self.folder.name) / "log"
-        with self.log.open("w") as log:
-            environment = {"PATH": os.environ["PATH"]}
-            command = [BINARY, "serve", "--config", config]
-            self.process = subprocess.Popen(command, stderr=log, env=environment, cwd=self.folder.name)
-        self.url = self.listening()
-
-    def listening(self):
-        for _ in range(400):
-            found = re.search(r"listening on (http://[0-9.:]+)", self.log.read_text())
-            if found:
-                return found[1]
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.025)
-        raise RuntimeError(f"the gateway does not listen:\n{self.log.read_text()}")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(10)
-        self.folder.cleanup()
 
 
 def arguments(case, **more):
@@ -253,8 +212,9 @@ def main():
     cases = recordings.cases(RECORDINGS)
     replay = Replay(cases).start()
     failed = 0
-    with Gateway(cases, replay.port) as gateway:
-        client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0, timeout=30)
+    base = f"http://127.0.0.1:{replay.port}"
+    with gateway([f'[providers."{case.name}"]\nbase_url = "{base}/{case.name}"' for case in cases]) as weir:
+        client = openai.OpenAI(base_url=f"{weir.url}/v1", api_key="none", max_retries=0, timeout=30)
         for case in cases:
             check = refused if case.status >= 400 else stream if case.is_stream else whole
             try:
@@ -263,7 +223,7 @@ def main():
                 failed += 1
                 print(f"FAIL  corpus {case.name}\n{traceback.format_exc()}")
         if failed:
-            print(f"the gateway's log:\n{gateway.log.read_text()[-4000:]}")
+            print(f"the gateway's log:\n{weir.log.read_text()[-4000:]}")
     print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
