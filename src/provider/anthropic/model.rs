@@ -58,8 +58,12 @@ impl Abilities {
 /// Names without one, like `claude-mythos-preview`, are taken for the newest.
 fn version(model: &str) -> Option<(u32, u32)> {
     let name = &model[model.find("claude")?..];
-    let mut numbers = name
-        .split(['-', '.', '@', ':', '_'])
+    let separators = ['-', '.', '@', ':', '_'];
+    // Past the name there may be a suffix, like `[1m]`.
+    let end =
+        name.find(|c: char| !c.is_ascii_alphanumeric() && !separators.contains(&c)).unwrap_or(name.len());
+    let mut numbers = name[..end]
+        .split(separators)
         // Longer numbers are dates.
         .filter(|part| (1..=2).contains(&part.len()))
         .map_while(|part| part.parse::<u32>().ok());
@@ -85,6 +89,8 @@ mod tests {
             ("claude-sonnet-5", Some((5, 0))),
             ("claude-fable-5-1", Some((5, 1))),
             ("claude-mythos-preview", Some((u32::MAX, 0))),
+            ("claude-opus-4-8[1m]", Some((4, 8))),
+            ("claude-opus-4-8?first=1", Some((4, 8))),
             ("kimi-k2", None),
         ] {
             assert_eq!(version(name), expected, "{name}");

@@ -1,4 +1,4 @@
-// Node's half of `python/matrix.py`: a line of JSON for each cell, [conversation, protocol, mode, "node", result, said].
+// Node's half of `python/matrix.py`. Each cell is a line of JSON: [conversation, protocol, mode, "node", result, said].
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
