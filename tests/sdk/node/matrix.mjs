@@ -61,7 +61,7 @@ function add(message, delta) {
         else message.tool_calls.at(-1).function.arguments += part.function.arguments;
       }
     } else if (key !== "role" && value !== null) {
-      message[key] = typeof value === "string" ? (message[key] ?? "") + value : value;
+      message[key] = Array.isArray(value) ? [...(message[key] ?? []), ...value] : (message[key] ?? "") + value;
     }
   }
 }
