@@ -9,6 +9,8 @@ pub struct Abilities {
     pub schema: bool,
     /// Whether it takes `temperature`, `top_p` and `top_k` other than their defaults.
     pub sampling: bool,
+    /// Whether it can think where it has to call a tool.
+    pub thinks_when_forced: bool,
     /// Whether it takes `temperature` or `top_p`, not both.
     pub one_of_sampling: bool,
 }
@@ -38,6 +40,7 @@ impl Abilities {
                 thinking: ThinkingStyle::Budget,
                 schema: false,
                 sampling: true,
+                thinks_when_forced: false,
                 one_of_sampling: false,
             },
             Some(version) => Self {
@@ -48,6 +51,7 @@ impl Abilities {
                 },
                 schema: version >= (4, 5),
                 sampling: version < (4, 7),
+                thinks_when_forced: version >= (4, 8),
                 one_of_sampling: version >= (4, 1),
             },
         }

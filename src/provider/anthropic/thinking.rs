@@ -84,6 +84,10 @@ pub fn plan(wish: Wish<'_>, abilities: Abilities, gaps: &mut Gaps<'_>) -> Result
             gaps.meet("reasoning_effort", "This model cannot think before it answers")?;
             Ok(quiet)
         }
+        _ if wish.forced_tool && !abilities.thinks_when_forced => {
+            gaps.meet("reasoning_effort", "This model cannot think where it has to call a tool")?;
+            Ok(quiet)
+        }
         ThinkingStyle::Effort { xhigh, .. } => {
             // Below 4.7 the next step above `high` is `max`.
             let effort = if *level == "xhigh" && !xhigh { "max" } else { level };
@@ -96,10 +100,6 @@ pub fn plan(wish: Wish<'_>, abilities: Abilities, gaps: &mut Gaps<'_>) -> Result
 }
 
 fn with_budget(wish: Wish<'_>, budget: u64, quiet: Plan, gaps: &mut Gaps<'_>) -> Result<Plan, BadField> {
-    if wish.forced_tool {
-        gaps.meet("reasoning_effort", "This model cannot think where it has to call a tool")?;
-        return Ok(quiet);
-    }
     if wish.lost_thoughts {
         // The API refuses such a turn; without thinking it takes it.
         gaps.leave_out("reasoning_effort");
@@ -187,7 +187,8 @@ mod tests {
         assert_eq!(planned("claude-3-5-haiku-latest", effort("low")), refused);
         let forced = Wish { forced_tool: true, ..effort("low") };
         assert_eq!(planned("claude-sonnet-4-5", forced), refused);
-        assert!(planned("claude-opus-4-6", forced).is_ok());
+        assert_eq!(planned("claude-opus-4-6", forced), refused);
+        assert!(planned("claude-opus-4-8", forced).is_ok());
         let lost = Wish { lost_thoughts: true, ..effort("low") };
         let mut gaps = Gaps::new(false);
         let plan = plan(lost, Abilities::of("claude-sonnet-4-5"), &mut gaps).unwrap();

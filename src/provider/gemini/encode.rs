@@ -27,7 +27,7 @@ const MAX_STOPS: usize = 5;
 pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
     let body = ask.rewrite(rewrite);
     let fields = fields::read(&body)?;
-    let mut losses = Losses::new(rewrite.drop_unsupported);
+    let mut losses = Losses::of(ask, rewrite);
     fields::check(&fields, &mut losses)?;
     let mut chat = Chat::parse(&body)?;
     let messages = std::mem::take(&mut chat.messages);

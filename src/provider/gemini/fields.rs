@@ -73,7 +73,8 @@ pub fn read(body: &[u8]) -> Result<Fields<'_>, BadField> {
 pub fn check(fields: &Fields<'_>, losses: &mut Losses) -> Result<(), BadField> {
     only(fields, |name| TRANSLATED.contains(&name) || HARMLESS.contains(&name), losses)?;
     let forbids = |name: &str| fields.get(name).is_some_and(|raw| raw.get() == "false");
-    if forbids("parallel_tool_calls") && fields.contains_key("tools") {
+    let has_tools = fields.get("tools").is_some_and(|raw| !["null", "[]"].contains(&raw.get()));
+    if forbids("parallel_tool_calls") && has_tools {
         losses.lose(
             "parallel_tool_calls".into(),
             "Gemini cannot be kept from calling several tools at once: `parallel_tool_calls` cannot be false."
@@ -128,9 +129,10 @@ mod tests {
 
     #[test]
     fn parallel_calls_cannot_be_forbidden() {
-        let body = r#"{"tools":[],"parallel_tool_calls":false}"#;
+        let body = r#"{"tools":[{}],"parallel_tool_calls":false}"#;
         assert_eq!(checked(body, false), Err(Some("parallel_tool_calls".into())));
-        assert_eq!(checked(r#"{"tools":[],"parallel_tool_calls":true}"#, false), Ok(vec![]));
+        assert_eq!(checked(r#"{"tools":[{}],"parallel_tool_calls":true}"#, false), Ok(vec![]));
+        assert_eq!(checked(r#"{"tools":[],"parallel_tool_calls":false}"#, false), Ok(vec![]));
         assert_eq!(checked(r#"{"parallel_tool_calls":false}"#, false), Ok(vec![]));
     }
 }

@@ -2,19 +2,28 @@
 
 use serde_json::Value;
 
-use crate::openai::BadField;
+use crate::openai::{Ask, BadField, Rewrite};
 
 /// Refuses the first field that cannot be translated, or notes all of them.
 #[derive(Debug)]
-pub struct Losses {
+pub struct Losses<'a> {
     drop: bool,
+    /// Fields that the operator put in where the client was silent: they are wishes, not demands.
+    wishes: Vec<&'a str>,
     dropped: Vec<String>,
 }
 
-impl Losses {
+impl<'a> Losses<'a> {
     /// `drop`: note instead of refusing.
     pub fn new(drop: bool) -> Self {
-        Self { drop, dropped: Vec::new() }
+        Self { drop, wishes: Vec::new(), dropped: Vec::new() }
+    }
+
+    /// As `rewrite` tells, whose defaults are wishes where the client was silent.
+    pub fn of(ask: &Ask, rewrite: &Rewrite<'a>) -> Self {
+        let defaults = rewrite.defaults.iter().map(|(name, _)| name.as_str());
+        let wishes = defaults.filter(|name| !ask.says(name)).collect();
+        Self { wishes, ..Self::new(rewrite.drop_unsupported) }
     }
 
     /// A field that Gemini has no counterpart for; `Ok` means that it is left out.
@@ -32,6 +41,9 @@ impl Losses {
     /// # Errors
     /// It has to be refused.
     pub fn lose(&mut self, param: String, message: String) -> Result<(), BadField> {
+        if self.wishes.contains(&&*param) {
+            return Ok(());
+        }
         if self.drop {
             if !self.dropped.contains(&param) {
                 self.dropped.push(param);

@@ -54,16 +54,16 @@ enum Turn {
     Results,
 }
 
-struct Turns<'a> {
+struct Turns<'a, 'w> {
     family: Family,
-    losses: &'a mut Losses,
+    losses: &'a mut Losses<'w>,
     said: Conversation,
     last: Option<Turn>,
     /// The functions by the ids of their calls.
     calls: HashMap<String, String>,
 }
 
-impl Turns<'_> {
+impl Turns<'_, '_> {
     fn message(&mut self, i: usize, message: Message) -> Result<(), BadField> {
         let at = format!("messages[{i}]");
         match message.role.as_str() {

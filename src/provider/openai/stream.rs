@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     super::{
         Piece,
-        events::{EventDecoder, Events},
+        events::{EventDecoder, Events, MAX_MEDIA_EVENT},
     },
     Expected, Failure,
 };
@@ -56,7 +56,7 @@ pub type OpenAiStream = Events<OpenAiEvents>;
 impl OpenAiStream {
     /// A decoder for one answer.
     pub fn new(expected: &Expected) -> Self {
-        Self::with(OpenAiEvents::new(expected), sse::MAX_EVENT)
+        Self::with(OpenAiEvents::new(expected), MAX_MEDIA_EVENT)
     }
 }
 
@@ -115,7 +115,8 @@ impl OpenAiEvents {
         if facts.error.is_some() || facts.is_error {
             return self.reported(payload, out);
         }
-        self.finished |= facts.finished;
+        // With several choices one may go on after another has ended.
+        self.finished = facts.finished || (self.finished && !facts.content);
         let usage_only = facts.usage.is_some() && facts.choices.unwrap_or(0) == 0;
         if usage_only && !self.include_usage {
             return;
@@ -358,9 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn of_several_choices_one_may_end_before_another() {
+        let choice = |index: u8, rest: &str| {
+            format!(r#"data: {{"object":"x","choices":[{{"index":{index},{rest}}}]}}"#)
+        };
+        let ended = choice(0, r#""delta":{},"finish_reason":"stop""#);
+        let talking = choice(1, r#""delta":{"content":"on"}"#);
+        let last = |text: &str| short(text).pop().unwrap();
+        assert!(last(&format!("{ended}\n\n{talking}\n\n")).starts_with("F truncated"));
+        assert!(last(&format!("{talking}\n\n{ended}\n\n")).starts_with('D'));
+    }
+
+    #[test]
     fn an_endless_event_ends_the_stream() {
-        let line = b"data: 0123456789".repeat(10_000);
-        let pieces = decode(false, std::iter::repeat_n(&line[..], 8));
+        let line = b"data: 0123456789".repeat(100_000);
+        let pieces = decode(false, std::iter::repeat_n(&line[..], MAX_MEDIA_EVENT / line.len() + 1));
         assert!(matches!(&pieces[..], [Piece::Failed(f)] if f.outcome == Outcome::InvalidAnswer));
     }
 
