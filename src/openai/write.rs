@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 
 use super::usage::Usage;
 
+/// The longest id or name of a model, in bytes. Each chunk of a stream repeats them: without a bound a long one would
+/// make a short stream fill the memory.
+const MAX_NAME: usize = 256;
+
 /// What is the same in all chunks of a stream, or names a whole answer.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The provider's id of the answer.
-    pub id: String,
-    /// Seconds since 1970.
-    pub created: u64,
-    /// The provider's own name for what answered.
-    pub model: String,
+    id: String,
+    created: u64,
+    model: String,
 }
 
 /// A whole chat answer.
@@ -184,6 +185,25 @@ impl From<&Usage> for UsageObject {
 }
 
 impl Head {
+    /// What begins with the provider's id of the answer, seconds since 1970, the provider's own name for what answered.
+    /// Names that are too long lose their ends.
+    pub fn new(mut id: String, created: u64, mut model: String) -> Self {
+        for name in [&mut id, &mut model] {
+            name.truncate(name.floor_char_boundary(MAX_NAME));
+        }
+        Self { id, created, model }
+    }
+
+    /// The provider's id of the answer.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The provider's own name for what answered.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
     /// A whole answer as JSON.
     pub fn answer(&self, choices: Vec<Choice>, usage: Option<&Usage>) -> Bytes {
         json(&Answer {
@@ -242,7 +262,14 @@ mod tests {
     use super::*;
 
     fn head() -> Head {
-        Head { id: "x".into(), created: 1, model: "m".into() }
+        Head::new("x".into(), 1, "m".into())
+    }
+
+    #[test]
+    fn long_names_lose_their_ends() {
+        let head = Head::new("é".repeat(1000), 1, format!("a{}", "é".repeat(1000)));
+        assert_eq!(head.id(), "é".repeat(128));
+        assert_eq!(head.model(), format!("a{}", "é".repeat(127)));
     }
 
     #[test]

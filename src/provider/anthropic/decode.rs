@@ -51,12 +51,12 @@ pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
     let mut counts = Counts::default();
     answer.usage.into_iter().for_each(|usage| counts.update(usage));
     let usage = counts.usage();
-    let head = Head { id: answer.id, created: expected.created, model: answer.model };
+    let head = Head::new(answer.id, expected.created, answer.model);
     let choice = Choice { index: 0, message: message.finish(stop.refusal()), logprobs: None, finish_reason };
     Ok(Decoded {
         body: head.answer(vec![choice], usage.as_ref()),
         usage,
-        model: Some(head.model).filter(|model| !model.is_empty()),
+        model: Some(head.model().to_owned()).filter(|model| !model.is_empty()),
         finish_reason: Some(finish_reason.to_owned()),
     })
 }

@@ -137,17 +137,17 @@ impl AnthropicEvents {
         let text = message.map_or("null", RawValue::get);
         let start: Start<'_> =
             serde_json::from_str(text).map_err(|error| fault::unreadable("stream", &error))?;
+        let head = Head::new(start.id, self.created, start.model);
         match &self.head {
             // Relays repeat the beginning. Another message inside the first is the second try of a relay whose first
             // one was cut: put together they would be an answer that nobody gave.
-            Some(head) if head.id != start.id && !self.blocks.is_untouched() => {
+            Some(first) if first.id() != head.id() && !self.blocks.is_untouched() => {
                 return Err(Failure::invalid(
                     "The provider's stream began another answer before the first was over.",
                 ));
             }
             Some(_) => {}
             None => {
-                let head = Head { id: start.id, created: self.created, model: start.model };
                 let role =
                     Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() };
                 out.push_back(Piece::Lead(head.chunk(0, &role, None)));

@@ -65,10 +65,9 @@ impl Answer {
         if let Some(usage) = response.usage_metadata.and_then(|metadata| metadata.usage()) {
             self.usage = Some(usage);
         }
-        let head = self.head.get_or_insert_with(|| Head {
-            id: response.response_id.unwrap_or_else(|| format!("gemini-{}", self.created)),
-            created: self.created,
-            model: response.model_version.unwrap_or_else(|| self.model.clone()),
+        let head = self.head.get_or_insert_with(|| {
+            let id = response.response_id.unwrap_or_else(|| format!("gemini-{}", self.created));
+            Head::new(id, self.created, response.model_version.unwrap_or_else(|| self.model.clone()))
         });
         let candidates = response.candidates.unwrap_or_default();
         if candidates.is_empty()
@@ -85,7 +84,7 @@ impl Answer {
                 return Err(Failure::invalid(format!("The answer has more than {MAX_CHOICES} choices.")));
             }
             let choice = self.choices.entry(index).or_insert_with(|| Choice::new(index));
-            heard.push((index, choice.hear(candidate, &head.id)?));
+            heard.push((index, choice.hear(candidate, head.id())?));
         }
         Ok(heard)
     }
@@ -153,7 +152,7 @@ pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
     Ok(Decoded {
         body: head.answer(choices, answer.usage.as_ref()),
         usage: answer.usage,
-        model: Some(head.model).filter(|model| !model.is_empty()),
+        model: Some(head.model().to_owned()).filter(|model| !model.is_empty()),
         finish_reason: Some(finish.to_owned()),
     })
 }
