@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// What an event becomes that says nothing to the client.
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
 /// The decoder of one stream. Each event becomes chunks at once; only signatures and sources wait for the end.
 #[derive(Debug)]
 pub struct GeminiEvents {
@@ -77,7 +80,8 @@ impl GeminiEvents {
                 };
                 self.fail(failure, out);
             }
-            _ => out.push_back(Piece::Comment(raw.clone())),
+            // Not its own bytes: a line that was cut would swallow the event that follows it.
+            _ => out.push_back(Piece::Comment(COMMENT)),
         }
     }
 
@@ -114,7 +118,7 @@ impl EventDecoder for GeminiEvents {
         match data.trim_ascii() {
             // Not Gemini's, but some proxies add it.
             b"[DONE]" => self.end(out),
-            b"" => out.push_back(Piece::Comment(Bytes::from_static(b":\n\n"))),
+            b"" => out.push_back(Piece::Comment(COMMENT)),
             payload => self.payload(payload, out),
         }
     }
@@ -263,6 +267,14 @@ mod tests {
         let line = b"data: 0123456789".repeat(65_536);
         let pieces = decode(false, std::iter::repeat_n(&line[..], MAX_MEDIA_EVENT / line.len() + 2));
         assert!(matches!(&pieces[..], [Piece::Failed(f)] if f.outcome == Outcome::InvalidAnswer));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_does_not_swallow_the_end() {
+        let text = format!("{}: keep-al", said("a", Some("STOP"), 1));
+        let pieces = decode(false, [text.as_bytes()]);
+        assert!(pieces.iter().all(|piece| !matches!(piece, Piece::Comment(bytes) if *bytes != COMMENT)));
+        assert_eq!(pieces.last(), Some(&Piece::Done(DONE)));
     }
 
     /// Streams made of events that mean something, with noise.
