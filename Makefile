@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check figures image image-check clean cargo
+.PHONY: help run test check fuzz figures image image-check clean cargo
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ check: cargo ## the quick part of `make test`, for while you work
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo test --locked --lib --test tidy
 
+fuzz: cargo ## look for inputs that break the readers, FUZZ_SECONDS (600) for each; needs a nightly compiler
+	tools/fuzz.sh
+
 figures: cargo ## build the binary that ships and quote its size, idle memory, and start to first answer
 	tests/figures.sh
 
@@ -33,7 +36,7 @@ image-check: ## build the image on a base made here, then ask the binary in it (
 	tests/image.sh
 
 clean: ## remove everything built or installed in this folder
-	rm -rf target .venv tests/sdk/node/node_modules
+	rm -rf target fuzz/target fuzz/corpus .venv tests/sdk/node/node_modules
 
 cargo:
 	@command -v cargo >/dev/null || { \
