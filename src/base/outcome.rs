@@ -35,6 +35,8 @@ pub enum Outcome {
     Rejected,
     /// The request is longer than the model's context window.
     ContextTooLong,
+    /// The request was not sent: the provider cannot take one of its fields.
+    Unsupported,
     /// The target had no room or was not tried for another reason of ours.
     Skipped,
     /// The client left before the end.
@@ -60,13 +62,14 @@ impl Outcome {
             Self::ModelUnknown => "model_unknown",
             Self::Rejected => "rejected",
             Self::ContextTooLong => "context_too_long",
+            Self::Unsupported => "unsupported",
             Self::Skipped => "skipped",
             Self::ClientLeft => "client_left",
         }
     }
 
     /// Every outcome, for metrics that are made at start.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ok,
         Self::ServerError,
         Self::ConnectError,
@@ -82,6 +85,7 @@ impl Outcome {
         Self::ModelUnknown,
         Self::Rejected,
         Self::ContextTooLong,
+        Self::Unsupported,
         Self::Skipped,
         Self::ClientLeft,
     ];

@@ -41,7 +41,7 @@ pub use models::Model;
 pub use presets::Preset;
 pub use price::{Price, PriceTier};
 pub use providers::{HttpVersion, Protocol, Provider, SimOptions};
-pub use quirks::{OutputLimit, Quirks};
+pub use quirks::{OutputLimit, Quirks, ToolId};
 pub use routes::{Order, Route, RouteTarget, WeightedTarget};
 pub use server::{Server, Tls};
 pub use source::SecretSource;

@@ -24,6 +24,9 @@ pub struct Quirks {
     pub max_n: Option<u32>,
     /// The highest `temperature`; absent: any.
     pub max_temperature: Option<f64>,
+    /// The ids of tool calls that are taken. Others, which another provider gave, are written anew, the same in call
+    /// and result.
+    pub tool_id: ToolId,
 }
 
 impl Default for Quirks {
@@ -36,6 +39,7 @@ impl Default for Quirks {
             renamed_fields: BTreeMap::new(),
             max_n: None,
             max_temperature: None,
+            tool_id: ToolId::Any,
         }
     }
 }
@@ -50,4 +54,14 @@ pub enum OutputLimit {
     MaxTokens,
     /// `max_completion_tokens`.
     MaxCompletionTokens,
+}
+
+/// The ids of tool calls that a provider takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolId {
+    /// Any of up to 40 characters.
+    Any,
+    /// Nine letters or digits.
+    Nine,
 }

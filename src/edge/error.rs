@@ -99,7 +99,7 @@ fn attempts(refusal: &Refusal) -> Vec<AttemptNote> {
         lacks: None,
     };
     let skipped = refusal.skipped.iter().map(|(target, missing)| AttemptNote {
-        lacks: Some(missing.as_str()),
+        lacks: Some(missing.as_str().to_owned()),
         ..note(target, Outcome::Skipped, 0)
     });
     let tried =

@@ -1,6 +1,6 @@
 //! A client's request: the fields that Weir reads, the rest verbatim.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 
@@ -207,6 +207,18 @@ impl Ask {
         for role in check::roles(&self.body[messages.value.clone()], from) {
             let start = messages.value.start;
             edits.replace(start + role.start..start + role.end, json_string(to));
+        }
+    }
+
+    /// Writes the ids of tool calls, and those that results name, as `fit` gives them.
+    pub fn rewrite_tool_ids(&self, fit: impl Fn(&str) -> Cow<'_, str>, edits: &mut Edits) {
+        let Some(messages) = &self.fields.messages else { return };
+        let start = messages.value.start;
+        for (place, id) in check::tool_ids(&self.body[messages.value.clone()]) {
+            let fitting = fit(&id);
+            if fitting != id {
+                edits.replace(start + place.start..start + place.end, json_string(&fitting));
+            }
         }
     }
 

@@ -245,6 +245,33 @@ pub fn roles(messages: &[u8], wanted: &str) -> Vec<Range<usize>> {
         .collect()
 }
 
+/// The ids of tool calls in a message list, with those that results name; the places count from the start of the
+/// raw array.
+pub fn tool_ids(messages: &[u8]) -> Vec<(Range<usize>, String)> {
+    #[derive(Deserialize)]
+    struct Ids<'a> {
+        #[serde(borrow)]
+        tool_call_id: Option<&'a RawValue>,
+        #[serde(borrow)]
+        tool_calls: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    let mut ids = Vec::new();
+    for message in serde_json::from_slice::<Vec<Ids<'_>>>(messages).unwrap_or_default() {
+        let calls = message.tool_calls.and_then(|raw| serde_json::from_str::<Vec<Call<'_>>>(raw.get()).ok());
+        let of_calls = calls.into_iter().flatten().filter_map(|call| call.id);
+        ids.extend(of_calls.chain(message.tool_call_id).filter_map(|raw| {
+            let id = serde_json::from_str::<String>(raw.get()).ok()?;
+            Some((offset(messages, raw.get()), id))
+        }));
+    }
+    ids
+}
+
 /// Where `part`, which borrows from `whole`, stands in it.
 fn offset(whole: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - whole.as_ptr() as usize;

@@ -36,7 +36,7 @@ pub struct AttemptNote {
     pub ms: u64,
     /// What the model lacks, where it was passed over for that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lacks: Option<&'static str>,
+    pub lacks: Option<String>,
 }
 
 fn outcome_name<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {

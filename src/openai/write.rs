@@ -157,11 +157,24 @@ struct PromptDetails {
     /// Not a field of OpenAI's, whose caches cost nothing to write.
     #[serde(skip_serializing_if = "is_zero")]
     cache_write_tokens: u64,
+    /// As other gateways tell which of them stay for an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_creation_token_details: Option<WriteDetails>,
+    #[serde(skip_serializing_if = "is_zero")]
+    audio_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct WriteDetails {
+    ephemeral_5m_input_tokens: u64,
+    ephemeral_1h_input_tokens: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct CompletionDetails {
     reasoning_tokens: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    audio_tokens: u64,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -171,6 +184,10 @@ fn is_zero(count: &u64) -> bool {
 impl From<&Usage> for UsageObject {
     fn from(usage: &Usage) -> Self {
         let (prompt, completion) = (usage.prompt(), usage.completion());
+        let by_time = (usage.cache_write_1h > 0).then_some(WriteDetails {
+            ephemeral_5m_input_tokens: usage.cache_write,
+            ephemeral_1h_input_tokens: usage.cache_write_1h,
+        });
         Self {
             prompt_tokens: prompt,
             completion_tokens: completion,
@@ -178,8 +195,13 @@ impl From<&Usage> for UsageObject {
             prompt_tokens_details: PromptDetails {
                 cached_tokens: usage.cached_input,
                 cache_write_tokens: usage.cache_write.saturating_add(usage.cache_write_1h),
+                cache_creation_token_details: by_time,
+                audio_tokens: usage.audio_input,
             },
-            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning },
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: usage.reasoning,
+                audio_tokens: usage.audio_output,
+            },
         }
     }
 }
@@ -259,6 +281,8 @@ fn json(body: &impl Serialize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn head() -> Head {
@@ -293,5 +317,25 @@ mod tests {
             "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\n\n"
         );
         assert!(head().usage_chunk(&Usage::default()).starts_with(b"data: {\"id\":\"x\""));
+    }
+
+    proptest! {
+        #[test]
+        fn a_usage_comes_back_in_its_kinds(counts: [u32; 8], zeros: [bool; 8]) {
+            let at = |i: usize| if zeros[i] { 0 } else { u64::from(counts[i]) };
+            let usage = Usage {
+                input: at(0),
+                cached_input: at(1),
+                cache_write: at(2),
+                cache_write_1h: at(3),
+                audio_input: at(4),
+                output: at(5),
+                reasoning: at(6),
+                audio_output: at(7),
+            };
+            let written = json(&UsageObject::from(&usage));
+            let read = Usage::parse(std::str::from_utf8(&written).unwrap());
+            prop_assert_eq!(read, Ok(Some(usage)));
+        }
     }
 }

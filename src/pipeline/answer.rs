@@ -64,7 +64,7 @@ impl Facts {
             target: trail.tried.last().map(|tried| Arc::clone(&tried.target)),
             attempts: trail.tried.len(),
             fallbacks: trail.fallbacks,
-            skipped: chain.skipped.clone(),
+            skipped: chain.skipped.iter().chain(&trail.skipped).cloned().collect(),
             dropped: trail.dropped.clone(),
             waited: trail.waited,
         }

@@ -1,6 +1,6 @@
 //! The chain of a request.
 
-use crate::route::fits;
+use crate::{route::fits, upstream::Trail};
 
 use super::{
     job::{Missed, Planned},
@@ -24,7 +24,7 @@ pub fn step(Missed { job, wanted }: Missed) -> Result<Planned, Box<Refusal>> {
         tracing::info!(model = %target.name, lacks = %missing, "is passed over");
     }
     match chain.targets.is_empty() {
-        true => Err(Box::new(Refusal::unfit(&chain))),
+        true => Err(Box::new(Refusal::unfit(&chain, &Trail::default()))),
         false => Ok(Planned { job, chain }),
     }
 }

@@ -141,29 +141,31 @@ impl Refusal {
         Self { facts: Some(facts), ..Self::new(Code::UpstreamUnavailable, message) }
     }
 
-    /// A chain of which no target can do what the request needs.
-    pub fn unfit(chain: &Chain) -> Self {
-        let facts = Some(Facts::of(chain, &Trail::default()));
-        let lacks: Vec<String> = chain
-            .skipped
-            .iter()
-            .map(|(target, missing)| format!("{} lacks {missing}", target.name))
-            .collect();
-        let message = format!(
-            "No model behind `{}` can do what the request needs: {}. Leave it out, or name another model.",
-            chain.route,
-            lacks.join(", ")
-        );
-        let param = chain.skipped.first().map(|(_, missing)| missing.param().to_owned());
-        let skipped = chain.skipped.clone();
-        Self { param, skipped, facts, ..Self::new(Code::UnsupportedParameter, message) }
+    /// A chain of which no target can do what the request needs, or take what it says.
+    pub fn unfit(chain: &Chain, trail: &Trail) -> Self {
+        let facts = Facts::of(chain, trail);
+        let skipped = facts.skipped.clone();
+        let message = match &skipped[..] {
+            // Its provider's codec knows best what to do instead.
+            [(_, Missing::Field(field))] => field.message.clone(),
+            all => format!(
+                "No model behind `{}` can do what the request needs: {}. Leave it out, or name another model.",
+                chain.route,
+                all.iter().map(|(target, missing)| lack(target, missing)).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        let param = skipped.first().and_then(|(_, missing)| missing.param()).map(str::to_owned);
+        Self { param, skipped, facts: Some(facts), ..Self::new(Code::UnsupportedParameter, message) }
     }
 
     /// A chain whose tries all failed.
     pub fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail, timing: &Timing) -> Self {
-        let facts = Some(Facts::of(chain, &trail));
+        let facts = Facts::of(chain, &trail);
         let Some(last) = last else {
-            return Self::nothing_on(chain);
+            return match facts.skipped.is_empty() {
+                true => Self::nothing_on(chain),
+                false => Self::unfit(chain, &trail),
+            };
         };
         let over = timing.deadline.left(tokio::time::Instant::now()).is_zero();
         let code = code(&trail.tried, &last, over, chain);
@@ -175,10 +177,21 @@ impl Refusal {
             passed,
             retry_after,
             tried: trail.tried,
-            skipped: chain.skipped.clone(),
-            facts,
+            skipped: facts.skipped.clone(),
+            facts: Some(facts),
             code,
         }
+    }
+}
+
+/// Why a target was passed over, in words.
+fn lack(target: &Target, missing: &Missing) -> String {
+    match missing {
+        Missing::Field(field) => match &field.param {
+            Some(param) => format!("{} does not take `{param}`", target.name),
+            None => format!("{} does not take the request", target.name),
+        },
+        missing => format!("{} lacks {missing}", target.name),
     }
 }
 
@@ -226,4 +239,68 @@ fn message(code: Code, last: &Failure, tried: &[Tried]) -> String {
     };
     let n = tried.len();
     format!("{what} {n} {} made; `attempts` lists them.", if n == 1 { "try was" } else { "tries were" })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        base::deadline::Deadline,
+        route::{Book, WantedBy},
+    };
+
+    fn chain() -> Chain {
+        let config = serde_json::json!({
+            "providers": { "p": {} },
+            "models": { "a": { "provider": "p" }, "b": { "provider": "p" } },
+            "routes": { "r": { "targets": ["a", "b"] } },
+        });
+        let book = Book::compile(&serde_json::from_value(config).unwrap(), |_| true);
+        book.chain(&book.wanted(WantedBy::Name("r")).unwrap(), || 0.0)
+    }
+
+    fn refused(names: &[&str], chain: &Chain) -> Vec<(Arc<Target>, Missing)> {
+        let field = |name: &&str| BadField { param: Some((*name).into()), message: format!("No `{name}`.") };
+        chain.targets.iter().cloned().zip(names.iter().map(field).map(Missing::Field)).collect()
+    }
+
+    fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail) -> Refusal {
+        let deadline = Deadline::after(Instant::now(), Duration::from_secs(9));
+        Refusal::exhausted(chain, last, trail, &Timing { deadline, by_client: false, attempt: None })
+    }
+
+    #[test]
+    fn a_field_that_no_target_takes_is_named() {
+        let chain = chain();
+        let trail = Trail { skipped: refused(&["seed", "n"], &chain), ..Trail::default() };
+        let refusal = exhausted(&chain, None, trail);
+        assert_eq!((refusal.code, refusal.param.as_deref()), (Code::UnsupportedParameter, Some("seed")));
+        assert!(
+            refusal.message.contains("a does not take `seed`, b does not take `n`"),
+            "{}",
+            refusal.message
+        );
+        assert_eq!((refusal.skipped.len(), refusal.facts.unwrap().attempts), (2, 0));
+
+        let trail = Trail { skipped: refused(&["seed"], &chain), ..Trail::default() };
+        assert_eq!(exhausted(&chain, None, trail).message, "No `seed`.");
+        assert_eq!(exhausted(&chain, None, Trail::default()).code, Code::UpstreamUnavailable);
+    }
+
+    #[test]
+    fn a_try_that_failed_says_more_than_one_that_was_not_made() {
+        let chain = chain();
+        let tried = Tried {
+            target: Arc::clone(&chain.targets[1]),
+            outcome: Outcome::RateLimited,
+            took: Duration::ZERO,
+            retry_after: None,
+        };
+        let trail = Trail { tried: vec![tried], skipped: refused(&["seed"], &chain), ..Trail::default() };
+        let refusal = exhausted(&chain, Some(Failure::of(Outcome::RateLimited, "slow down")), trail);
+        assert_eq!((refusal.code, refusal.param), (Code::UpstreamRateLimited, None));
+        assert_eq!(refusal.skipped[0].1.as_str(), "seed");
+    }
 }

@@ -28,6 +28,9 @@ pub mod gemini;
 mod golden;
 pub mod openai;
 mod quirks;
+mod tool_id;
+#[cfg(test)]
+mod usage_tests;
 
 pub use failure::Failure;
 

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::tool_id;
 use crate::{
-    config::{OutputLimit, Provider, Quirks},
+    config::{OutputLimit, Provider, Quirks, ToolId},
     openai::{Ask, BadField, Endpoint, Rewrite, edit::Edits},
 };
 
@@ -30,7 +31,7 @@ impl Shaper {
     /// # Errors
     /// The field that the provider cannot take.
     pub fn shape(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<(Bytes, Vec<String>), BadField> {
-        if !self.odd {
+        if !self.odd && !bears_signatures(ask) {
             return Ok((ask.rewrite(rewrite), Vec::new()));
         }
         let defaults = self.defaults(ask, rewrite.defaults);
@@ -56,6 +57,13 @@ impl Shaper {
         self.name_limit(ask, &mut edits);
         if !self.quirks.developer_role {
             ask.rename_role("developer", "system", &mut edits);
+        }
+        match self.quirks.tool_id {
+            ToolId::Nine => ask.rewrite_tool_ids(tool_id::nine, &mut edits),
+            ToolId::Any if bears_signatures(ask) => {
+                ask.rewrite_tool_ids(tool_id::plain, &mut edits);
+            }
+            ToolId::Any => {}
         }
         match self.quirks.stream_options {
             false => ask.remove("stream_options", &mut edits),
@@ -142,6 +150,13 @@ impl Shaper {
             })
             .collect()
     }
+}
+
+/// Whether the conversation may have ids of tool calls with a signature of Gemini's.
+fn bears_signatures(ask: &Ask) -> bool {
+    ask.field("messages")
+        .and_then(|raw| std::str::from_utf8(raw).ok())
+        .is_some_and(|text| text.contains(tool_id::MARK))
 }
 
 /// Whether a value asks for nothing, so that nothing is lost without it.
@@ -260,6 +275,30 @@ mod tests {
         assert_eq!((out.as_str(), dropped.len()), (expected, 0));
         let both = format!(r#"{{"model":"m","seed":5,"random_seed":6,{HELLO}}}"#);
         assert_eq!(shaped(quirks, &both).0, format!(r#"{{"model":"m","random_seed":6,{HELLO}}}"#));
+    }
+
+    const TOOLS: &str = r#"{"model":"m","messages":[{"role":"user","content":"a__ts_AAAA"},{"tool_calls":[{"id" : "a__ts_AAAA","type":"function","function":{"name":"f","arguments":"{}"}},{"function":{},"id":"b\u005f_ts_BBBB"}, {}],"role":"assistant"},{"role":"tool","tool_call_id":"b__ts_BBBB","content":"x"},{"role":"tool","tool_call_id": "a__ts_AAAA" ,"content":"x"}, {"role":"assistant","tool_calls":null}]}"#;
+
+    #[test]
+    fn signatures_do_not_leave_gemini() {
+        let (a, b) = (tool_id::plain("a__ts_AAAA"), tool_id::plain("b__ts_BBBB"));
+        let expected = TOOLS
+            .replace("\"id\" : \"a__ts_AAAA", &format!("\"id\" : \"{a}"))
+            .replace("b\\u005f_ts_BBBB", &b)
+            .replace("b__ts_BBBB", &b)
+            .replace("\"tool_call_id\": \"a__ts_AAAA", &format!("\"tool_call_id\": \"{a}"));
+        assert_eq!(expected.matches("__ts_").count(), 1, "the user's own words stay");
+        for quirks in [json!({}), json!({ "output_limit": "max_tokens" })] {
+            assert_eq!(shaped(quirks, TOOLS).0, expected);
+        }
+    }
+
+    #[test]
+    fn mistral_gets_nine_letters() {
+        let body = r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"call_1"},{"id":"abcdefgh9"}]},{"role":"tool","tool_call_id":"call_1","content":""}]}"#;
+        let expected = body.replace("call_1", &tool_id::nine("call_1"));
+        assert_eq!(shaped(json!({ "tool_id": "nine" }), body).0, expected);
+        assert_eq!(shaped(json!({ "max_n": 1 }), body).0, body);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::book::Target;
-use crate::openai::Needs;
+use crate::openai::{BadField, Needs};
 
 /// What a model lacks that a request needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// It calls no tools.
     Tools,
@@ -24,11 +24,13 @@ pub enum Missing {
     Streaming,
     /// The question surely does not fit into its context window.
     ContextWindow,
+    /// Its provider does not take a field of the request.
+    Field(BadField),
 }
 
 impl Missing {
     /// The name used in headers, logs and `error.attempts`.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Tools => "tools",
             Self::Vision => "vision",
@@ -38,17 +40,19 @@ impl Missing {
             Self::JsonMode => "json_mode",
             Self::Streaming => "streaming",
             Self::ContextWindow => "context_window",
+            Self::Field(field) => field.param.as_deref().unwrap_or("request"),
         }
     }
 
     /// The field of the request that needs it.
-    pub fn param(self) -> &'static str {
-        match self {
+    pub fn param(&self) -> Option<&str> {
+        Some(match self {
             Self::Tools => "tools",
             Self::Vision | Self::Audio | Self::Files | Self::ContextWindow => "messages",
             Self::JsonSchema | Self::JsonMode => "response_format",
             Self::Streaming => "stream",
-        }
+            Self::Field(field) => return field.param.as_deref(),
+        })
     }
 }
 

@@ -37,7 +37,7 @@ impl Tries {
 
     /// Decides after the current target failed with `outcome`; skipping costs no try.
     pub fn after(&mut self, outcome: Outcome, chain: &[Arc<Target>]) -> Next {
-        if outcome != Outcome::Skipped {
+        if !matches!(outcome, Outcome::Skipped | Outcome::Unsupported) {
             self.made += 1;
         }
         if self.made >= self.max {
@@ -58,6 +58,7 @@ impl Tries {
             | Outcome::CredentialRejected
             | Outcome::Forbidden
             | Outcome::ModelUnknown
+            | Outcome::Unsupported
             | Outcome::Skipped => self.go_to(self.at + 1, chain),
         }
     }
@@ -136,6 +137,19 @@ mod tests {
     fn the_requests_own_fault_is_not_retried() {
         let chain = chain(3);
         assert_eq!(Tries::new(9).after(Outcome::Rejected, &chain), Next::Stop);
+    }
+
+    #[test]
+    fn what_a_target_cannot_take_costs_no_try() {
+        let chain = chain(3);
+        let mut tries = Tries::new(1);
+        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Stop);
+        let mut tries = Tries::new(2);
+        assert_eq!(tries.after(Outcome::ModelUnknown, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::ModelUnknown, &chain), Next::Stop);
     }
 
     #[test]

@@ -77,8 +77,9 @@ impl Attempt<'_> {
             drop_unsupported: self.unit.settings.drop_unsupported,
         };
         let encoded = self.unit.codec.encode(self.ask, &rewrite).map_err(|field| {
+            Watch::begin(self.metrics).failed(Outcome::Unsupported);
             let error = ErrorBody::new("invalid_request_error", "unsupported_parameter", field.message);
-            Failure::new(Outcome::Rejected, ErrorBody { param: field.param, ..error })
+            Failure::new(Outcome::Unsupported, ErrorBody { param: field.param, ..error })
         })?;
         let expected = Expected {
             endpoint: self.ask.endpoint(),

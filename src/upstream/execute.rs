@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 use crate::{
     base::{deadline::Deadline, outcome::Outcome},
     metrics::{Metrics, OTHER},
-    openai::Ask,
+    openai::{Ask, BadField},
     provider::Failure,
-    route::{Chain, Next, Target, Tries, backoff},
+    route::{Chain, Missing, Next, Target, Tries, backoff},
 };
 
 use super::{
@@ -47,7 +47,9 @@ pub struct Tried {
 pub struct Trail {
     /// Every try in order, the last one that which answered or failed for good.
     pub tried: Vec<Tried>,
-    /// How often it moved on to another target.
+    /// The targets whose providers cannot take the request, each with the field at fault.
+    pub skipped: Vec<(Arc<Target>, Missing)>,
+    /// How often it moved on to another target after a try.
     pub fallbacks: usize,
     /// The client's fields that the answering target did not get, because its provider cannot take them.
     pub dropped: Vec<String>,
@@ -57,7 +59,7 @@ pub struct Trail {
 
 /// The end of the loop.
 pub struct Executed {
-    /// The answer, or the failure of the last try. `None`: there was nothing to try.
+    /// The answer, or the failure of the last try. `None`: no try was made.
     pub result: Result<Won, Option<Failure>>,
     /// The way there.
     pub trail: Trail,
@@ -82,14 +84,29 @@ async fn run(
 ) -> Result<Won, Option<Failure>> {
     let mut tries = Tries::new(chain.max_attempts);
     let mut at = 0;
+    let mut last = None;
     loop {
         let Some(target) = chain.targets.get(at) else {
-            return Err(None);
+            return Err(last);
         };
         let begun = Instant::now();
         let left = chain.targets.len() - at;
         let result = one(fleet, chain, target, ask, timing, left).await;
+        let over = timing.deadline.left(Instant::now()).is_zero();
         let outcome = result.as_ref().map_or_else(|failure| failure.outcome, |_| Outcome::Ok);
+        if let (Outcome::Unsupported, Err(failure)) = (outcome, &result) {
+            let field = Missing::Field(BadField {
+                param: failure.error.param.clone(),
+                message: failure.error.message.clone(),
+            });
+            tracing::info!(model = %target.name, lacks = %field, "is passed over");
+            trail.skipped.push((Arc::clone(target), field));
+            match tries.after(outcome, &chain.targets) {
+                Next::Other(next) if !over => at = next,
+                _ => return Err(last),
+            }
+            continue;
+        }
         let retry_after = result.as_ref().err().and_then(|failure| failure.retry_after);
         trail.tried.push(Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after });
         let failure = match result {
@@ -99,13 +116,12 @@ async fn run(
             }
             Err(failure) => failure,
         };
-        let over = timing.deadline.left(Instant::now()).is_zero();
         match tries.after(outcome, &chain.targets) {
             Next::Other(next) if !over => {
                 trail.fallbacks += 1;
                 metrics.fallback(label(chain), label_of(target), label_of(&chain.targets[next]), outcome);
                 tracing::info!(from = %target.name, to = %chain.targets[next].name, %outcome, "moves on");
-                at = next;
+                (at, last) = (next, Some(failure));
             }
             Next::Same { repeat } => {
                 let pause = backoff(repeat, outcome, failure.retry_after, rand::random());

@@ -101,3 +101,42 @@ async fn a_target_that_lacks_what_is_needed_is_passed_over() {
     assert_eq!((answer.header("x-weir-model"), answer.header("x-weir-skipped")), ("a", "b=context_window"));
     assert_eq!((blind.requests().len(), seeing.requests().len()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_field_that_a_provider_does_not_take_leads_to_the_next_target() {
+    let claude = json!({ "id": "msg", "type": "message", "role": "assistant", "model": "up", "stop_reason": "end_turn",
+        "content": [{ "type": "text", "text": "yes" }], "usage": { "input_tokens": 1, "output_tokens": 1 } });
+    let first = RawUpstream::start(vec![Script::json(200, &claude.to_string())]).await;
+    let second = upstream().await;
+    let toml = |more: &str| {
+        format!(
+            "[providers.claude]\nprotocol = \"anthropic\"\nbase_url = \"{}\"\n{more}\n[providers.other]\nbase_url = \"{}\"\n\
+             [models.a]\nprovider = \"claude\"\nmax_output_tokens = 100\n[models.b]\nprovider = \"other\"\n\
+             [routes.r]\ntargets = [\"a\", \"b\"]\n",
+            first.base_url(),
+            second.base_url()
+        )
+    };
+    let mut body = ask(json!({ "seed": 5 }));
+    let strict = Weir::start(&toml("")).await;
+    let answer = strict.client().post_json("/v1/chat/completions", &body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-weir-model")), (200, "b"), "{}", answer.text());
+    assert_eq!((answer.header("x-weir-skipped"), answer.header("x-weir-attempts")), ("a=seed", "1"));
+    assert_eq!((first.requests().len(), second.requests().len()), (0, 1));
+    let metrics = strict.client().get("/metrics").await.text();
+    let line = "weir_upstream_attempts_total{model=\"a\",outcome=\"unsupported\",provider=\"claude\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+
+    body["model"] = "a".into();
+    let refused = strict.client().post_json("/v1/chat/completions", &body).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "unsupported_parameter"));
+    let error = &refused.json()["error"];
+    assert_eq!((&error["param"], &error["attempts"][0]["lacks"]), (&json!("seed"), &json!("seed")));
+    assert_eq!(refused.header("x-weir-attempts"), "0");
+
+    body["model"] = "r".into();
+    let lenient = Weir::start(&toml("drop_unsupported = true")).await;
+    let answer = lenient.client().post_json("/v1/chat/completions", &body).await;
+    assert_eq!((answer.header("x-weir-model"), answer.header("x-weir-dropped")), ("a", "seed"));
+    assert!(sent(&first.request(0).await.body).get("seed").is_none());
+}

@@ -10,9 +10,12 @@ use super::{
     parts::{Allowed, blocks, visible},
     request::{Block, Kind, Role, Turn},
 };
-use crate::openai::{
-    BadField,
-    chat::{Message, ToolCall},
+use crate::{
+    openai::{
+        BadField,
+        chat::{Message, ToolCall},
+    },
+    provider::tool_id,
 };
 
 /// What stands before a conversation that the user does not begin: the API wants the user's turn first.
@@ -234,8 +237,15 @@ fn call_block<'a>(place: &str, call: &'a ToolCall) -> Result<Block<'a>, BadField
     Ok(Kind::ToolUse { id: call_id(&call.id), name: &call.function.name, input }.into())
 }
 
-/// A call's id in the letters that the API takes; ids of other providers may have more.
+/// A call's id in the letters that the API takes; ids of other providers may have more, or hide something in them.
 fn call_id(id: &str) -> Cow<'_, str> {
+    match tool_id::plain(id) {
+        Cow::Borrowed(id) => lettered(id),
+        Cow::Owned(plain) => lettered(&plain).into_owned().into(),
+    }
+}
+
+fn lettered(id: &str) -> Cow<'_, str> {
     if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
         return id.into();
     }
@@ -336,6 +346,21 @@ mod tests {
         let conversation = translate(&messages, &mut Gaps::new(false)).unwrap();
         let json = serde_json::to_string(&conversation.turns).unwrap();
         assert!(json.contains(r#""input":{"z": 1e400, "a": 2}"#), "{json}");
+    }
+
+    #[test]
+    fn signatures_do_not_leave_gemini() {
+        for (id, made) in [("w7__ts_AAAA", "w7_"), ("f.1__ts_AAAA", "call_")] {
+            let (_, turns) = read(json!([
+                {"role": "user", "content": "?"},
+                {"role": "assistant", "tool_calls": [call(id, "{}")]},
+                {"role": "tool", "tool_call_id": id, "content": "x"},
+            ]))
+            .unwrap();
+            let sent = turns[1]["content"][0]["id"].as_str().unwrap();
+            assert!(sent.starts_with(made) && sent.len() <= 40 && !sent.contains("__ts_"), "{sent}");
+            assert_eq!(turns[2]["content"][0]["tool_use_id"], sent);
+        }
     }
 
     #[test]

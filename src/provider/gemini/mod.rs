@@ -28,7 +28,7 @@ mod path;
 mod request;
 mod response;
 mod schema;
-mod signature;
+pub(super) mod signature;
 mod stream;
 mod thinking;
 mod tools;

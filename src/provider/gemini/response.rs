@@ -155,13 +155,30 @@ pub struct UsageMetadata {
     thoughts_token_count: Value,
     tool_use_prompt_token_count: Value,
     total_token_count: Value,
+    prompt_tokens_details: Value,
+    cache_tokens_details: Value,
+    candidates_tokens_details: Value,
+    tool_use_prompt_tokens_details: Value,
+}
+
+/// The tokens of sound in a list of counts by modality; `None` if a count cannot be one.
+fn audio(details: &Value) -> Option<u64> {
+    let mut sum = 0_u64;
+    for detail in details.as_array().into_iter().flatten() {
+        if detail["modality"] == "AUDIO" && !detail["tokenCount"].is_null() {
+            let count = detail["tokenCount"].as_u64().filter(|count| *count <= MAX_TOKENS)?;
+            sum = sum.saturating_add(count);
+        }
+    }
+    Some(sum)
 }
 
 impl UsageMetadata {
     /// The tokens by kind; `None` if nothing is counted, or something that cannot be.
     ///
     /// Cached tokens are among the prompt's; thoughts are outside the candidates'; what tools brought (like a fetched
-    /// page) is outside the prompt's. <https://ai.google.dev/api/generate-content#UsageMetadata>
+    /// page) is outside the prompt's. Sound is among each of them, save thoughts; what of it was cached counts as
+    /// cached. <https://ai.google.dev/api/generate-content#UsageMetadata>
     pub fn usage(&self) -> Option<Usage> {
         let count = |value: &Value| match value {
             Value::Null => Some(None),
@@ -177,11 +194,18 @@ impl UsageMetadata {
         let (prompt, reasoning) = (prompt.unwrap_or(0), thoughts.unwrap_or(0));
         let left = total.unwrap_or(0).saturating_sub(prompt + tools + reasoning);
         let cached_input = cached.min(prompt);
+        let heard = audio(&self.prompt_tokens_details)?.saturating_sub(audio(&self.cache_tokens_details)?);
+        let heard = heard.min(prompt - cached_input);
+        let heard_by_tools = audio(&self.tool_use_prompt_tokens_details)?.min(tools);
+        let candidates = candidates.unwrap_or(left);
+        let audio_output = audio(&self.candidates_tokens_details)?.min(candidates);
         Some(Usage {
-            input: prompt - cached_input + tools,
+            input: prompt - cached_input - heard + tools - heard_by_tools,
             cached_input,
-            output: candidates.unwrap_or(left),
+            audio_input: heard + heard_by_tools,
+            output: candidates - audio_output,
             reasoning,
+            audio_output,
             ..Usage::default()
         })
     }
@@ -215,5 +239,33 @@ mod tests {
         assert_eq!(usage(json!({"promptTokenCount": -1})), None);
         assert_eq!(usage(json!({"promptTokenCount": 1, "candidatesTokenCount": "x"})), None);
         assert_eq!(usage(json!({"promptTokenCount": 1_u64 << 41})), None);
+    }
+
+    #[test]
+    fn sound_is_a_kind_of_its_own() {
+        let by = |text: u64, audio: u64| json!([{"modality": "TEXT", "tokenCount": text}, {"modality": "AUDIO", "tokenCount": audio}, {"modality": "IMAGE"}]);
+        let mut object = json!({"promptTokenCount": 100, "cachedContentTokenCount": 30, "candidatesTokenCount": 50,
+            "thoughtsTokenCount": 5, "toolUsePromptTokenCount": 9, "promptTokensDetails": by(40, 60),
+            "cacheTokensDetails": by(10, 20), "candidatesTokensDetails": by(2, 48),
+            "toolUsePromptTokensDetails": by(6, 3)});
+        let mut expected = Usage {
+            input: 30 + 6,
+            cached_input: 30,
+            audio_input: 40 + 3,
+            output: 2,
+            reasoning: 5,
+            audio_output: 48,
+            ..Usage::default()
+        };
+        assert_eq!(usage(object.clone()), Some(expected));
+        // Where nobody tells what was cached, no more was heard anew than there is.
+        object["cacheTokensDetails"] = json!(null);
+        object["promptTokensDetails"] = by(0, 100);
+        (expected.input, expected.audio_input) = (6, 70 + 3);
+        assert_eq!(usage(object.clone()), Some(expected));
+        object["promptTokensDetails"] = json!([{"modality": "AUDIO", "tokenCount": -1}]);
+        assert_eq!(usage(object.clone()), None);
+        object["promptTokensDetails"] = json!("none");
+        assert_eq!(usage(object).unwrap().audio_input, 3);
     }
 }

@@ -10,7 +10,7 @@ use base64::{
 use sha2::{Digest as _, Sha256};
 
 /// Stands between the id and the signature.
-const MARK: &str = "__ts_";
+pub const MARK: &str = "__ts_";
 /// The longest signature that an id carries, in characters.
 const MAX_CARRIED: usize = 64 * 1024;
 /// The longest id of Gemini's own that is kept.

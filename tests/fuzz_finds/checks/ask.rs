@@ -107,6 +107,7 @@ fn shaped(ask: &Ask, rewrite: &Rewrite<'_>, knobs: Knobs) {
             .into(),
         max_n: Some(1),
         max_temperature: Some(1.0),
+        ..Quirks::default()
     };
     let base_url = "https://x.openai.azure.com".to_owned();
     let provider = Provider { quirks, base_url, ..Provider::default() };
