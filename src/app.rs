@@ -106,6 +106,7 @@ fn needs_restart(before: &Config, after: &Config) {
         "header_timeout",
         "write_timeout",
         "max_header_bytes",
+        "shutdown_grace",
         "tls",
         "telemetry",
     ] {

@@ -32,7 +32,7 @@ pub fn run(files: Vec<PathBuf>) -> Result<(), String> {
     let seen = stamps(&loaded.files);
     log::start(&loaded.config.telemetry)?;
     raise_open_files();
-    block_on(serve(loaded, files, seen))
+    block_on(serve(loaded, seen))
 }
 
 /// Takes as many open files as the system grants: each connection is one, and the usual soft limit is 1,024.
@@ -42,10 +42,10 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(loaded: Loaded, files: Vec<PathBuf>, seen: Vec<Stamp>) -> Result<(), String> {
+async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     let signals = Signals::watch()?;
     let read = loaded.files.clone();
-    let state = app::build(loaded, files).map_err(|faults| faults.join("\n"))?;
+    let state = app::build(loaded, read.clone()).map_err(|faults| faults.join("\n"))?;
     let settings = state.snapshot().config.server.clone();
     let options = server::ServerOptions::new(&settings)?;
     let listener = server::bind("server.listen", &settings.listen).await?;

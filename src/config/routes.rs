@@ -16,7 +16,7 @@ pub struct Route {
     /// The next route when every target here failed.
     pub fallback: Option<String>,
     /// How many tries a request that enters here may make in all, fallbacks included; absent: as many as the
-    /// resolved chain has targets, at most 8.
+    /// resolved chain has targets, at most 8, with the `retries` of its models.
     pub max_attempts: Option<u32>,
     /// Fields of the body that apply where the client said nothing, like `{ max_tokens = 2000 }`.
     pub defaults: BTreeMap<String, serde_json::Value>,

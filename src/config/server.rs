@@ -40,7 +40,7 @@ pub struct Server {
     pub max_header_bytes: Size,
     /// The deadline of a request, all tries together; a client may ask for less with `x-weir-timeout-ms`.
     pub request_timeout: Span,
-    /// How long running requests may go on after SIGTERM.
+    /// How long running requests may go on after SIGTERM. A reload does not change it.
     pub shutdown_grace: Span,
     /// How many failed authentications a minute one address may make; past it: 429. 0: no limit.
     pub auth_failures_per_minute: u32,

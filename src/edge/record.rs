@@ -12,6 +12,9 @@ use crate::{
 /// The status that counts for a client which left before any answer; nginx's number for it.
 const CLIENT_LEFT: u16 = 499;
 
+/// The status of the answer that stands in for a handler which panicked.
+const PANICKED: u16 = 500;
+
 /// A request on its way through the gateway.
 pub struct Record {
     metrics: Arc<Metrics>,
@@ -65,7 +68,7 @@ impl Drop for Record {
             route: facts.map_or(NONE, |facts| &facts.route_label),
             model: facts.map_or(NONE, Facts::model_label),
             provider: facts.map_or(NONE, Facts::provider_label),
-            status: self.status,
+            status: if std::thread::panicking() { PANICKED } else { self.status },
             cache: "bypass",
             stream: self.stream,
         };

@@ -62,7 +62,7 @@ impl Facts {
             route: Arc::clone(&chain.route),
             route_label: label(chain).into(),
             target: trail.tried.last().map(|tried| Arc::clone(&tried.target)),
-            attempts: trail.tried.len(),
+            attempts: trail.attempts(),
             fallbacks: trail.fallbacks,
             skipped: chain.skipped.iter().chain(&trail.skipped).cloned().collect(),
             dropped: trail.dropped.clone(),

@@ -237,7 +237,7 @@ fn message(code: Code, last: &Failure, tried: &[Tried]) -> String {
         Code::UpstreamInvalidResponse => "The upstream's answer could not be read.",
         _ => "No upstream could answer; try again after the time in `retry-after`.",
     };
-    let n = tried.len();
+    let n = tried.iter().filter(|tried| tried.outcome != Outcome::Skipped).count();
     format!("{what} {n} {} made; `attempts` lists them.", if n == 1 { "try was" } else { "tries were" })
 }
 

@@ -123,8 +123,7 @@ impl Book {
             Some(Wanted::Pinned(target, _)) => (&target.name, false, None, Arc::default()),
             None => return Chain::empty(),
         };
-        let all = targets.len().min(DEFAULT_MAX_ATTEMPTS);
-        let max_attempts = max.map_or(all, |max| max as usize);
+        let max_attempts = max.map_or_else(|| default_tries(&targets), |max| max as usize);
         Chain { route: Arc::clone(route), configured, targets, skipped: Vec::new(), max_attempts, defaults }
     }
 
@@ -191,14 +190,13 @@ impl Chain {
     /// The chain with nothing behind its first target (`x-weir-fallback: off`).
     pub fn without_fallback(mut self) -> Self {
         self.targets.truncate(1);
-        self.max_attempts = self.max_attempts.min(1);
+        self.max_attempts = self.max_attempts.min(default_tries(&self.targets));
         self
     }
 
     /// The chain without the targets that lack what the request needs; those are kept aside.
     pub fn fitting(mut self, fits: impl Fn(&Target) -> Result<(), Missing>) -> Self {
-        let default = |count: usize| count.min(DEFAULT_MAX_ATTEMPTS);
-        let by_count = self.max_attempts == default(self.targets.len());
+        let by_count = self.max_attempts == default_tries(&self.targets);
         let skipped = &mut self.skipped;
         self.targets.retain(|target| match fits(target) {
             Ok(()) => true,
@@ -209,10 +207,16 @@ impl Chain {
         });
         if by_count {
             // As many tries as targets: one that is not tried leaves no second try to another.
-            self.max_attempts = default(self.targets.len());
+            self.max_attempts = default_tries(&self.targets);
         }
         self
     }
+}
+
+/// The tries of a chain whose entry says nothing: one a target, at most 8, with the repeats that targets have.
+fn default_tries(targets: &[Arc<Target>]) -> usize {
+    let repeats: usize = targets.iter().map(|target| target.retries as usize).sum();
+    targets.len().min(DEFAULT_MAX_ATTEMPTS) + repeats
 }
 
 fn add(targets: &mut Vec<Arc<Target>>, target: &Arc<Target>) {

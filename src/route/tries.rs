@@ -1,6 +1,6 @@
 //! Which target comes next after a try that failed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::base::outcome::Outcome;
 
@@ -29,14 +29,18 @@ pub struct Tries {
     repeats: u32,
 }
 
+/// The longest delay that a target is waited for while another one could answer.
+const SHORT_WAIT: Duration = Duration::from_secs(2);
+
 impl Tries {
     /// A request that may make `max` tries, the first on target 0.
     pub fn new(max: usize) -> Self {
         Self { max, made: 0, at: 0, repeats: 0 }
     }
 
-    /// Decides after the current target failed with `outcome`; skipping costs no try.
-    pub fn after(&mut self, outcome: Outcome, chain: &[Arc<Target>]) -> Next {
+    /// Decides after the current target failed with `outcome`; skipping costs no try. `wait` is the delay that the
+    /// provider named: a target that wants to be left alone for long is not repeated while there is another.
+    pub fn after(&mut self, outcome: Outcome, wait: Option<Duration>, chain: &[Arc<Target>]) -> Next {
         if !matches!(outcome, Outcome::Skipped | Outcome::Unsupported) {
             self.made += 1;
         }
@@ -53,7 +57,7 @@ impl Tries {
             | Outcome::Truncated
             | Outcome::ErrorEvent
             | Outcome::InvalidAnswer
-            | Outcome::RateLimited => self.again(chain),
+            | Outcome::RateLimited => self.again(wait, chain),
             Outcome::QuotaExhausted
             | Outcome::CredentialRejected
             | Outcome::Forbidden
@@ -63,10 +67,16 @@ impl Tries {
         }
     }
 
+    /// How many tries are left.
+    pub fn left(&self) -> usize {
+        self.max.saturating_sub(self.made)
+    }
+
     /// The same target while it has repeats left, else the next one; the last one as long as tries are left.
-    fn again(&mut self, chain: &[Arc<Target>]) -> Next {
+    fn again(&mut self, wait: Option<Duration>, chain: &[Arc<Target>]) -> Next {
         let last = self.at + 1 == chain.len();
-        if self.repeats < chain[self.at].retries || last {
+        let soon = wait.is_none_or(|wait| wait <= SHORT_WAIT);
+        if last || (soon && self.repeats < chain[self.at].retries) {
             self.repeats += 1;
             return Next::Same { repeat: self.repeats - 1 };
         }
@@ -116,56 +126,65 @@ mod tests {
     fn moves_on_at_once_and_stops_at_the_end() {
         let chain = chain(0);
         let mut tries = Tries::new(3);
-        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(1));
-        assert_eq!(tries.after(Outcome::RateLimited, &chain), Next::Other(2));
-        assert_eq!(tries.after(Outcome::Timeout, &chain), Next::Stop);
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::RateLimited, None, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::Timeout, None, &chain), Next::Stop);
     }
 
     #[test]
     fn repeats_where_configured_and_on_the_last_target() {
         let chain = chain(1);
         let mut tries = Tries::new(6);
-        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Same { repeat: 0 });
-        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(1));
-        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Other(2));
-        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Same { repeat: 0 });
-        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Same { repeat: 1 });
-        assert_eq!(tries.after(Outcome::ServerError, &chain), Next::Stop);
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Same { repeat: 0 });
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Same { repeat: 0 });
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Same { repeat: 1 });
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Stop);
+    }
+
+    #[test]
+    fn a_target_that_wants_a_long_rest_makes_room_for_the_next() {
+        let chain = chain(1);
+        let long = Some(Duration::from_secs(60));
+        assert_eq!(Tries::new(6).after(Outcome::RateLimited, long, &chain), Next::Other(1));
+        let short = Some(Duration::from_secs(1));
+        assert_eq!(Tries::new(6).after(Outcome::RateLimited, short, &chain), Next::Same { repeat: 0 });
     }
 
     #[test]
     fn the_requests_own_fault_is_not_retried() {
         let chain = chain(3);
-        assert_eq!(Tries::new(9).after(Outcome::Rejected, &chain), Next::Stop);
+        assert_eq!(Tries::new(9).after(Outcome::Rejected, None, &chain), Next::Stop);
     }
 
     #[test]
     fn what_a_target_cannot_take_costs_no_try() {
         let chain = chain(3);
         let mut tries = Tries::new(1);
-        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Other(1));
-        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Other(2));
-        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Stop);
+        assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Stop);
         let mut tries = Tries::new(2);
-        assert_eq!(tries.after(Outcome::ModelUnknown, &chain), Next::Other(1));
-        assert_eq!(tries.after(Outcome::Unsupported, &chain), Next::Other(2));
-        assert_eq!(tries.after(Outcome::ModelUnknown, &chain), Next::Stop);
+        assert_eq!(tries.after(Outcome::ModelUnknown, None, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::ModelUnknown, None, &chain), Next::Stop);
     }
 
     #[test]
     fn too_long_a_question_goes_to_a_larger_window_only() {
         let chain = chain(3);
         let mut tries = Tries::new(9);
-        assert_eq!(tries.after(Outcome::ContextTooLong, &chain), Next::Other(2));
-        assert_eq!(tries.after(Outcome::ContextTooLong, &chain), Next::Stop);
+        assert_eq!(tries.after(Outcome::ContextTooLong, None, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::ContextTooLong, None, &chain), Next::Stop);
     }
 
     #[test]
     fn a_refused_credential_is_not_tried_again_on_the_last_target() {
         let chain = chain(0);
         let mut tries = Tries::new(9);
-        assert_eq!(tries.after(Outcome::Skipped, &chain), Next::Other(1));
-        assert_eq!(tries.after(Outcome::ModelUnknown, &chain), Next::Other(2));
-        assert_eq!(tries.after(Outcome::CredentialRejected, &chain), Next::Stop);
+        assert_eq!(tries.after(Outcome::Skipped, None, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::ModelUnknown, None, &chain), Next::Other(2));
+        assert_eq!(tries.after(Outcome::CredentialRejected, None, &chain), Next::Stop);
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
@@ -170,7 +171,7 @@ impl Attempt<'_> {
     /// Reads what the provider says about its refusal.
     async fn refused(&self, response: http::Response<UpstreamBody>, by: Deadline) -> Failure {
         let (head, body) = response.into_parts();
-        let by = by.at_most(Instant::now(), Duration::from_secs(5));
+        let by = by.at_most(Instant::now(), error_patience(head.status));
         let read = timeout_at(by.instant(), Limited::new(body, MAX_ERROR_BODY).collect()).await;
         let body = read.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
         self.unit.veil(self.unit.codec.failure(head.status, &head.headers, &body, SystemTime::now()))
@@ -179,6 +180,14 @@ impl Attempt<'_> {
     fn too_late(&self) -> Failure {
         let what = if self.ask.stream() { "first token" } else { "answer" };
         Failure::of(Outcome::Timeout, format!("The upstream sent no {what} in time."))
+    }
+}
+
+/// How long the body of a refusal may take. The next target must not wait for what the status has said already.
+fn error_patience(status: StatusCode) -> Duration {
+    match status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        true => Duration::from_millis(250),
+        false => Duration::from_secs(5),
     }
 }
 

@@ -17,6 +17,9 @@ use super::{
     fleet::Fleet,
 };
 
+/// The longest pause before a repeat: a client that is told when to come back waits better than a request held open.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
 /// What a request lets its tries take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -57,6 +60,13 @@ pub struct Trail {
     pub waited: Duration,
 }
 
+impl Trail {
+    /// How many tries were made; a target that was skipped was not tried.
+    pub fn attempts(&self) -> usize {
+        self.tried.iter().filter(|tried| tried.outcome != Outcome::Skipped).count()
+    }
+}
+
 /// The end of the loop.
 pub struct Executed {
     /// The answer, or the failure of the last try. `None`: no try was made.
@@ -90,7 +100,7 @@ async fn run(
             return Err(last);
         };
         let begun = Instant::now();
-        let left = chain.targets.len() - at;
+        let left = (chain.targets.len() - at).min(tries.left());
         let result = one(fleet, chain, target, ask, timing, left).await;
         let over = timing.deadline.left(Instant::now()).is_zero();
         let outcome = result.as_ref().map_or_else(|failure| failure.outcome, |_| Outcome::Ok);
@@ -101,7 +111,7 @@ async fn run(
             });
             tracing::info!(model = %target.name, lacks = %field, "is passed over");
             trail.skipped.push((Arc::clone(target), field));
-            match tries.after(outcome, &chain.targets) {
+            match tries.after(outcome, None, &chain.targets) {
                 Next::Other(next) if !over => at = next,
                 _ => return Err(last),
             }
@@ -116,7 +126,7 @@ async fn run(
             }
             Err(failure) => failure,
         };
-        match tries.after(outcome, &chain.targets) {
+        match tries.after(outcome, retry_after, &chain.targets) {
             Next::Other(next) if !over => {
                 trail.fallbacks += 1;
                 metrics.fallback(label(chain), label_of(target), label_of(&chain.targets[next]), outcome);
@@ -125,7 +135,7 @@ async fn run(
             }
             Next::Same { repeat } => {
                 let pause = backoff(repeat, outcome, failure.retry_after, rand::random());
-                if pause >= timing.deadline.left(Instant::now()) {
+                if pause > MAX_PAUSE || pause >= timing.deadline.left(Instant::now()) {
                     return Err(Some(failure));
                 }
                 metrics.retry(&target.provider, outcome);

@@ -38,6 +38,10 @@ impl Fleet {
         }
         let off = |found: &Option<Vec<Secret>>| found.as_ref().is_some_and(Vec::is_empty);
         let simulated = !keys.is_empty() && keys.values().all(off);
+        if simulated && before.is_some_and(|fleet| !fleet.simulated) {
+            // A reload must not turn real answers into made-up ones.
+            faults.push("providers: the keys of all of them are unset now".to_owned());
+        }
         let mut fleet = Self { simulated, ..Self::default() };
         for (name, found) in keys {
             let on = simulated || !off(&found);

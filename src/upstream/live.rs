@@ -72,6 +72,14 @@ impl Live {
                 }
             };
             let (bytes, content, done) = match step {
+                Step::Comment(bytes) => {
+                    // Comments never make a stream an answer; past half of the room they are left out.
+                    if held.len() < MAX_HELD_FRAMES / 2 && bytes_held + bytes.len() < MAX_HELD_BYTES / 2 {
+                        bytes_held += bytes.len();
+                        held.push_back(bytes);
+                    }
+                    continue;
+                }
                 Step::Lead(bytes) => (bytes, false, false),
                 Step::Content(bytes) => (bytes, true, false),
                 Step::Done(bytes) => (bytes, true, true),
@@ -162,7 +170,7 @@ impl Stream for Live {
             };
         };
         match step {
-            Step::Lead(bytes) | Step::Content(bytes) => {
+            Step::Lead(bytes) | Step::Comment(bytes) | Step::Content(bytes) => {
                 this.silence.as_mut().reset(Instant::now() + this.idle);
                 Poll::Ready(Some(Ok(bytes)))
             }

@@ -38,6 +38,8 @@ pub struct Tap {
 pub enum Step {
     /// Frames that may wait for content.
     Lead(Bytes),
+    /// A sign of life, no content.
+    Comment(Bytes),
     /// Content.
     Content(Bytes),
     /// The last frame.
@@ -61,7 +63,8 @@ impl Tap {
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             match self.pieces.pop_front() {
-                Some(Piece::Lead(bytes) | Piece::Comment(bytes)) => return Poll::Ready(Step::Lead(bytes)),
+                Some(Piece::Lead(bytes)) => return Poll::Ready(Step::Lead(bytes)),
+                Some(Piece::Comment(bytes)) => return Poll::Ready(Step::Comment(bytes)),
                 Some(Piece::Content(bytes)) => return Poll::Ready(Step::Content(bytes)),
                 Some(Piece::Done(bytes)) => return Poll::Ready(Step::Done(bytes)),
                 Some(Piece::Failed(failure)) => return Poll::Ready(Step::Failed(self.unit.veil(failure))),

@@ -12,7 +12,8 @@ use super::{
 };
 
 /// Fields of a body that are the client's alone.
-const NOT_DEFAULTS: [&str; 6] = ["input", "messages", "model", "models", "prompt", "stream"];
+const NOT_DEFAULTS: [&str; 7] =
+    ["input", "messages", "model", "models", "prompt", "stream", "stream_options"];
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     for (name, model) in &config.models {
