@@ -7,9 +7,6 @@ use bytes::Bytes;
 use super::{Failure, Piece, StreamDecoder};
 use crate::openai::sse::{Event, Splitter, TooLong};
 
-/// The longest event of a provider that sends pictures, in bytes: each comes in one.
-pub const MAX_MEDIA_EVENT: usize = 24 * 1024 * 1024;
-
 /// What a protocol makes of its events.
 pub trait EventDecoder: Send {
     /// Takes an event and puts the pieces that it makes into `out`.

@@ -12,12 +12,15 @@ use crate::{
     openai::{sse::Event, write::DONE},
     provider::{
         Expected, Failure, Piece,
-        events::{EventDecoder, Events, MAX_MEDIA_EVENT},
+        events::{EventDecoder, Events},
     },
 };
 
 /// What an event becomes that says nothing to the client.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
+/// The longest event, in bytes: pictures come in one.
+const MAX_EVENT: usize = 24 * 1024 * 1024;
 
 /// The decoder of one stream. Each event becomes chunks at once; only signatures and sources wait for the end.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ pub type GeminiStream = Events<GeminiEvents>;
 impl GeminiStream {
     /// A decoder for one answer.
     pub fn new(expected: &Expected) -> Self {
-        Self::with(GeminiEvents::new(expected), MAX_MEDIA_EVENT)
+        Self::with(GeminiEvents::new(expected), MAX_EVENT)
     }
 }
 
@@ -265,7 +268,7 @@ mod tests {
     #[test]
     fn an_endless_event_ends_the_stream() {
         let line = b"data: 0123456789".repeat(65_536);
-        let pieces = decode(false, std::iter::repeat_n(&line[..], MAX_MEDIA_EVENT / line.len() + 2));
+        let pieces = decode(false, std::iter::repeat_n(&line[..], MAX_EVENT / line.len() + 2));
         assert!(matches!(&pieces[..], [Piece::Failed(f)] if f.outcome == Outcome::InvalidAnswer));
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     super::{
         Piece,
-        events::{EventDecoder, Events, MAX_MEDIA_EVENT},
+        events::{EventDecoder, Events},
     },
     Expected, Failure,
 };
@@ -56,7 +56,7 @@ pub type OpenAiStream = Events<OpenAiEvents>;
 impl OpenAiStream {
     /// A decoder for one answer.
     pub fn new(expected: &Expected) -> Self {
-        Self::with(OpenAiEvents::new(expected), MAX_MEDIA_EVENT)
+        Self::with(OpenAiEvents::new(expected), sse::MAX_EVENT)
     }
 }
 
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn an_endless_event_ends_the_stream() {
         let line = b"data: 0123456789".repeat(100_000);
-        let pieces = decode(false, std::iter::repeat_n(&line[..], MAX_MEDIA_EVENT / line.len() + 1));
+        let pieces = decode(false, std::iter::repeat_n(&line[..], sse::MAX_EVENT / line.len() + 1));
         assert!(matches!(&pieces[..], [Piece::Failed(f)] if f.outcome == Outcome::InvalidAnswer));
     }
 
