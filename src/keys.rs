@@ -251,7 +251,10 @@ mod tests {
             routes: None,
             models: None,
             rpm: 0,
+            tpm: 0,
             max_concurrent: 0,
+            requests_per_month: 0,
+            tags: Default::default(),
         }
     }
 

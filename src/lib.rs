@@ -16,16 +16,18 @@ pub mod limit;
 pub mod metrics;
 pub mod price;
 // 3: decisions and formats.
+pub mod ledger;
 pub mod provider;
 pub mod route;
 pub mod sim;
-// 4: the network.
+// 4: leave to spend, and Weir's own calls.
 pub mod egress;
+// 5: the request path's network.
 pub mod upstream;
-// 5: the walk.
+// 6: the walk.
 pub mod pipeline;
-// 6: HTTP.
+// 7: HTTP.
 pub mod edge;
-// 7: the process.
+// 8: the process.
 pub mod app;
 pub mod cli;

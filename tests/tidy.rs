@@ -89,7 +89,7 @@ fn assert_one(path: &str, text: &str, line: usize, words: &str) {
 
 #[test]
 fn upward_imports_are_caught() {
-    let words = "`route` (level 3) may not use `pipeline` (level 5)";
+    let words = "`route` (level 3) may not use `pipeline` (level 6)";
     assert_one("src/route/order.rs", "//! One.\nuse crate::pipeline::Stack;\n", 2, words);
     assert_one("src/route/order.rs", "//! One.\nuse crate::{base::id, pipeline::Stack};\n", 2, words);
     assert_one("src/route/order.rs", "//! One.\nfn f() {\n    crate::pipeline::go();\n}\n", 3, words);

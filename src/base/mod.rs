@@ -1,5 +1,6 @@
 //! The vocabulary that every other part may use; it knows nothing of them.
 
+pub mod account;
 pub mod deadline;
 pub mod id;
 pub mod money;

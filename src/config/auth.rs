@@ -12,6 +12,8 @@ pub struct Auth {
     pub mode: AuthMode,
     /// Let `mode = "open"` listen on an address that others can reach.
     pub allow_open_network: bool,
+    /// The tags that clients may set by `x-weir-tags`; others are refused. They serve reports, never budgets.
+    pub client_tags: Vec<String>,
 }
 
 /// How clients prove who they are.

@@ -1,5 +1,7 @@
 //! `[[keys]]`: virtual keys, with what each may do.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +28,17 @@ pub struct Key {
     /// Requests a minute; 0: no limit.
     #[serde(default)]
     pub rpm: u32,
+    /// Tokens a minute, questions and answers together; 0: no limit. What a request may take is reserved before it is
+    /// sent and corrected when it is over.
+    #[serde(default)]
+    pub tpm: u32,
     /// Requests under way at once; 0: no limit.
     #[serde(default)]
     pub max_concurrent: u32,
+    /// Requests a calendar month (UTC); 0: no quota.
+    #[serde(default)]
+    pub requests_per_month: u64,
+    /// What its requests are counted under, like `{ team = "support" }`. A client cannot override a tag of its key.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
 }

@@ -1,12 +1,16 @@
 //! Everything an operator can say, as plain data; each key is documented where it stands.
 
+mod alerts;
 mod auth;
+mod budgets;
 mod capabilities;
 mod check;
+mod classifier;
 mod environment;
 mod fault;
 mod file;
 mod keys;
+mod ledger;
 pub mod load;
 mod models;
 mod path;
@@ -31,11 +35,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use alerts::Alerts;
 pub use auth::{Auth, AuthMode};
+pub use budgets::{Budget, Enforce};
 pub use capabilities::Capabilities;
 pub use check::listen_address;
+pub use classifier::Classifier;
 pub use fault::{Fault, Faults};
 pub use keys::Key;
+pub use ledger::{Ack, Ledger};
 pub use load::{Loaded, load};
 pub use models::Model;
 pub use presets::Preset;
@@ -64,6 +72,14 @@ pub struct Config {
     pub models: BTreeMap<String, Model>,
     /// What a client names in `model`: an ordered chain of targets.
     pub routes: BTreeMap<String, Route>,
+    /// What savings are measured against.
+    pub classifier: Classifier,
+    /// How much may be spent. Budgets of keys made at run time stand with those keys.
+    pub budgets: Vec<Budget>,
+    /// Where every cent is written down.
+    pub ledger: Ledger,
+    /// Who is told when a budget runs low.
+    pub alerts: Alerts,
     /// Logs. A reload does not change them.
     pub telemetry: Telemetry,
 }

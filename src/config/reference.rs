@@ -10,7 +10,19 @@ use super::{
 };
 
 /// The sections' order: as a reader meets them. What is not named here follows by name.
-const ORDER: [&str; 7] = ["server", "auth", "keys", "providers", "models", "routes", "telemetry"];
+const ORDER: [&str; 11] = [
+    "server",
+    "auth",
+    "keys",
+    "providers",
+    "models",
+    "routes",
+    "classifier",
+    "budgets",
+    "ledger",
+    "alerts",
+    "telemetry",
+];
 
 /// How a doc comment says that a reload leaves a key as it is.
 const FIXED: &str = "A reload does not";

@@ -77,7 +77,10 @@ mod tests {
                 routes: None,
                 models: None,
                 rpm: *rpm,
+                tpm: 0,
                 max_concurrent: 1,
+                requests_per_month: 0,
+                tags: Default::default(),
             })
             .collect();
         KeyRing::build(&keys).unwrap()

@@ -6,15 +6,16 @@ use super::{
 };
 
 /// Each module's level. Imports go from a higher level to a lower one only.
-const LEVELS: [(u8, &[&str]); 8] = [
+const LEVELS: [(u8, &[&str]); 9] = [
     (0, &["base"]),
     (1, &["config", "openai"]),
     (2, &["metrics", "keys", "price", "limit", "health", "classify"]),
     (3, &["budget", "cache", "route", "provider", "sim", "ledger"]),
-    (4, &["upstream", "egress"]),
-    (5, &["pipeline", "alerts"]),
-    (6, &["edge"]),
-    (7, &["app", "cli"]),
+    (4, &["spend", "egress"]),
+    (5, &["upstream", "alerts"]),
+    (6, &["pipeline"]),
+    (7, &["edge"]),
+    (8, &["app", "cli"]),
 ];
 
 /// Imports inside one level that are meant: the left module may use the right one, never the other way round.
