@@ -1,4 +1,4 @@
-//! The names of accounts that money is counted in, as the budgets and the ledger both know them.
+//! The accounts that money is counted in, by the names that the ledger keeps them under.
 
 use std::{fmt, sync::Arc};
 
@@ -49,6 +49,16 @@ pub struct AccountKey {
     pub holder: Arc<str>,
     /// The period of its limit.
     pub period: Period,
+}
+
+impl AccountKey {
+    /// The name that the monthly quotas of keys stand under. Their accounts count requests, not nanodollars.
+    pub const REQUESTS_PER_MONTH: &str = "requests_per_month";
+
+    /// Whether the account counts requests.
+    pub fn counts_requests(&self) -> bool {
+        *self.budget == *Self::REQUESTS_PER_MONTH
+    }
 }
 
 /// One window of an account.

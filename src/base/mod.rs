@@ -1,9 +1,12 @@
 //! The vocabulary that every other part may use; it knows nothing of them.
 
 pub mod account;
+pub mod calendar;
+pub mod clock;
 pub mod deadline;
 pub mod id;
 pub mod money;
 pub mod outcome;
 pub mod secret;
+pub mod tag;
 pub mod tokens;

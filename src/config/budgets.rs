@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::money::Nanos;
+use crate::base::{account::Period, money::Nanos};
 
 /// A limit on spending. A request has to fit into every budget that applies to it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -68,6 +68,58 @@ pub enum Enforce {
     Soft,
 }
 
+/// What a budget counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Everything.
+    Global,
+    /// What one key asks for.
+    Key(String),
+    /// What each key asks for, each by itself.
+    EachKey,
+    /// What carries a tag.
+    Tag(String, String),
+    /// What enters at a route.
+    Route(String),
+    /// What a model answers.
+    Model(String),
+    /// What a provider answers.
+    Provider(String),
+}
+
+impl Scope {
+    /// The forms that a scope is written in.
+    pub const FORMS: [&str; 7] =
+        ["global", "key:NAME", "each-key", "tag:KEY=VALUE", "route:NAME", "model:NAME", "provider:NAME"];
+
+    /// Reads a scope; `None`: it is in none of the forms.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "global" => return Some(Self::Global),
+            "each-key" => return Some(Self::EachKey),
+            _ => {}
+        }
+        let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty())?;
+        match kind {
+            "key" => Some(Self::Key(name.to_owned())),
+            "route" => Some(Self::Route(name.to_owned())),
+            "model" => Some(Self::Model(name.to_owned())),
+            "provider" => Some(Self::Provider(name.to_owned())),
+            "tag" => {
+                let (key, value) =
+                    name.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty())?;
+                Some(Self::Tag(key.to_owned(), value.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it counts a single target, so that one without room is passed over rather than the request refused.
+    pub fn is_target(&self) -> bool {
+        matches!(self, Self::Model(_) | Self::Provider(_))
+    }
+}
+
 fn global() -> String {
     "global".into()
 }
@@ -97,6 +149,22 @@ fn file_tokens() -> u64 {
 }
 
 impl Budget {
+    /// The limits by their periods, the shortest first.
+    pub fn limits(&self) -> impl Iterator<Item = (Period, Nanos)> {
+        [(Period::Daily, self.daily), (Period::Monthly, self.monthly), (Period::Total, self.total)]
+            .into_iter()
+            .filter_map(|(period, limit)| limit.map(|limit| (period, limit)))
+    }
+
+    /// What becomes of a request that does not fit: `Some(None)` it is refused, `Some(Some(route))` it goes to that
+    /// route; `None`: `on_exceeded` says neither.
+    pub fn cheaper(&self) -> Option<Option<&str>> {
+        match self.on_exceeded.as_str() {
+            "reject" => Some(None),
+            other => other.strip_prefix("downgrade:").filter(|route| !route.is_empty()).map(Some),
+        }
+    }
+
     /// A budget with no limit yet, everything else at its default.
     pub fn named(name: impl Into<String>) -> Self {
         Self {

@@ -1,7 +1,9 @@
 //! The checks of meaning: what the schema cannot say.
 
+mod budgets;
 mod chains;
 mod keys;
+mod ledger;
 mod names;
 mod providers;
 mod secrets;
@@ -16,7 +18,8 @@ use super::{
     tree::{Tree, before_removal},
 };
 
-pub use server::listen_address;
+pub use keys::{KEY_NAME_FORM, KeyFault, KeyPart, is_key_name, key_faults};
+pub use server::{listen_address, needs_a_key};
 
 /// What the checks found.
 #[derive(Debug, Default)]
@@ -35,6 +38,8 @@ pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findin
     server::check(config, &mut report);
     providers::check(config, &mut report);
     keys::check(config, &mut report);
+    budgets::check(config, &mut report);
+    ledger::check(config, &mut report);
     secrets::check(config, &mut report);
     report.found
 }

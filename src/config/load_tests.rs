@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::AuthMode;
+use crate::config::{AuthMode, needs_a_key};
 
 const NOTHING: &str = "/nowhere/weir.toml";
 
@@ -306,7 +306,6 @@ fn meaning_is_checked() {
         ),
         ("[providers.q]\nprotocol = \"sim\"\nidle_timeout = \"0s\"", "providers.q.idle_timeout"),
         ("[server]\nlisten = \"8080\"", "server.listen"),
-        ("[server]\nlisten = \"0.0.0.0:8080\"", "server.listen"),
         ("[server]\nadmin_listen = \"127.0.0.1:8080\"", "server.admin_listen"),
         ("[server]\nmax_in_flight = 0", "server.max_in_flight"),
         ("[server]\nmax_body = 0", "server.max_body"),
@@ -316,9 +315,19 @@ fn meaning_is_checked() {
         ("[server]\nlisten = \"0.0.0.0:8080\"\n[auth]\nmode = \"open\"", "auth.mode"),
         ("[telemetry]\nlog = \"inof\"", "telemetry.log"),
         ("[telemetry]\nlog = \"weir=loud\"", "telemetry.log"),
+        ("[ledger]\nurl = \"postgres://u:p@h/db\"", "ledger.url"),
+        ("[ledger]\nurl = \"weir.db\"", "ledger.url"),
+        ("[ledger]\nurl = \"sqlite:\"", "ledger.url"),
+        ("[ledger]\nidempotency_ttl = \"25h\"", "ledger.idempotency_ttl"),
+        ("[classifier]\nbaseline = \"gpt-4\"", "classifier.baseline"),
         ("[[keys]]\nname = \"k\"", "keys[0]"),
         ("[[keys]]\nname = \"\"\nsecret = \"env:X\"", "keys[0].name"),
         ("[[keys]]\nname = \"k\"\nsecret = \"env:\"", "keys[0].secret"),
+        ("[[keys]]\nname = \"k\"\nsecret = \"env:X\"\ntags = { \"a b\" = \"x\" }", "keys[0].tags.\"a b\""),
+        ("[[keys]]\nname = \"k\"\nsecret = \"env:X\"\ntags = { a = \"x,y\" }", "keys[0].tags.a"),
+        ("[[keys]]\nname = \"k\"\nsecret = \"env:X\"\ntpm = -1", "keys[0].tpm"),
+        ("[auth]\nclient_tags = [\"a b\"]", "auth.client_tags[0]"),
+        ("[auth]\nclient_tags = [\"a\", \"a\"]", "auth.client_tags[1]"),
         ("[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nroutes = [\"standrd\"]", "keys[0].routes[0]"),
         ("[[keys]]\nname = \"k\"\nsecret = \"env:X\"\nmodels = [\"q/x\"]", "keys[0].models[0]"),
         ("[[keys]]\nname = \"k\"\nsecret = \"s\"\n[[keys]]\nname = \"l\"\nsecret = \"s\"", "keys[1].secret"),
@@ -329,6 +338,17 @@ fn meaning_is_checked() {
         assert_eq!(keys, [key], "{text}\n{}", Faults(faults.clone()));
         assert!(!faults[0].remedy.is_empty());
     }
+}
+
+#[test]
+fn a_reachable_address_without_a_key_is_known() {
+    let fault = |text: &str| needs_a_key(&good(&with_chain(text)).config);
+    for reachable in ["0.0.0.0:8080", "[::]:1", "192.0.2.1:0"] {
+        let text = format!("[server]\nlisten = \"{reachable}\"\n");
+        assert!(fault(&text).unwrap().contains(reachable));
+        assert_eq!(fault(&format!("{text}[[keys]]\nname = \"k\"\nsecret = \"env:X\"")), None);
+    }
+    assert_eq!(fault("[server]\nlisten = \"[::1]:1\""), None);
 }
 
 #[test]
@@ -501,4 +521,65 @@ fn a_preset_with_a_key_is_enough() {
     .map(|fault| fault.key)
     .collect();
     assert_eq!(keys, ["providers.x", "providers.x.api_version", "providers.x.quirks.refused_fields[0]"]);
+}
+
+fn with_budget(text: &str) -> String {
+    with_chain(&format!("[[budgets]]\nname = \"b\"\n{text}"))
+}
+
+#[test]
+fn the_meaning_of_budgets_is_checked() {
+    for (text, key, remedy) in [
+        ("", "", "Give `daily`"),
+        ("daily = 0", ".daily", "above 0"),
+        ("total = -1", ".total", "above 0"),
+        ("per_request = 0.0", ".per_request", "above 0"),
+        ("daily = 1\nscope = \"keys:bot\"", ".scope", "Did you mean `key:NAME`?"),
+        ("daily = 1\nscope = \"tag:team\"", ".scope", "Did you mean `tag:KEY=VALUE`?"),
+        ("daily = 1\nscope = \"each_key\"", ".scope", "Did you mean `each-key`?"),
+        ("daily = 1\nscope = \"zebra\"", ".scope", "The scopes are"),
+        ("daily = 1\nscope = \"route:standrd\"", ".scope", "Did you mean `standard`?"),
+        ("daily = 1\nscope = \"model:gpt-4\"", ".scope", "Did you mean `gpt-4.1`?"),
+        ("daily = 1\nscope = \"provider:q\"", ".scope", "The providers are: `p`."),
+        ("daily = 1\ntimezone = \"Europe/Amsterdm\"", ".timezone", "Did you mean `Europe/Amsterdam`?"),
+        ("daily = 1\non_exceeded = \"downgrade\"", ".on_exceeded", "`downgrade:ROUTE`"),
+        ("daily = 1\non_exceeded = \"downgrade:chaep\"", ".on_exceeded", "The routes are"),
+        ("daily = 1\ndowngrade_from = 0.8", ".downgrade_from", "downgrade:ROUTE"),
+        (
+            "daily = 1\non_exceeded = \"downgrade:standard\"\ndowngrade_from = 80",
+            ".downgrade_from",
+            "like 0.8",
+        ),
+        ("daily = 1\nalert_at = [0.5, 1.5]", ".alert_at[1]", "like 0.8"),
+        ("daily = 1\nmin_output = 0", ".min_output", "1 or more"),
+        ("daily = 1\ndefault_max_output = 100", ".default_max_output", "`min_output`"),
+        (
+            "daily = 1\nscope = \"tag:team=x\"\n[auth]\nclient_tags = [\"team\"]",
+            ".scope",
+            "`auth.client_tags`",
+        ),
+    ] {
+        let fault = fault(&with_budget(text));
+        assert_eq!(fault.key, format!("budgets[0]{key}"), "{text}");
+        assert!(fault.remedy.contains(remedy), "{fault}");
+    }
+    let taken = with_chain("[[budgets]]\nname = \"requests_per_month\"\ndaily = 1");
+    assert_eq!(fault(&taken).key, "budgets[0].name");
+    let twice = with_budget("daily = 1\n[[budgets]]\nname = \"b\"\nmonthly = 1");
+    assert_eq!(fault(&twice).key, "budgets[1].name");
+}
+
+#[test]
+fn a_budget_may_wait_for_its_key() {
+    let loaded = good(&with_budget("daily = 1\nscope = \"key:bot\""));
+    assert_eq!(loaded.warnings.len(), 1);
+    assert!(loaded.warnings[0].problem.contains("no key here is called `bot`"));
+}
+
+#[test]
+fn a_password_in_the_ledgers_url_is_not_repeated() {
+    for url in ["postgres://u:canary@h/db", "mysql://u:canary@h/db"] {
+        let fault = fault(&format!("[ledger]\nurl = \"{url}\""));
+        assert!(!fault.to_string().contains("canary"), "{fault}");
+    }
 }

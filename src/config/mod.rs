@@ -37,9 +37,9 @@ use serde::{Deserialize, Serialize};
 
 pub use alerts::Alerts;
 pub use auth::{Auth, AuthMode};
-pub use budgets::{Budget, Enforce};
+pub use budgets::{Budget, Enforce, Scope};
 pub use capabilities::Capabilities;
-pub use check::listen_address;
+pub use check::{KEY_NAME_FORM, KeyFault, KeyPart, is_key_name, key_faults, listen_address, needs_a_key};
 pub use classifier::Classifier;
 pub use fault::{Fault, Faults};
 pub use keys::Key;

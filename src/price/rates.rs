@@ -35,6 +35,22 @@ pub struct Price {
     tiers: Vec<(u64, Rates)>,
 }
 
+impl Rates {
+    /// The higher rate of each kind.
+    fn max(&self, other: &Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            cached_input: self.cached_input.max(other.cached_input),
+            cache_write: self.cache_write.max(other.cache_write),
+            cache_write_1h: self.cache_write_1h.max(other.cache_write_1h),
+            audio_input: self.audio_input.max(other.audio_input),
+            output: self.output.max(other.output),
+            reasoning: self.reasoning.max(other.reasoning),
+            audio_output: self.audio_output.max(other.audio_output),
+        }
+    }
+}
+
 /// What a request cost: every kind of token once, at the rates of its prompt's size, rounded up once.
 pub fn cost(price: &Price, usage: &Usage) -> Nanos {
     let rates = price.rates(usage.prompt());
@@ -73,6 +89,12 @@ impl Price {
     pub fn rates(&self, prompt_tokens: u64) -> &Rates {
         let holds = |tier: &&(u64, Rates)| prompt_tokens > tier.0;
         self.tiers.iter().rev().find(holds).map_or(&self.base, |(_, rates)| rates)
+    }
+
+    /// The highest rates of any prompt of at most so many tokens, kind by kind.
+    pub fn highest(&self, prompt_tokens: u64) -> Rates {
+        let reached = self.tiers.iter().filter(|(above, _)| prompt_tokens > *above);
+        reached.fold(self.base, |highest, (_, rates)| highest.max(rates))
     }
 
     /// The rates of a short prompt.

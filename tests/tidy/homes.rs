@@ -6,13 +6,14 @@ use super::{
 };
 
 /// A crate (or a module of one) with the beginnings of the paths under `src/` where it may be named.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("axum", &["edge/", "sim/", "sim.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("figment", &["config/load"]),
     ("hickory_resolver", &["upstream/", "egress/"]),
     ("hyper_util::client", &["upstream/transport"]),
+    ("jiff", &["base/calendar"]),
     ("jsonschema", &["config/", "sim/schema"]),
     ("prometheus", &["metrics"]),
     ("reqwest", &["egress/", "egress.rs"]),

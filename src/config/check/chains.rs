@@ -106,7 +106,7 @@ fn check_weight(path: &KeyPath, weight: f64, report: &mut Report<'_>) {
 }
 
 /// Checks that the model, route or provider is there.
-fn refer(path: &KeyPath, name: &str, kind: &str, report: &mut Report<'_>) {
+pub(super) fn refer(path: &KeyPath, name: &str, kind: &str, report: &mut Report<'_>) {
     let known = report.names(&format!("{kind}s"));
     if known.contains(&name) {
         return;

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::Path};
 
 use tracing_subscriber::EnvFilter;
 
+use crate::base::tag;
+
 use super::{
     super::{
         AuthMode, Config, Server, Size, Span,
@@ -25,6 +27,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         check_file(&path.key("cert"), &tls.cert, report);
         check_file(&path.key("key"), &tls.key, report);
     }
+    check_client_tags(&config.auth.client_tags, report);
     check_log(&config.telemetry.log, report);
 }
 
@@ -66,22 +69,25 @@ fn check_addresses(config: &Config, report: &mut Report<'_>) {
         return;
     }
     let listen = &config.server.listen;
-    match config.auth.mode {
-        AuthMode::Open if !config.auth.allow_open_network => {
-            let problem = format!("anybody who reaches {listen} could spend your money");
-            let remedy = "Use `mode = \"keys\"`, listen on 127.0.0.1, or say `allow_open_network = true`.";
-            report.fault(&KeyPath::of(&["auth", "mode"]), problem, remedy);
-        }
-        AuthMode::Keys if config.keys.is_empty() => {
-            let problem = format!("no key is configured, so nobody who reaches {listen} could ask");
-            let remedy = "Add a [[keys]] entry, or listen on 127.0.0.1: there no key is needed.";
-            // At `keys`, so that an unreadable key does not also count as none.
-            if !report.is_incomplete(&["keys"]) {
-                report.fault(&server.key("listen"), problem, remedy);
-            }
-        }
-        _ => {}
+    if config.auth.mode == AuthMode::Open && !config.auth.allow_open_network {
+        let problem = format!("anybody who reaches {listen} could spend your money");
+        let remedy = "Use `mode = \"keys\"`, listen on 127.0.0.1, or say `allow_open_network = true`.";
+        report.fault(&KeyPath::of(&["auth", "mode"]), problem, remedy);
     }
+}
+
+/// What is wrong with an address that others can reach where the configuration has no key: nobody could ask, unless
+/// the ledger has a key. Keys whose variables are unset count.
+pub fn needs_a_key(config: &Config) -> Option<String> {
+    let address = listen_address(&config.server.listen).ok()?;
+    let reachable = !address.ip().to_canonical().is_loopback();
+    let keyless = config.auth.mode == AuthMode::Keys && config.keys.is_empty();
+    (reachable && keyless).then(|| {
+        format!(
+            "server.listen: no key is configured, so nobody who reaches {address} could ask. Make one with \
+             `weir keys new NAME`, add a [[keys]] entry, or listen on 127.0.0.1: there no key is needed."
+        )
+    })
 }
 
 fn check_limits(server: &Server, report: &mut Report<'_>) {
@@ -126,6 +132,18 @@ pub(super) fn check_file(path: &KeyPath, file: &Path, report: &mut Report<'_>) {
         let problem = format!("there is no file {}", quoted(&file.display().to_string()));
         let remedy = "Name a PEM file; a relative path starts where Weir is started.";
         report.fault(path, problem, remedy);
+    }
+}
+
+fn check_client_tags(names: &[String], report: &mut Report<'_>) {
+    let path = KeyPath::of(&["auth", "client_tags"]);
+    for (at, name) in names.iter().enumerate() {
+        if !tag::is_name(name) {
+            let problem = format!("{} cannot name a tag", quoted(name));
+            report.fault(&path.index(at), problem, format!("Use {}.", tag::NAME_FORM));
+        } else if names[..at].contains(name) {
+            report.fault(&path.index(at), format!("{} stands there twice", quoted(name)), "Keep one.");
+        }
     }
 }
 

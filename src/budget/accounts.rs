@@ -1,0 +1,196 @@
+//! The book of all accounts behind one lock, never held while anything waits.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, futures::Notified};
+
+use crate::base::{
+    account::{AccountState, AccountWindow, Charge, Period, Watermark},
+    money::Nanos,
+};
+
+use super::{
+    account::Account,
+    admit,
+    bound::{Bound, Fresh},
+    hold::{Admission, Ask, Crossed, Held, Overrun, Part, Settled, Unit, Who},
+    report::AccountReport,
+    rules::{Rule, Rules},
+    state::State,
+};
+
+/// How long after its last hold a window's last charge has surely been handed to the ledger, in seconds.
+const SETTLED_AFTER: i64 = 60;
+
+/// Every account of the process. It outlives reloads.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Accounts {
+    /// A book without accounts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes over what the ledger knows; the newest window of an account counts. For an account in use, what it knows
+    /// of the present window is raised, never lowered.
+    pub fn load(&self, states: Vec<AccountState>) {
+        self.lock().load(states);
+    }
+
+    /// Binds rules to their accounts, opening what is missing: for budgets that each key has of its own, those of the
+    /// `holders`. Those that the ledger has no row of come along.
+    pub fn bind(&self, rules: Rules, holders: &[&str], now_s: i64) -> (Bound, Vec<Fresh>) {
+        self.lock().bind(rules, holders, now_s)
+    }
+
+    /// Holds what an attempt may cost in every budget that applies, if it fits in all of them. In the same step `swap`
+    /// is given back, unless watermarks have to be raised first.
+    pub fn admit(&self, bound: &Bound, ask: &Ask<'_>, swap: Option<Held>, now_s: i64) -> Admission {
+        let frees = swap.is_some();
+        let answer = admit::admit(&mut self.lock(), bound, ask, swap, now_s);
+        if frees && !matches!(answer, Admission::Raise { .. }) {
+            self.changed.notify_waiters();
+        }
+        answer
+    }
+
+    /// Notes that watermarks are durable. Those of windows that are over are passed over.
+    pub fn raised(&self, marks: &[Watermark]) {
+        let mut state = self.lock();
+        for mark in marks {
+            if let Some(account) = state.find(&mark.window.account)
+                && account.window.start() == mark.window.start
+            {
+                account.watermark = account.watermark.max(mark.to.0);
+            }
+        }
+    }
+
+    /// Posts what an attempt cost, in the windows in which it was admitted, and gives back the rest.
+    pub fn settle(&self, held: Held, actual: Nanos, now_s: i64) -> Settled {
+        let mut settled = Settled::default();
+        if held.parts.is_empty() {
+            return settled;
+        }
+        settled.charges.reserve(held.parts.len());
+        let mut state = self.lock();
+        for part in &held.parts {
+            let rule = held.bound.rule(part.rule);
+            let account = &mut state.accounts[part.account as usize];
+            settle_part(account, rule, part, actual, now_s, &mut settled);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        settled
+    }
+
+    /// Gives back all that is held for an attempt that cost nothing.
+    pub fn void(&self, held: Held, now_s: i64) {
+        if !held.parts.is_empty() {
+            self.lock().release(&held, now_s);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Wakes when something held was given back. Make it before asking: what is given back between is not missed.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// What is left for somebody in the tightest budget of a period; `None`: no budget limits that period.
+    pub fn remaining(&self, bound: &Bound, who: &Who<'_>, period: Period, now_s: i64) -> Option<Nanos> {
+        let mut tightest: Option<i64> = None;
+        let mut state = self.lock();
+        bound.0.rules.applying(who, None, |at| {
+            let rule = bound.rule(at as u32);
+            let line = rule.lines.iter().position(|line| line.period == period);
+            let Some(line) = line.filter(|_| rule.unit == Unit::Money) else { return };
+            let account = state.account_for(bound, at as u32, line, who, now_s);
+            let used = account.map_or(i64::MAX, |account| state.accounts[account as usize].used());
+            let left = rule.lines[line].limit.saturating_sub(used).max(0);
+            tightest = Some(tightest.map_or(left, |other| other.min(left)));
+        });
+        tightest.map(Nanos)
+    }
+
+    /// Every account of the rules, as it stands now.
+    pub fn list(&self, bound: &Bound, now_s: i64) -> Vec<AccountReport> {
+        let mut out = Vec::new();
+        let mut state = self.lock();
+        for (at, rule) in bound.0.rules.rules.iter().enumerate() {
+            for (line_at, line) in rule.lines.iter().enumerate() {
+                for account in state.accounts_of(bound, at as u32, line_at) {
+                    let account = &mut state.accounts[account as usize];
+                    account.advance(&rule.zone, now_s);
+                    out.push(AccountReport::new(rule, line.limit, account));
+                }
+            }
+        }
+        out
+    }
+
+    /// Windows that are over and settled, each told once: their watermarks may be lowered to what was spent, so that
+    /// a crash does not post the rest.
+    pub fn take_ended(&self, now_s: i64) -> Vec<AccountWindow> {
+        let mut out = Vec::new();
+        for account in &mut self.lock().accounts {
+            account.take_ended(now_s.saturating_sub(SETTLED_AFTER), &mut out);
+        }
+        out
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Settles what one account holds.
+fn settle_part(
+    account: &mut Account,
+    rule: &Rule,
+    part: &Part,
+    actual: Nanos,
+    now_s: i64,
+    out: &mut Settled,
+) {
+    let amount = match rule.unit {
+        Unit::Money => actual.0.max(0),
+        Unit::Requests => part.amount,
+    };
+    let line = &rule.lines[part.line as usize];
+    account.release(part.start, part.amount, now_s);
+    if amount == 0 {
+        return;
+    }
+    let before = account.posted;
+    let overran = rule.is_hard_money() && amount > part.amount;
+    account.overruns += u64::from(overran);
+    if account.post(part.start, amount) {
+        let window = account.window_at(part.start);
+        out.marks.push(Watermark { window, to: Nanos(account.watermark) });
+    }
+    out.charges.push(Charge { window: account.window_at(part.start), amount: Nanos(amount) });
+    let (budget, holder, period) = (&account.key.budget, &account.key.holder, account.key.period);
+    if overran {
+        out.overruns.push(Overrun {
+            budget: budget.clone(),
+            holder: holder.clone(),
+            period,
+            by: Nanos(amount.saturating_sub(part.amount)),
+        });
+    }
+    for (fraction, _) in line.alerts.iter().filter(|(_, at)| before < *at && *at <= account.posted) {
+        out.crossed.push(Crossed {
+            budget: budget.clone(),
+            holder: holder.clone(),
+            period,
+            fraction: *fraction,
+            spent: Nanos(account.posted),
+            limit: Nanos(line.limit),
+        });
+    }
+}

@@ -1,0 +1,41 @@
+//! The ledger with what it is measured against.
+
+use std::time::Duration;
+
+use super::{
+    super::{Config, path::KeyPath, wording::quoted},
+    Report,
+    chains::refer,
+};
+
+/// How long an answer may be kept to be given again.
+const LONGEST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+    check_url(&KeyPath::of(&["ledger", "url"]), &config.ledger.url, report);
+    if config.ledger.idempotency_ttl.0 > LONGEST_KEPT {
+        let path = KeyPath::of(&["ledger", "idempotency_ttl"]);
+        report.fault(&path, "answers are kept for a day at most", "Write `24h` or less.");
+    }
+    if let Some(model) = &config.classifier.baseline {
+        refer(&KeyPath::of(&["classifier", "baseline"]), model, "model", report);
+    }
+}
+
+fn check_url(path: &KeyPath, url: &str, report: &mut Report<'_>) {
+    let remedy = "Write `sqlite:PATH`, or `sqlite::memory:` for a ledger that ends with the process.";
+    if ["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
+        // Not repeated: it may hold a password.
+        report.fault(path, "a ledger in Postgres comes later", remedy);
+        return;
+    }
+    let place = url.strip_prefix("sqlite:").filter(|place| !place.is_empty());
+    match place {
+        None if url.contains('@') => report.fault(path, "this is not where a ledger can be", remedy),
+        None => report.fault(path, format!("{} is not where a ledger can be", quoted(url)), remedy),
+        Some(place) if place.starts_with(':') && place != ":memory:" => {
+            report.fault(path, format!("{} is not where a ledger can be", quoted(url)), remedy);
+        }
+        Some(_) => {}
+    }
+}
