@@ -5,10 +5,12 @@ use std::{borrow::Cow, ops::Range};
 use bytes::Bytes;
 
 use super::{
+    bounds::COMPLETION,
     check,
     edit::Edits,
     fields,
     fields::{Fields, Place},
+    limit,
 };
 
 /// What a client asks for.
@@ -56,6 +58,8 @@ pub struct Rewrite<'a> {
     pub system_prefix: Option<&'a str>,
     /// The most tokens that the model can answer, where known; for providers that must be told one.
     pub max_output_tokens: Option<u64>,
+    /// The most tokens of an answer that a budget affords: written where more would be asked for.
+    pub max_output: Option<u64>,
     /// Drop, but name, what the provider cannot take, instead of refusing it.
     pub drop_unsupported: bool,
 }
@@ -129,7 +133,30 @@ impl Ask {
         if self.stream && !self.include_usage {
             self.ask_for_usage(&mut edits);
         }
-        self.edited(edits)
+        let body = self.edited(edits);
+        match rewrite.max_output {
+            Some(most) => self.lowered(&body, most, &limit::NAMES, self.limit_name()),
+            None => body,
+        }
+    }
+
+    /// A body made of this one with no output limit above `most`, which `names` may name; where none does, `absent`
+    /// will.
+    pub fn lowered(&self, body: &Bytes, most: u64, names: &[&str], absent: &str) -> Bytes {
+        match self.endpoint {
+            Endpoint::Chat => limit::lower(body, names, most, (absent, most)),
+            // Saying nothing is saying little here.
+            Endpoint::Completions => limit::lower(body, names, most, (absent, most.min(COMPLETION))),
+            Endpoint::Embeddings => body.clone(),
+        }
+    }
+
+    /// The field of OpenAI's API that names an output limit.
+    pub fn limit_name(&self) -> &'static str {
+        match self.endpoint {
+            Endpoint::Completions => "max_tokens",
+            Endpoint::Chat | Endpoint::Embeddings => "max_completion_tokens",
+        }
     }
 
     /// The body with changes of a codec's own.
@@ -137,7 +164,7 @@ impl Ask {
         edits.apply(&self.body)
     }
 
-    /// The changes of [`Self::rewrite`], save that nothing asks for a stream's usage.
+    /// The changes of [`Self::rewrite`], save that nothing asks for a stream's usage or lowers a limit.
     pub fn edits(&self, rewrite: &Rewrite<'_>) -> Edits {
         let mut edits = Edits::default();
         let model = self.model_place();
@@ -145,7 +172,9 @@ impl Ask {
             edits.replace(model.value.clone(), json_string(rewrite.model));
         }
         self.remove("models", &mut edits);
-        for (name, json) in rewrite.defaults {
+        // They are wishes for an answer's text, which embeddings do not have.
+        let defaults = if self.endpoint == Endpoint::Embeddings { &[] } else { rewrite.defaults };
+        for (name, json) in defaults {
             if !self.says(name) {
                 edits.replace(model.value.end..model.value.end, format!(",{}:{json}", json_string(name)));
             }
@@ -346,6 +375,43 @@ mod tests {
         assert_eq!(
             ask.rewrite(&rewrite),
             r#"{"model":"a","seed":1,"messages":[{"role":"user"}],"max_completion_tokens":9}"#
+        );
+    }
+
+    #[test]
+    fn embeddings_get_no_defaults() {
+        let body = r#"{"model":"a","input":"x"}"#;
+        let ask = Ask::parse(Endpoint::Embeddings, body.into()).unwrap();
+        let defaults = [("temperature".to_owned(), "0".to_owned())];
+        let rewrite = Rewrite { model: "a", defaults: &defaults, max_output: Some(9), ..Rewrite::default() };
+        assert_eq!(ask.rewrite(&rewrite), body);
+    }
+
+    #[test]
+    fn a_budget_lowers_what_would_be_asked_for() {
+        let defaults = [("max_tokens".to_owned(), "5000".to_owned())];
+        let lowered = |endpoint, body: &str, defaults: &[(String, String)], most| {
+            let ask = Ask::parse(endpoint, Bytes::copy_from_slice(body.as_bytes())).unwrap();
+            let rewrite = Rewrite { model: "a", defaults, max_output: Some(most), ..Rewrite::default() };
+            String::from_utf8(ask.rewrite(&rewrite).to_vec()).unwrap()
+        };
+        let chat = r#"{"model":"a","messages":[{"role":"user"}]}"#;
+        assert_eq!(
+            lowered(Endpoint::Chat, chat, &defaults, 300),
+            r#"{"model":"a","max_tokens":300,"messages":[{"role":"user"}]}"#
+        );
+        assert_eq!(
+            lowered(Endpoint::Chat, chat, &[], 300),
+            r#"{"model":"a","max_completion_tokens":300,"messages":[{"role":"user"}]}"#
+        );
+        let text = r#"{"model":"a","prompt":"p"}"#;
+        assert_eq!(
+            lowered(Endpoint::Completions, text, &[], 300),
+            r#"{"model":"a","max_tokens":16,"prompt":"p"}"#
+        );
+        assert_eq!(
+            lowered(Endpoint::Completions, text, &defaults, 300),
+            r#"{"model":"a","max_tokens":300,"prompt":"p"}"#
         );
     }
 

@@ -31,6 +31,8 @@ pub struct ChunkFacts<'a> {
     pub missing_object: bool,
     /// The first tool call of the chunk.
     pub tool_call: Option<ToolCallIndex>,
+    /// A tool call has an id: it begins, or the provider says the id each time.
+    pub tool_id: bool,
 }
 
 /// What a tool call says about its place among the calls of its choice.
@@ -182,25 +184,29 @@ struct ToolCalls<'a, 'de>(&'a mut ChunkFacts<'de>);
 
 impl<'de> Fold<'de> for ToolCalls<'_, 'de> {
     fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let mut call = ToolCall(ToolCallIndex::Missing);
+        let mut call = ToolCall { index: ToolCallIndex::Missing, has_id: false };
         let more = list.next_element_seed(To(&mut call))?.is_some();
         if more {
             self.0.content = true;
-            self.0.tool_call.get_or_insert(call.0);
+            self.0.tool_call.get_or_insert(call.index);
+            self.0.tool_id |= call.has_id;
         }
         Ok(more)
     }
 }
 
-struct ToolCall(ToolCallIndex);
+struct ToolCall {
+    index: ToolCallIndex,
+    has_id: bool,
+}
 
 impl<'de> Fold<'de> for ToolCall {
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        if name == "index" {
-            self.0 = index(fold::raw(map)?);
-        } else {
+        match name {
+            "index" => self.index = index(fold::raw(map)?),
+            "id" => self.has_id = fold::is_text(fold::raw(map)?),
             // The function is flat, but its arguments are full of escapes: this reader needs no memory for them.
-            map.next_value::<IgnoredAny>()?;
+            _ => drop(map.next_value::<IgnoredAny>()?),
         }
         Ok(())
     }

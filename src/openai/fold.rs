@@ -29,6 +29,9 @@ pub(super) trait Fold<'de>: Sized {
     fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
         Ok(list.next_element::<Skip>()?.is_some())
     }
+
+    /// Takes a text that stands where an object or a list could.
+    fn text(&mut self, _text: &str) {}
 }
 
 /// Any value, read and forgotten. Unlike serde's `IgnoredAny` in serde_json it needs no memory for nesting.
@@ -87,7 +90,8 @@ impl<'de, T: Fold<'de>> Visitor<'de> for Walk<'_, 'de, T> {
         Ok(Shape::Scalar)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Shape, E> {
+    fn visit_str<E>(self, text: &str) -> Result<Shape, E> {
+        self.fold.text(text);
         Ok(Shape::Scalar)
     }
 
@@ -121,6 +125,11 @@ pub(super) fn object<'de, T: Fold<'de>>(text: &'de str, fold: &mut T) -> Result<
         Shape::Object => Ok(()),
         _ => Err(serde::de::Error::custom("expected a JSON object")),
     }
+}
+
+/// Folds a value of any shape; whether it could be read to its end, which a number without bounds, say, prevents.
+pub(super) fn value<'de, T: Fold<'de>>(raw: &'de RawValue, fold: &mut T) -> bool {
+    To(fold).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).is_ok()
 }
 
 /// Reads a value and forgets it.

@@ -2,22 +2,30 @@
 
 pub mod answer;
 pub mod ask;
+pub mod bounds;
 pub mod chat;
 mod check;
 pub mod chunk;
+mod contents;
+mod count;
 pub mod edit;
 pub mod error;
 mod fields;
 mod fold;
 pub mod foreign_error;
+pub mod limit;
 pub mod models;
 mod needs;
+pub mod produced;
 pub mod repair;
 pub mod sse;
+mod texts;
 pub mod usage;
 pub mod write;
 
 pub use ask::{Ask, BadField, Endpoint, Rewrite};
+pub use bounds::{Attachment, Bounds};
 pub use error::{AttemptNote, ErrorBody};
 pub use needs::Needs;
+pub use produced::{Produced, count_answer};
 pub use usage::Usage;

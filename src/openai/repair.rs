@@ -26,29 +26,101 @@ struct Call {
     choice: u64,
     theirs: Option<u64>,
     ours: u64,
+    id: Option<Box<str>>,
+}
+
+/// What a piece of a call says.
+struct Piece<'a> {
+    theirs: Option<u64>,
+    /// As JSON.
+    id: Option<&'a str>,
+    /// It names the function, which only the first piece of a call does.
+    named: bool,
 }
 
 /// More calls than any model makes; further ones count as the last.
 const MAX_CALLS: usize = 1024;
+/// Longer ids are not kept, so that they tell no calls apart.
+const MAX_ID: usize = 256;
 
 impl ToolNumbers {
-    /// The number of a call of `choice`; one without an index is a new call if it `begins` (has an id).
-    fn number(&mut self, choice: u64, theirs: Option<u64>, begins: bool) -> u64 {
+    /// The number of a call of `choice`; one without an index is a new call if it has an id.
+    fn number(&mut self, choice: u64, piece: &Piece<'_>) -> u64 {
         let calls = || self.0.iter().filter(|call| call.choice == choice);
-        let known = match theirs {
-            Some(_) => calls().find(|call| call.theirs == theirs),
-            None if begins => None,
+        let known = match piece.theirs {
+            Some(_) => self.find(choice, piece),
+            None if piece.id.is_some() => None,
             None => calls().next_back(),
         };
         if let Some(known) = known {
             return known.ours;
         }
-        let ours = calls().count() as u64;
+        let ours = calls().map(|call| call.ours + 1).max().unwrap_or(0);
         if self.0.len() >= MAX_CALLS {
             return ours.saturating_sub(1);
         }
-        self.0.push(Call { choice, theirs, ours });
+        self.put(choice, piece, ours);
         ours
+    }
+
+    /// The call that a piece with an index goes on with. One that begins under the index of another call is new.
+    fn find(&self, choice: u64, piece: &Piece<'_>) -> Option<&Call> {
+        let mut calls =
+            self.0.iter().rev().filter(|call| call.choice == choice && call.theirs == piece.theirs);
+        let begins_anew = |call: &Call| piece.named && call.id.is_some() && call.id.as_deref() != piece.id;
+        match piece.id {
+            Some(_) => calls.find(|call| !begins_anew(call)),
+            None => calls.next(),
+        }
+    }
+
+    fn put(&mut self, choice: u64, piece: &Piece<'_>, ours: u64) {
+        let id = piece.id.filter(|id| id.len() <= MAX_ID).map(Box::from);
+        self.0.push(Call { choice, theirs: piece.theirs, ours, id });
+    }
+
+    /// Notes the calls of a chunk whose numbers are right so far; whether some begin under the number of another, as
+    /// some versions of Ollama number them all 0. Then the chunk has to be repaired.
+    pub fn clash(&mut self, data: &[u8]) -> bool {
+        let Ok(chunk) = serde_json::from_slice::<Object<'_>>(data) else { return false };
+        for choice in chunk.get("choices").map(list).unwrap_or_default() {
+            let Some(choice) = Object::read(choice) else { continue };
+            let number = choice_number(&choice);
+            let calls = choice.get("delta").and_then(Object::read).and_then(|delta| delta.get("tool_calls"));
+            for call in calls.map(list).unwrap_or_default().into_iter().filter_map(Object::read) {
+                let piece = Piece::of(&call);
+                let Some(theirs) = piece.theirs.filter(|_| piece.id.is_some()) else { continue };
+                if self.find(number, &piece).is_some() || self.0.len() >= MAX_CALLS {
+                    continue;
+                }
+                if self.0.iter().any(|call| call.choice == number && call.theirs == piece.theirs) {
+                    return true;
+                }
+                self.put(number, &piece, theirs);
+            }
+        }
+        false
+    }
+}
+
+impl<'a> Piece<'a> {
+    fn of(call: &Object<'a>) -> Self {
+        let theirs = match call.get("index").map(chunk::index) {
+            Some(ToolCallIndex::At(index)) => Some(index),
+            _ => None,
+        };
+        let id = call.get("id").filter(|raw| fold::is_text(raw)).map(RawValue::get);
+        let function = call.get("function").filter(|_| id.is_some()).and_then(Object::read);
+        let name = function.and_then(|function| function.get("name"));
+        Self { theirs, id, named: name.is_some_and(fold::is_text) }
+    }
+}
+
+/// The number of a choice.
+fn choice_number(choice: &Object<'_>) -> u64 {
+    match choice.get("index").map(chunk::index) {
+        Some(ToolCallIndex::At(number)) => number,
+        _ => 0,
     }
 }
 
@@ -130,10 +202,7 @@ impl Editor<'_> {
             }
         }
         if let (Some(tools), Some(calls)) = (tools, delta.get("tool_calls")) {
-            let number = match choice.get("index").map(chunk::index) {
-                Some(ToolCallIndex::At(number)) => number,
-                _ => 0,
-            };
+            let number = choice_number(&choice);
             for call in list(calls) {
                 self.tool_call(call, number, tools);
             }
@@ -144,13 +213,9 @@ impl Editor<'_> {
         let Some(call) = Object::read(raw) else {
             return;
         };
-        let theirs = match call.get("index").map(chunk::index) {
-            Some(ToolCallIndex::At(index)) => Some(index),
-            _ => None,
-        };
-        let begins = call.get("id").is_some_and(fold::is_text);
-        let ours = tools.number(choice, theirs, begins);
-        if theirs != Some(ours) {
+        let piece = Piece::of(&call);
+        let ours = tools.number(choice, &piece);
+        if piece.theirs != Some(ours) {
             let open = self.range(raw).start;
             self.set(open, &call, "index", &ours.to_string(), |_| true);
         }
@@ -276,5 +341,8 @@ mod tests {
         assert_eq!(indices(r#"[{"index":3,"id":"b"},{"index":1}]"#), [1, 0]);
         assert_eq!(indices(r#"[{"id":"c"},{"index":null,"id":"d"}]"#), [2, 3]);
         assert_eq!(indices(r#"[{"function":{}}]"#), [3]);
+        // Another call begins under a number that was given; an id that changes makes no new call by itself.
+        assert_eq!(indices(r#"[{"index":1,"id":"e","function":{"name":"f"}}]"#), [4]);
+        assert_eq!(indices(r#"[{"index":1,"id":"a","function":{"name":"f"}},{"index":3,"id":"x"}]"#), [0, 1]);
     }
 }

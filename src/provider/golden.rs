@@ -2,7 +2,7 @@
 //!
 //! A case holds `ask.json` with `request.json`, `response.json` with `answer.json`, `stream.txt` with `chunks.txt`, or
 //! several of these pairs; the second of each is what has to come out. `rewrite.json` may say what an upstream is
-//! told (`model`, `max_output_tokens`, `drop_unsupported`, `system_prefix`), and `status` what the response's status
+//! told (`model`, `max_output_tokens`, `max_output`, `drop_unsupported`, `system_prefix`), and `status` what the response's status
 //! was. `WEIR_BLESS=1` writes what comes out.
 
 use std::{
@@ -83,6 +83,7 @@ impl<'a> Case<'a> {
                 model: rewrite["model"].as_str().unwrap_or(ask.model()),
                 defaults: &[],
                 system_prefix: rewrite["system_prefix"].as_str(),
+                max_output: rewrite["max_output"].as_u64(),
                 max_output_tokens: rewrite["max_output_tokens"].as_u64(),
                 drop_unsupported: rewrite["drop_unsupported"] == true,
             },

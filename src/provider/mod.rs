@@ -68,6 +68,7 @@ pub fn codec(provider: &Provider) -> Box<dyn Codec> {
         Protocol::Openai | Protocol::Sim => Box::new(openai::OpenAi::new(provider)),
         Protocol::Azure => Box::new(azure::Azure::new(provider)),
         Protocol::Anthropic => Box::new(anthropic::Anthropic),
+        Protocol::Gemini if gemini::Vertex::is_at(&provider.base_url) => Box::new(gemini::Vertex),
         Protocol::Gemini => Box::new(gemini::Gemini),
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::tool_id;
 use crate::{
     config::{OutputLimit, Provider, Quirks, ToolId},
-    openai::{Ask, BadField, Endpoint, Rewrite, edit::Edits},
+    openai::{Ask, BadField, Endpoint, Rewrite, edit::Edits, limit::NAMES},
 };
 
 const OLD_LIMIT: &str = "max_tokens";
@@ -70,7 +70,19 @@ impl Shaper {
             true if ask.stream() && !ask.include_usage() => ask.ask_for_usage(&mut edits),
             true => {}
         }
-        Ok((ask.edited(edits), dropped))
+        let body = ask.edited(edits);
+        let body = rewrite.max_output.map_or_else(|| body.clone(), |most| self.lowered(ask, &body, most));
+        Ok((body, dropped))
+    }
+
+    /// A shaped body with no output limit above `most`, under whatever name.
+    fn lowered(&self, ask: &Ask, body: &Bytes, most: u64) -> Bytes {
+        let own = |name: &str| self.quirks.renamed_fields.get(name).map(String::as_str);
+        let taken = |name: &&str| !self.quirks.refused_fields.iter().any(|refused| refused == name);
+        let wanted = self.limit(ask.endpoint()).map_or(ask.limit_name(), |(_, to)| to);
+        let names: Vec<&str> = NAMES.into_iter().flat_map(|name| [Some(name), own(name)]).flatten().collect();
+        let absent = [wanted, OLD_LIMIT, NEW_LIMIT].into_iter().find(taken).unwrap_or(wanted);
+        ask.lowered(body, most, &names, own(absent).unwrap_or(absent))
     }
 
     /// The fields of the body that the provider cannot take, each once.
@@ -159,13 +171,17 @@ fn bears_signatures(ask: &Ask) -> bool {
         .is_some_and(|text| text.contains(tool_id::MARK))
 }
 
+/// Fields that change nothing of the answer: who asks, and what is kept of it.
+const BOOKKEEPING: [&str; 5] = ["user", "safety_identifier", "prompt_cache_key", "store", "metadata"];
+
 /// Whether a value asks for nothing, so that nothing is lost without it.
 fn is_idle(name: &str, raw: &[u8]) -> bool {
     match raw {
         b"false" | b"{}" | b"[]" => true,
         b"0" | b"0.0" => name.ends_with("_penalty"),
         b"1" => name == "n",
-        _ => false,
+        b"\"auto\"" => name == "service_tier",
+        _ => BOOKKEEPING.contains(&name),
     }
 }
 
@@ -267,6 +283,18 @@ mod tests {
     }
 
     #[test]
+    fn what_changes_nothing_of_the_answer_is_left_out() {
+        let quirks = json!({ "refused_fields": ["user", "store", "metadata", "service_tier"] });
+        let rewrite = Rewrite { model: "m", ..Rewrite::default() };
+        let shape = |fields: &str| {
+            shaper(quirks.clone()).shape(&ask(&format!(r#"{{"model":"m",{fields},{HELLO}}}"#)), &rewrite)
+        };
+        let idle = r#""user":"u","store":true,"metadata":{"a":"b"},"service_tier":"auto""#;
+        assert_eq!(shape(idle).unwrap(), (format!(r#"{{"model":"m",{HELLO}}}"#).into(), vec![]));
+        assert_eq!(shape(r#""service_tier":"flex""#).unwrap_err().param.as_deref(), Some("service_tier"));
+    }
+
+    #[test]
     fn words_are_the_providers_own() {
         let quirks = json!({ "renamed_fields": { "seed": "random_seed" }, "developer_role": false, "stream_options": false });
         let body = r#"{"seed":5,"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"developer","content":"d"},{"content":"developer","role":"user"}]}"#;
@@ -320,6 +348,28 @@ mod tests {
         let own = ask(&format!(r#"{{"model":"m",{HELLO},"max_tokens":9,"seed":2}}"#));
         let (out, _) = shaper(quirks).shape(&own, &rewrite).unwrap();
         assert_eq!(out, format!(r#"{{"model":"m",{HELLO},"max_completion_tokens":9,"random_seed":2}}"#));
+    }
+
+    #[test]
+    fn a_budget_lowers_the_limit_in_the_providers_field() {
+        for (quirks, sent, expected) in [
+            (json!({ "output_limit": "max_tokens" }), "", r#""max_tokens":300,"#),
+            (json!({ "output_limit": "max_completion_tokens" }), "", r#""max_completion_tokens":300,"#),
+            (
+                json!({ "output_limit": "max_tokens" }),
+                r#""max_completion_tokens":900,"#,
+                r#""max_tokens":300,"#,
+            ),
+            (json!({ "output_limit": "max_tokens" }), r#""max_tokens":7,"#, r#""max_tokens":7,"#),
+            (json!({ "renamed_fields": { "max_tokens": "most" } }), r#""max_tokens":900,"#, r#""most":300,"#),
+            (json!({ "refused_fields": ["max_completion_tokens"] }), "", r#""max_tokens":300,"#),
+            (json!({ "max_n": 1 }), r#""max_tokens":900,"#, r#""max_tokens":300,"#),
+        ] {
+            let ask = ask(&format!(r#"{{"model":"m",{sent}{HELLO}}}"#));
+            let rewrite = Rewrite { model: "m", max_output: Some(300), ..Rewrite::default() };
+            let (out, dropped) = shaper(quirks.clone()).shape(&ask, &rewrite).unwrap();
+            assert_eq!((out, dropped.len()), (format!(r#"{{"model":"m",{expected}{HELLO}}}"#).into(), 0));
+        }
     }
 
     const POOL: [(&str, &str); 9] = [

@@ -11,7 +11,7 @@ use super::{
     gap::{Gaps, bad},
     model::Abilities,
     request::{Metadata, OutputConfig, Request, Thinking},
-    thinking::{self, Wish},
+    thinking::{self, Plan, Wish},
     tools, turns,
 };
 use crate::openai::{Ask, BadField, Endpoint, Rewrite, chat::Chat};
@@ -29,7 +29,8 @@ pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
                        completions nor embeddings.";
         return Err(bad("model", message));
     }
-    let body = ask.rewrite(rewrite);
+    // What a budget affords is for the plan below: an absent limit is none of many tokens here.
+    let body = ask.rewrite(&Rewrite { max_output: None, ..*rewrite });
     let fields: Fields<'_> = serde_json::from_slice(&body).map_err(|error| BadField {
         param: None,
         message: format!("The body is not a valid JSON request: {error}."),
@@ -48,11 +49,13 @@ pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
         effort: chat.reasoning_effort.as_deref().filter(|_| theirs.is_none()),
         limit: chat.output_limit(),
         max_output: rewrite.max_output_tokens,
+        affords: rewrite.max_output,
         forced_tool: tooling.forces_a_call(),
         lost_thoughts: conversation.lost_thoughts(),
     };
     let plan = thinking::plan(wish, abilities, &mut gaps)?;
-    let thinks = plan.thinks() || theirs.is_some_and(is_on);
+    let theirs = theirs.and_then(|raw| fitted(raw, &plan, &mut gaps));
+    let thinks = plan.thinks() || theirs.as_ref().is_some_and(is_on);
     let sampling = Sampling::of(&chat, &fields, abilities, thinks, &mut gaps)?;
     conversation.system.extend(tooling.instruction);
     let request = Request {
@@ -62,7 +65,7 @@ pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
         messages: conversation.turns,
         tools: tooling.tools,
         tool_choice: tooling.choice,
-        thinking: theirs.map(Thinking::Theirs).or(plan.mode.map(Thinking::Ours)),
+        thinking: theirs.or(plan.mode.map(Thinking::Ours)),
         output_config: OutputConfig { effort: plan.effort, format: tooling.format },
         stop_sequences: stops(&chat, &mut gaps)?,
         temperature: sampling.temperature,
@@ -95,9 +98,21 @@ fn text(fields: &Fields<'_>, name: &str) -> Option<String> {
     serde_json::from_str(sent(fields, name)?.get()).ok()
 }
 
+/// The client's own `thinking`, within the limit where a budget lowered that.
+fn fitted<'a>(raw: &'a RawValue, plan: &Plan, gaps: &mut Gaps<'_>) -> Option<Thinking<'a>> {
+    let Some(own) = serde_json::from_str::<Value>(raw.get()).ok().filter(|_| plan.lowered) else {
+        return Some(Thinking::Theirs(raw));
+    };
+    let fitting = thinking::within(&own, plan.max_tokens);
+    if fitting.is_none() {
+        gaps.leave_out("thinking");
+    }
+    fitting.map(Thinking::Fitted)
+}
+
 /// Whether the client's own `thinking` switches it on.
-fn is_on(thinking: &RawValue) -> bool {
-    serde_json::from_str::<Value>(thinking.get()).is_ok_and(|thinking| thinking["type"] != "disabled")
+fn is_on(thinking: &Thinking<'_>) -> bool {
+    serde_json::to_value(thinking).is_ok_and(|thinking| thinking["type"] != "disabled")
 }
 
 /// How the tokens are drawn.
@@ -226,6 +241,26 @@ mod tests {
     const MODEL: &str = "claude-sonnet-4-5";
 
     #[test]
+    fn a_budget_lowers_limit_with_the_clients_own_thinking() {
+        let encoded = |max_output: Option<u64>, thinking: Value| {
+            let ask = json!({"model": "route", "messages": [{"role": "user", "content": "hi"}],
+                "max_tokens": 9000, "thinking": thinking});
+            let ask = Ask::parse(Endpoint::Chat, ask.to_string().into()).unwrap();
+            let encoded = encode(&ask, &Rewrite { model: MODEL, max_output, ..Rewrite::default() }).unwrap();
+            let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+            (body["max_tokens"].as_u64().unwrap(), body["thinking"].clone(), encoded.dropped)
+        };
+        let budget = |tokens: u64| json!({"type": "enabled", "budget_tokens": tokens});
+        assert_eq!(encoded(None, budget(8000)), (9000, budget(8000), vec![]));
+        assert_eq!(encoded(Some(9001), budget(8000)), (9000, budget(8000), vec![]));
+        assert_eq!(encoded(Some(4000), budget(8000)), (4000, budget(2000), vec![]));
+        assert_eq!(encoded(Some(4000), budget(1024)), (4000, budget(1024), vec![]));
+        assert_eq!(encoded(Some(300), budget(8000)), (300, Value::Null, vec!["thinking".to_owned()]));
+        let off = json!({"type": "disabled"});
+        assert_eq!(encoded(Some(300), off.clone()), (300, off, vec![]));
+    }
+
+    #[test]
     fn the_least_request_is_whole() {
         let ask = json!({"model": "route", "messages": [{"role": "user", "content": "hi"}], "stream": true});
         let ask = Ask::parse(Endpoint::Chat, ask.to_string().into()).unwrap();
@@ -249,6 +284,7 @@ mod tests {
             defaults: &defaults,
             system_prefix: Some("Be kind."),
             max_output_tokens: Some(99),
+            max_output: None,
             drop_unsupported: false,
         };
         let encoded = encode(&ask, &rewrite).unwrap();

@@ -139,6 +139,8 @@ pub enum Thinking<'a> {
     Ours(Mode),
     /// As the client wrote it.
     Theirs(&'a RawValue),
+    /// The same within a lowered limit.
+    Fitted(Value),
 }
 
 #[derive(Debug, Serialize)]

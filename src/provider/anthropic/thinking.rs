@@ -1,5 +1,7 @@
 //! How much a model is asked to think, with the room that this needs.
 
+use serde_json::Value;
+
 use super::{
     gap::{Gaps, bad},
     model::{Abilities, ThinkingStyle},
@@ -38,6 +40,8 @@ pub struct Wish<'a> {
     pub limit: Option<u64>,
     /// The most that the model can answer, where known.
     pub max_output: Option<u64>,
+    /// The most that a budget affords.
+    pub affords: Option<u64>,
     /// A tool has to be called.
     pub forced_tool: bool,
     /// The last turn called tools, and what was thought before it has not come back.
@@ -49,6 +53,8 @@ pub struct Wish<'a> {
 pub struct Plan {
     /// `max_tokens`.
     pub max_tokens: u64,
+    /// Whether a budget made it lower.
+    pub lowered: bool,
     /// `thinking`.
     pub mode: Option<Mode>,
     /// `output_config.effort`.
@@ -67,7 +73,8 @@ impl Plan {
 /// # Errors
 /// `reasoning_effort`, where the model cannot think as asked.
 pub fn plan(wish: Wish<'_>, abilities: Abilities, gaps: &mut Gaps<'_>) -> Result<Plan, BadField> {
-    let quiet = Plan { max_tokens: room(wish, 0), mode: None, effort: None };
+    let max_tokens = room(wish, 0);
+    let quiet = Plan { max_tokens, lowered: max_tokens < asked_room(wish, 0), mode: None, effort: None };
     let Some(effort) = wish.effort else {
         return Ok(quiet);
     };
@@ -106,24 +113,51 @@ fn with_budget(wish: Wish<'_>, budget: u64, quiet: Plan, gaps: &mut Gaps<'_>) ->
         return Ok(quiet);
     }
     let max_tokens = room(wish, budget);
+    if max_tokens <= MIN_BUDGET && asked_room(wish, budget) > MIN_BUDGET {
+        // The client's own limit left room: a budget must not make a fault of it.
+        gaps.leave_out("reasoning_effort");
+        return Ok(quiet);
+    }
     if max_tokens <= MIN_BUDGET {
         let reason = "The limit of the answer leaves no room to think: it must be above 1024 tokens";
         gaps.meet("reasoning_effort", reason)?;
         return Ok(quiet);
     }
-    let limited = wish.limit.or(wish.max_output).is_some();
+    let lowered = max_tokens < asked_room(wish, budget);
+    let limited = wish.limit.or(wish.max_output).is_some() || lowered;
     // Within a limit at least half of the room is the answer's.
     let budget_tokens = if limited { budget.min(max_tokens / 2).max(MIN_BUDGET) } else { budget };
-    Ok(Plan { max_tokens, mode: Some(Mode::Enabled { budget_tokens }), effort: None })
+    Ok(Plan { max_tokens, lowered, mode: Some(Mode::Enabled { budget_tokens }), effort: None })
+}
+
+/// The client's own budget, as JSON, where `room` was lowered below it; `None` where no budget fits.
+pub fn within(theirs: &Value, room: u64) -> Option<Value> {
+    let mut fitting = theirs.clone();
+    if let Some(budget) = theirs["budget_tokens"].as_u64().filter(|budget| *budget >= room) {
+        if room <= MIN_BUDGET {
+            return None;
+        }
+        // At least half of the room is the answer's.
+        fitting["budget_tokens"] = budget.min((room / 2).max(MIN_BUDGET)).into();
+    }
+    Some(fitting)
 }
 
 /// The most tokens of the answer, what is thought included.
 fn room(wish: Wish<'_>, budget: u64) -> u64 {
+    let asked = asked_room(wish, budget);
+    wish.affords.map_or(asked, |most| most.min(asked))
+}
+
+/// The same, whatever it costs.
+fn asked_room(wish: Wish<'_>, budget: u64) -> u64 {
     wish.limit.or(wish.max_output).unwrap_or(DEFAULT_MAX_TOKENS + budget)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn planned(model: &str, wish: Wish<'_>) -> Result<(u64, String, Option<&'static str>), Option<String>> {
@@ -167,6 +201,30 @@ mod tests {
         );
         assert_eq!(planned(model, effort("none")), Ok((4096, String::new(), None)));
         assert_eq!(planned(model, effort("very")), Err(Some("reasoning_effort".into())));
+    }
+
+    #[test]
+    fn a_budget_lowers_limit_with_thinking_and_never_makes_a_fault() {
+        let model = "claude-sonnet-4-5";
+        let afford = |affords, wish| planned(model, Wish { affords: Some(affords), ..wish });
+        assert_eq!(afford(300, Wish::default()).unwrap().0, 300);
+        assert_eq!(afford(9000, Wish::default()).unwrap().0, 4096);
+        assert_eq!(afford(4000, effort("high")), budget(4000, 2000));
+        assert_eq!(afford(1025, effort("high")), budget(1025, 1024));
+        assert_eq!(afford(40_000, effort("high")), budget(20_480, 16_384));
+        let mut gaps = Gaps::new(false);
+        let wish = Wish { affords: Some(1024), ..effort("high") };
+        let plan = plan(wish, Abilities::of(model), &mut gaps).unwrap();
+        assert_eq!(
+            (plan.max_tokens, plan.thinks(), gaps.dropped),
+            (1024, false, vec!["reasoning_effort".to_owned()])
+        );
+        let own = json!({"type": "enabled", "budget_tokens": 5000});
+        assert_eq!(within(&own, 5001).unwrap(), own);
+        assert_eq!(within(&own, 5000).unwrap()["budget_tokens"], 2500);
+        assert_eq!(within(&own, 1025).unwrap()["budget_tokens"], 1024);
+        assert_eq!(within(&own, 1024), None);
+        assert_eq!(within(&json!({"type": "adaptive"}), 300), Some(json!({"type": "adaptive"})));
     }
 
     #[test]

@@ -20,18 +20,21 @@ use crate::{
 /// The most stop sequences that Gemini takes.
 const MAX_STOPS: usize = 5;
 
-/// Translates a chat request.
+/// Translates a chat request. `ids`: whether calls may bear theirs.
 ///
 /// # Errors
 /// The field that Gemini cannot take.
-pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
+pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>, ids: bool) -> Result<Encoded, BadField> {
     let body = ask.rewrite(rewrite);
     let fields = fields::read(&body)?;
     let mut losses = Losses::of(ask, rewrite);
     fields::check(&fields, &mut losses)?;
     let mut chat = Chat::parse(&body)?;
     let messages = std::mem::take(&mut chat.messages);
-    let said = turns::read(messages, thinking::family(rewrite.model), &mut losses)?;
+    let mut said = turns::read(messages, thinking::family(rewrite.model), &mut losses)?;
+    if !ids {
+        said.forget_ids();
+    }
     let tools = tools::declare(chat.tools.take().unwrap_or_default(), &mut losses)?;
     let choice = chat.tool_choice.take().filter(|_| !tools.is_empty());
     let request = Request {
@@ -153,7 +156,7 @@ mod tests {
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let ask = Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap();
         let rewrite = Rewrite { model: "gemini-2.5-flash", drop_unsupported: drop, ..Rewrite::default() };
-        encode(&ask, &rewrite)
+        encode(&ask, &rewrite, true)
     }
 
     fn config(extra: Value) -> Value {
@@ -186,6 +189,38 @@ mod tests {
         assert_eq!(config(json!({"max_completion_tokens": 9, "max_tokens": 5}))["maxOutputTokens"], 9);
         assert_eq!(config(json!({"seed": 5_000_000_000_i64}))["seed"], 705_032_704);
         assert_eq!(refused(json!({"stop": ["1", "2", "3", "4", "5", "6"]})), "stop");
+    }
+
+    #[test]
+    fn ids_of_calls_are_left_out_where_they_are_not_taken() {
+        let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"},
+            {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "r"}]});
+        let ask = Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap();
+        let rewrite = Rewrite { model: "gemini-2.5-flash", ..Rewrite::default() };
+        let of = |ids| {
+            let body: Value = serde_json::from_slice(&encode(&ask, &rewrite, ids).unwrap().body).unwrap();
+            let id = |at: &str| body.pointer(at).cloned();
+            [id("/contents/1/parts/0/functionCall/id"), id("/contents/2/parts/0/functionResponse/id")]
+        };
+        assert_eq!(of(true), [Some(json!("c1")), Some(json!("c1"))]);
+        assert_eq!(of(false), [None, None]);
+    }
+
+    #[test]
+    fn a_budget_lowers_the_limit() {
+        let limit = |max_output, extra: Value| {
+            let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+            body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            let ask = Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap();
+            let rewrite = Rewrite { model: "gemini-2.5-flash", max_output, ..Rewrite::default() };
+            let body: Value = serde_json::from_slice(&encode(&ask, &rewrite, true).unwrap().body).unwrap();
+            body["generationConfig"]["maxOutputTokens"].clone()
+        };
+        assert_eq!(limit(Some(300), json!({})), 300);
+        assert_eq!(limit(Some(300), json!({"max_tokens": 900})), 300);
+        assert_eq!(limit(Some(300), json!({"max_tokens": 200})), 200);
+        assert_eq!(limit(None, json!({})), Value::Null);
     }
 
     #[test]

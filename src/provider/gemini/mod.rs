@@ -36,7 +36,7 @@ mod turns;
 
 pub use stream::GeminiStream;
 
-/// `generateContent` and its relatives, as the Gemini API and Vertex AI speak them.
+/// `generateContent` and its relatives, as the Gemini API speaks them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
 
@@ -45,7 +45,7 @@ const KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 impl Codec for Gemini {
     fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
         match ask.endpoint() {
-            Endpoint::Chat => encode::encode(ask, rewrite),
+            Endpoint::Chat => encode::encode(ask, rewrite, true),
             Endpoint::Embeddings => embed::encode(ask, rewrite),
             Endpoint::Completions => Err(BadField {
                 param: Some("model".into()),
@@ -79,6 +79,43 @@ impl Codec for Gemini {
     }
 }
 
+/// The same as Vertex AI speaks it, which knows no ids of calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vertex;
+
+impl Vertex {
+    /// Whether Vertex AI is at this address, regional or global.
+    pub fn is_at(base_url: &str) -> bool {
+        let host = base_url.parse::<http::Uri>().ok().and_then(|uri| Some(uri.host()?.to_ascii_lowercase()));
+        host.is_some_and(|host| host.ends_with("aiplatform.googleapis.com"))
+    }
+}
+
+impl Codec for Vertex {
+    fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
+        match ask.endpoint() {
+            Endpoint::Chat => encode::encode(ask, rewrite, false),
+            Endpoint::Completions | Endpoint::Embeddings => Gemini.encode(ask, rewrite),
+        }
+    }
+
+    fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
+        Gemini.authorize(key, headers)
+    }
+
+    fn decode(&self, expected: &Expected, body: Bytes) -> Result<Decoded, Failure> {
+        Gemini.decode(expected, body)
+    }
+
+    fn stream(&self, expected: &Expected) -> Box<dyn StreamDecoder> {
+        Gemini.stream(expected)
+    }
+
+    fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Failure {
+        Gemini.failure(status, headers, body, now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +127,18 @@ mod tests {
         assert_eq!(headers["x-goog-api-key"], "AIza-canary");
         assert!(!format!("{headers:?}").contains("canary"));
         assert_eq!(Gemini.authorize(&Secret::new("a\nb"), &mut headers), Err(UnusableKey));
+    }
+
+    #[test]
+    fn vertex_ai_is_known_by_its_address() {
+        for (url, is) in [
+            ("https://aiplatform.googleapis.com/v1/projects/p", true),
+            ("https://europe-west4-aiplatform.googleapis.com/v1", true),
+            ("https://generativelanguage.googleapis.com/v1beta", false),
+            ("https://proxy/aiplatform.googleapis.com", false),
+        ] {
+            assert_eq!(Vertex::is_at(url), is, "{url}");
+        }
     }
 
     #[test]

@@ -89,7 +89,8 @@ pub struct FileData {
 /// A call.
 #[derive(Debug, Serialize)]
 pub struct FunctionCall {
-    /// What its response refers to.
+    /// What its response refers to; empty where the provider takes none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// Which function.
     pub name: String,
@@ -100,7 +101,8 @@ pub struct FunctionCall {
 /// The result of a call.
 #[derive(Debug, Serialize)]
 pub struct FunctionResponse {
-    /// The call.
+    /// The call; empty where the provider takes none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// Its function.
     pub name: String,

@@ -46,6 +46,16 @@ pub fn read(messages: Vec<Message>, family: Family, losses: &mut Losses) -> Resu
     Ok(said)
 }
 
+impl Conversation {
+    /// Leaves the ids of calls out: responses then belong to the calls by their order.
+    pub fn forget_ids(&mut self) {
+        for part in self.contents.iter_mut().flat_map(|content| &mut content.parts) {
+            part.function_call.iter_mut().for_each(|call| call.id.clear());
+            part.function_response.iter_mut().for_each(|response| response.id.clear());
+        }
+    }
+}
+
 /// Who had the last turn. Results are a user's turn of their own: Gemini wants them right after the calls, alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {

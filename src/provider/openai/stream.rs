@@ -36,6 +36,8 @@ pub struct OpenAiEvents {
     begun: bool,
     /// A choice said why it ended.
     finished: bool,
+    /// A choice did so some time: calls after it may be those of another answer.
+    ended: bool,
     /// How tool calls are numbered, once the first has come.
     tools: Option<Numbering>,
     /// The last piece is out.
@@ -44,8 +46,8 @@ pub struct OpenAiEvents {
 
 #[derive(Debug)]
 enum Numbering {
-    /// The provider's own.
-    Theirs,
+    /// The provider's own, with the calls that began.
+    Theirs(ToolNumbers),
     /// From 0.
     Ours(ToolNumbers),
 }
@@ -68,6 +70,7 @@ impl OpenAiEvents {
             usage: None,
             begun: false,
             finished: false,
+            ended: false,
             tools: None,
             over: false,
         }
@@ -117,6 +120,7 @@ impl OpenAiEvents {
         }
         // With several choices one may go on after another has ended.
         self.finished = facts.finished || (self.finished && !facts.content);
+        self.ended |= facts.finished;
         let usage_only = facts.usage.is_some() && facts.choices.unwrap_or(0) == 0;
         if usage_only && !self.include_usage {
             return;
@@ -132,9 +136,16 @@ impl OpenAiEvents {
     fn digestible(&mut self, event: &Event, payload: &[u8], facts: &ChunkFacts<'_>) -> Bytes {
         if let (None, Some(first)) = (&self.tools, facts.tool_call) {
             self.tools = Some(match first {
-                ToolCallIndex::At(0) => Numbering::Theirs,
+                ToolCallIndex::At(0) => Numbering::Theirs(ToolNumbers::default()),
                 _ => Numbering::Ours(ToolNumbers::default()),
             });
+        }
+        if let Some(Numbering::Theirs(numbers)) = &mut self.tools
+            && facts.tool_id
+            && !self.ended
+            && numbers.clash(payload)
+        {
+            self.tools = Some(Numbering::Ours(std::mem::take(numbers)));
         }
         let tools = match &mut self.tools {
             Some(Numbering::Ours(numbers)) if facts.tool_call.is_some() => Some(numbers),
@@ -401,6 +412,39 @@ mod tests {
         // Numbered from 0: nothing to do, whatever comes later.
         let pieces = short(&format!("{}\n\n{}\n\n", tool(0), tool(2)));
         assert_eq!(pieces[1], format!("C {}", tool(2)));
+    }
+
+    #[test]
+    fn calls_of_one_number_are_told_apart() {
+        let call =
+            |index: u8, id: &str| format!(r#"{{"index":{index},"id":"{id}","function":{{"name":"f"}}}}"#);
+        let chunk = |choice: u8, calls: &str| {
+            format!(
+                r#"data: {{"object":"o","choices":[{{"index":{choice},"delta":{{"tool_calls":[{calls}]}}}}]}}"#
+            )
+        };
+        let more = chunk(0, r#"{"index":0,"function":{"arguments":"{}"}}"#);
+        let both = format!("{},{}", call(0, "b"), call(0, "c"));
+        let pieces = short(&format!("{}\n\n{}\n\n{more}\n\n", chunk(0, &call(0, "a")), chunk(0, &both)));
+        assert_eq!(
+            pieces[..3],
+            [
+                format!("C {}", chunk(0, &call(0, "a"))),
+                format!("C {}", chunk(0, &format!("{},{}", call(1, "b"), call(2, "c")))),
+                format!("C {}", more.replace("\"index\":0,\"function", "\"index\":2,\"function")),
+            ]
+        );
+        // Other choices have numbers of their own, and the same call may say its id again.
+        let fine = [
+            chunk(0, &call(0, "a")),
+            chunk(1, &call(0, "b")),
+            chunk(0, &call(0, "a")),
+            chunk(0, &call(1, "c")),
+        ];
+        let pieces = short(&fine.join("\n\n"));
+        for (piece, chunk) in pieces.iter().zip(&fine) {
+            assert_eq!(*piece, format!("C {chunk}"));
+        }
     }
 
     /// Streams made of lines that mean something, with noise.

@@ -42,6 +42,7 @@ pub fn ask(input: &[u8]) {
         defaults: if knobs.on(2) { &defaults } else { &[] },
         system_prefix: knobs.on(3).then_some("Be \"kind\".\n"),
         max_output_tokens: knobs.on(4).then_some(100),
+        max_output: None,
         drop_unsupported: knobs.on(5),
     };
     passed(&ask, &rewrite);

@@ -1,0 +1,209 @@
+//! Finding the texts in a chunk of a stream or in a whole answer.
+
+use serde::de::{MapAccess, SeqAccess};
+use serde_json::value::RawValue;
+
+use super::fold::{self, Fold};
+
+/// What a text is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Said,
+    Refused,
+    Thought,
+    /// Which tool is called.
+    Name,
+    /// What a tool is called with, of several calls the one with this number.
+    Called(u64),
+}
+
+/// Takes a text of a choice, as JSON; what is no text may come too.
+type Sink<'a> = dyn FnMut(u64, Kind, &RawValue) + 'a;
+
+/// Hands every text of a chunk or an answer over. What cannot be read has none.
+pub(super) fn each(data: &[u8], sink: &mut Sink<'_>) {
+    let mut chunk = Chunk { choices: None };
+    let whole = std::str::from_utf8(data).is_ok_and(|text| fold::object(text, &mut chunk).is_ok());
+    if let (true, Some(choices)) = (whole, chunk.choices) {
+        fold::value(choices, &mut Choices(sink));
+    }
+}
+
+struct Chunk<'de> {
+    choices: Option<&'de RawValue>,
+}
+
+impl<'de> Fold<'de> for Chunk<'de> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let raw = fold::raw(map)?;
+        if name == "choices" {
+            self.choices = Some(raw);
+        }
+        Ok(())
+    }
+}
+
+struct Choices<'a, 's>(&'a mut Sink<'s>);
+
+impl<'de> Fold<'de> for Choices<'_, '_> {
+    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+        let mut choice = Choice::default();
+        fold::value(raw, &mut choice);
+        if let Some(text) = choice.text {
+            (self.0)(choice.index, Kind::Said, text);
+        }
+        if let Some(delta) = choice.delta {
+            let mut delta_fold = Delta { sink: self.0, choice: choice.index, thought: [None; 2] };
+            fold::value(delta, &mut delta_fold);
+            // Some providers tell it under both names.
+            let thought = delta_fold.thought.into_iter().flatten().find(|raw| fold::is_text(raw));
+            if let Some(thought) = thought {
+                (self.0)(choice.index, Kind::Thought, thought);
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[derive(Default)]
+struct Choice<'de> {
+    index: u64,
+    delta: Option<&'de RawValue>,
+    text: Option<&'de RawValue>,
+}
+
+impl<'de> Fold<'de> for Choice<'de> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let raw = fold::raw(map)?;
+        match name {
+            "index" => self.index = raw.get().parse().unwrap_or_default(),
+            "delta" | "message" => self.delta = Some(raw),
+            "text" => self.text = Some(raw),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+struct Delta<'a, 's, 'de> {
+    sink: &'a mut Sink<'s>,
+    choice: u64,
+    thought: [Option<&'de RawValue>; 2],
+}
+
+impl<'de> Fold<'de> for Delta<'_, '_, 'de> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let raw = fold::raw(map)?;
+        match name {
+            "content" if raw.get().starts_with('[') => {
+                fold::value(raw, &mut Parts { sink: self.sink, choice: self.choice, kind: Kind::Said });
+            }
+            "content" => (self.sink)(self.choice, Kind::Said, raw),
+            "refusal" => (self.sink)(self.choice, Kind::Refused, raw),
+            "reasoning_content" => self.thought[0] = Some(raw),
+            "reasoning" => self.thought[1] = Some(raw),
+            "tool_calls" | "function_call" => {
+                let mut calls =
+                    Calls { sink: self.sink, choice: self.choice, index: 0, begun: 0, inside: false };
+                fold::value(raw, &mut calls);
+            }
+            "audio" => {
+                fold::value(raw, &mut Transcript { sink: self.sink, choice: self.choice });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// An answer in parts, as Mistral's models think aloud.
+struct Parts<'a, 's> {
+    sink: &'a mut Sink<'s>,
+    choice: u64,
+    kind: Kind,
+}
+
+impl<'de> Fold<'de> for Parts<'_, '_> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let raw = fold::raw(map)?;
+        match name {
+            "text" | "refusal" => (self.sink)(self.choice, self.kind, raw),
+            "thinking" if raw.get().starts_with('[') && self.kind == Kind::Said => {
+                let kind = Kind::Thought;
+                fold::value(raw, &mut Parts { sink: self.sink, choice: self.choice, kind });
+            }
+            "thinking" => (self.sink)(self.choice, Kind::Thought, raw),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+        match raw.get().as_bytes().first() {
+            Some(b'"') => (self.sink)(self.choice, self.kind, raw),
+            Some(b'{') => {
+                fold::value(raw, self);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+/// Calls of tools, with whatever they are wrapped in.
+struct Calls<'a, 's> {
+    sink: &'a mut Sink<'s>,
+    choice: u64,
+    index: u64,
+    /// Calls of this list.
+    begun: u64,
+    /// This is what is wrapped.
+    inside: bool,
+}
+
+impl<'de> Fold<'de> for Calls<'_, '_> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let raw = fold::raw(map)?;
+        match name {
+            "index" => self.index = raw.get().parse().unwrap_or(self.index),
+            "function" | "custom" if !self.inside => {
+                self.inside = true;
+                fold::value(raw, self);
+                self.inside = false;
+            }
+            "name" => (self.sink)(self.choice, Kind::Name, raw),
+            "arguments" | "input" => (self.sink)(self.choice, Kind::Called(self.index), raw),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+        // In whole answers calls have no number.
+        self.index = self.begun;
+        self.begun += 1;
+        if raw.get().starts_with('{') && !self.inside {
+            fold::value(raw, self);
+        }
+        Ok(true)
+    }
+}
+
+/// What is spoken, in words.
+struct Transcript<'a, 's> {
+    sink: &'a mut Sink<'s>,
+    choice: u64,
+}
+
+impl<'de> Fold<'de> for Transcript<'_, '_> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let raw = fold::raw(map)?;
+        if name == "transcript" {
+            (self.sink)(self.choice, Kind::Said, raw);
+        }
+        Ok(())
+    }
+}
