@@ -1,10 +1,12 @@
 //! What Weir counts, under the names that the contract promises.
 
+pub mod money;
+
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    CounterVec, Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::{base::outcome::Outcome, openai::usage::Usage};
@@ -14,6 +16,8 @@ const SECONDS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
 /// Ten microseconds to a second: what Weir itself adds.
 const OVERHEAD: [f64; 12] = [1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.025, 0.1, 1.0];
+/// A tenth of a millisecond to a second: what a disk takes.
+const COMMIT: [f64; 11] = [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.4, 1.0];
 
 /// The label of whatever does not stand in the configuration: clients cannot make new series.
 pub const OTHER: &str = "other";
@@ -37,6 +41,15 @@ pub struct Metrics {
     usage_missing: IntCounterVec,
     reloads: IntCounterVec,
     up: IntGaugeVec,
+    ledger: LedgerMetrics,
+}
+
+/// The metrics of the ledger's writer.
+#[derive(Clone, Debug)]
+pub struct LedgerMetrics {
+    queue_depth: IntGauge,
+    commit: Histogram,
+    failures: IntCounter,
 }
 
 /// The labels of a finished request.
@@ -126,6 +139,11 @@ impl Metrics {
                 "1 if the provider is on, 0 without its keys.",
                 &["provider"],
             )?,
+            ledger: LedgerMetrics {
+                queue_depth: maker.gauge("ledger_queue_depth", "Rows that wait to be written.")?,
+                commit: maker.histogram("ledger_commit_seconds", "Durable writes of the ledger.", &COMMIT)?,
+                failures: maker.counter("ledger_failures_total", "Writes of the ledger that failed.")?,
+            },
             registry: maker.0.clone(),
         };
         let build = maker.gauges("build_info", "The version.", &["version"])?;
@@ -187,6 +205,11 @@ impl Metrics {
         self.up.with_label_values(&[name]).set(on.into());
     }
 
+    /// The metrics of the ledger's writer.
+    pub fn ledger(&self) -> LedgerMetrics {
+        self.ledger.clone()
+    }
+
     /// The metrics page, in Prometheus' text format.
     pub fn page(&self) -> Vec<u8> {
         let mut page = Vec::new();
@@ -201,7 +224,10 @@ impl TargetMetrics {
     /// Counts a try that ended.
     pub fn attempt(&self, outcome: Outcome, took: Duration) {
         self.attempts[outcome as usize].inc();
-        self.duration.observe(took.as_secs_f64());
+        // One that was not sent took none of the provider's time.
+        if outcome != Outcome::Unsupported {
+            self.duration.observe(took.as_secs_f64());
+        }
     }
 
     /// Notes the time to the first content.
@@ -228,6 +254,23 @@ impl TargetMetrics {
     }
 }
 
+impl LedgerMetrics {
+    /// So many rows wait to be written.
+    pub fn depth(&self, rows: usize) {
+        self.queue_depth.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a durable write.
+    pub fn committed(&self, took: Duration) {
+        self.commit.observe(took.as_secs_f64());
+    }
+
+    /// Counts a write that failed.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+}
+
 /// Makes metrics and registers them.
 struct Maker(Registry);
 
@@ -241,8 +284,20 @@ impl Maker {
         self.add(IntCounterVec::new(Opts::new(name, help).namespace("weir"), labels)?)
     }
 
+    fn amounts(&self, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec, prometheus::Error> {
+        self.add(CounterVec::new(Opts::new(name, help).namespace("weir"), labels)?)
+    }
+
+    fn levels(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+        self.add(GaugeVec::new(Opts::new(name, help).namespace("weir"), labels)?)
+    }
+
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
         self.add(IntGaugeVec::new(Opts::new(name, help).namespace("weir"), labels)?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.add(IntCounter::with_opts(Opts::new(name, help).namespace("weir"))?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
@@ -300,6 +355,19 @@ mod tests {
     fn every_outcome_has_its_own_counter() {
         for (i, outcome) in Outcome::ALL.iter().enumerate() {
             assert_eq!(*outcome as usize, i);
+        }
+    }
+
+    #[test]
+    fn what_was_not_sent_took_no_time() {
+        let metrics = Metrics::new().unwrap();
+        metrics.target("a", "p").attempt(Outcome::Unsupported, Duration::from_micros(9));
+        let page = String::from_utf8(metrics.page()).unwrap();
+        for line in [
+            r#"weir_upstream_attempts_total{model="a",outcome="unsupported",provider="p"} 1"#,
+            r#"weir_upstream_duration_seconds_count{model="a",provider="p"} 0"#,
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
         }
     }
 

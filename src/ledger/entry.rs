@@ -100,6 +100,30 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The row of a request that came to no attempt, by the code of its refusal.
+    pub fn refused(origin: Arc<Origin>, time: i64, code: &'static str) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            origin,
+            attempt: 0,
+            time,
+            model: None,
+            provider: None,
+            position: 0,
+            kind: Kind::Actual,
+            outcome: code,
+            usage: Usage::default(),
+            cost: Nanos::ZERO,
+            priced: true,
+            baseline: None,
+            first_choice: None,
+            first_byte_ms: None,
+            duration_ms: 0,
+            overhead_us: 0,
+            budget: None,
+        }
+    }
+
     /// Whether it was an attempt that answered.
     pub fn answered(&self) -> bool {
         self.outcome == Outcome::Ok.as_str()

@@ -1,0 +1,282 @@
+//! The thread that writes: it commits what waits in one transaction, then tells everyone who waited.
+
+use std::{
+    mem,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    KeptAnswer, LedgerError, Unavailable,
+    ack::Waiter,
+    answers::Place,
+    clock::Clock,
+    queue::{Health, Job, Queue},
+    store::{self, Batch, Store},
+    upkeep::{Rules, Upkeep},
+};
+use crate::{
+    base::account::{AccountState, AccountWindow, Watermark},
+    config,
+    metrics::LedgerMetrics,
+};
+
+/// How many rows one transaction takes at most. It bounds how long the first of them waits.
+const MAX_BATCH: usize = 2048;
+/// How long after a failure it is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+/// Starts the thread.
+///
+/// # Errors
+/// The system has no thread left.
+pub(super) fn start(
+    store: Box<dyn Store>,
+    config: &config::Ledger,
+    metrics: LedgerMetrics,
+    clock: Clock,
+) -> Result<Queue, LedgerError> {
+    let (sender, jobs) = mpsc::channel();
+    let health = Arc::new(Health::new(config.max_queue, metrics.clone()));
+    let queue = Queue::new(sender, health.clone());
+    let upkeep = Upkeep::new(Rules::new(config), Instant::now());
+    let run = move || {
+        // Also where a bug makes this thread panic: nobody may believe that it still writes.
+        let _dead = DeadWhenDropped(health.clone());
+        let round = Round::default();
+        let rows = Vec::new();
+        Writer { store, jobs, health, metrics, clock, upkeep, rows, round, retry_at: None, closing: None }
+            .run();
+    };
+    thread::Builder::new()
+        .name("ledger".into())
+        .spawn(run)
+        .map_err(|why| LedgerError::failed("start the writer's thread", why))?;
+    Ok(queue)
+}
+
+struct DeadWhenDropped(Arc<Health>);
+
+impl Drop for DeadWhenDropped {
+    fn drop(&mut self) {
+        self.0.died();
+    }
+}
+
+/// What goes into the next transaction besides rows, and who waits for it.
+#[derive(Default)]
+struct Round {
+    seeds: Vec<AccountState>,
+    over: Vec<AccountWindow>,
+    raises: Vec<Watermark>,
+    answers: Vec<Arc<KeptAnswer>>,
+    places: Vec<Place>,
+    waiters: Vec<Waiter>,
+}
+
+struct Writer {
+    store: Box<dyn Store>,
+    jobs: Receiver<Job>,
+    health: Arc<Health>,
+    metrics: LedgerMetrics,
+    clock: Clock,
+    upkeep: Upkeep,
+    /// Rows that are not written yet, the oldest first. They leave it only when they are.
+    rows: Vec<store::Post>,
+    round: Round,
+    /// Set while the ledger is unavailable.
+    retry_at: Option<Instant>,
+    /// Set when the end was asked for: how long may be tried to write everything, and who waits for it.
+    closing: Option<(Duration, Waiter)>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let until = self.retry_at.unwrap_or_else(|| self.upkeep.due());
+            let wait = if self.retry_at.is_none() && !self.rows.is_empty() {
+                Duration::ZERO
+            } else {
+                until.saturating_duration_since(Instant::now())
+            };
+            let first = match self.jobs.recv_timeout(wait) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                // Nobody is left who could close it: as after a crash, but with every row.
+                Err(RecvTimeoutError::Disconnected) => return self.write_all(Instant::now()),
+            };
+            self.gather(first);
+            if let Some((within, waiter)) = self.closing.take() {
+                return self.close(within, waiter);
+            }
+            match self.retry_at {
+                Some(at) if Instant::now() < at => self.refuse(),
+                Some(_) => self.commit(),
+                None if self.has_work() => self.commit(),
+                None => {}
+            }
+            self.chores();
+        }
+    }
+
+    /// Takes what waits, at most a batch. There is no waiting for more: what comes during a commit is the next one's.
+    fn gather(&mut self, first: Option<Job>) {
+        let waiting = self.jobs.try_iter();
+        for job in first.into_iter().chain(waiting).take(MAX_BATCH) {
+            let round = &mut self.round;
+            match job {
+                Job::Row(post, waiter) => {
+                    self.rows.push(*post);
+                    round.waiters.extend(waiter);
+                }
+                Job::Raise(to, waiter) => {
+                    round.raises.extend(to);
+                    round.waiters.push(waiter);
+                }
+                Job::Seed(windows, waiter) => {
+                    round.seeds.extend(windows);
+                    round.waiters.push(waiter);
+                }
+                Job::Lower(windows, waiter) => {
+                    round.over.extend(windows);
+                    round.waiters.push(waiter);
+                }
+                Job::Answer(answer, place, waiter) => {
+                    round.answers.push(answer);
+                    round.places.push(place);
+                    round.waiters.push(waiter);
+                }
+                Job::Rules(rules) => self.upkeep.rules = rules,
+                Job::Close(within, waiter) => self.closing = Some((within, waiter)),
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let round = &self.round;
+        !(self.rows.is_empty()
+            && round.waiters.is_empty()
+            && round.raises.is_empty()
+            && round.seeds.is_empty()
+            && round.answers.is_empty())
+    }
+
+    /// Commits the oldest rows with everything else that waits. While the ledger is unavailable this is how it finds
+    /// out whether it is still.
+    fn commit(&mut self) {
+        // Waiters wait for the youngest rows: with a backlog longer than a batch these come last.
+        let whole = self.rows.len() <= 2 * MAX_BATCH;
+        let count = if whole { self.rows.len() } else { MAX_BATCH };
+        let round = if whole { mem::take(&mut self.round) } else { Round::default() };
+        let Round { seeds, over, raises, answers, places, waiters } = round;
+        let answers_max = self.upkeep.rules.answers_max;
+        let kept: usize = answers.iter().map(|answer| answer.body.len()).sum();
+        let (now, posts) = (self.clock.now(), &self.rows[..count]);
+        let batch = Batch { now, posts, seeds, raises, over, answers, answers_max };
+        let began = Instant::now();
+        self.health.commit_began();
+        let result = self.store.commit(&batch);
+        self.health.commit_ended();
+        drop(batch);
+        self.health.answer_went(kept);
+        match result {
+            Ok(()) => {
+                self.metrics.committed(began.elapsed());
+                self.rows.drain(..count);
+                self.health.rows_went(count);
+                if self.rows.is_empty() {
+                    self.recovered();
+                }
+                tell(waiters, Ok(()));
+            }
+            Err(why) => {
+                self.failed(&why);
+                tell(waiters, Err(Unavailable));
+            }
+        }
+        // Only now: whoever asks for the same answer again finds it in the store.
+        drop(places);
+    }
+
+    fn recovered(&mut self) {
+        if self.retry_at.take().is_some() {
+            tracing::info!("the ledger can record again");
+        }
+        self.health.set_available(true);
+    }
+
+    fn failed(&mut self, why: &LedgerError) {
+        self.metrics.failed();
+        self.health.set_available(false);
+        if self.retry_at.is_none() {
+            tracing::error!(%why, rows = self.rows.len(), "the ledger cannot record; it is tried again and again");
+        }
+        self.retry_at = Some(Instant::now() + RETRY_AFTER);
+        // Those that came during the try have waited long enough.
+        self.gather(None);
+        self.refuse();
+    }
+
+    /// Tells those who wait that it will take longer. Their rows stay, all else they have to ask for again.
+    fn refuse(&mut self) {
+        let round = mem::take(&mut self.round);
+        self.health.answer_went(round.answers.iter().map(|answer| answer.body.len()).sum());
+        tell(round.waiters, Err(Unavailable));
+    }
+
+    fn chores(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some() || now < self.upkeep.due() {
+            return;
+        }
+        if let Err(why) = self.upkeep.step(&mut *self.store, now, self.clock.now()) {
+            tracing::warn!(%why, "the ledger could not be tidied up; it is tried again in a minute");
+        }
+    }
+
+    /// Writes every row, or gives up at `until`.
+    fn write_all(&mut self, until: Instant) {
+        while self.has_work() {
+            self.commit();
+            if self.retry_at.is_some() {
+                if Instant::now() >= until {
+                    break;
+                }
+                thread::sleep(RETRY_AFTER);
+            }
+        }
+    }
+
+    fn close(mut self, within: Duration, waiter: Waiter) {
+        let until = Instant::now() + within;
+        // What came after the end was asked for is still taken.
+        while let Ok(job) = self.jobs.try_recv() {
+            self.gather(Some(job));
+        }
+        self.write_all(until);
+        let lost = self.rows.len();
+        let settled = if lost == 0 { self.store.settle() } else { Ok(()) };
+        if lost > 0 {
+            tracing::error!(rows = lost, "the ledger was closed without rows that it could not write");
+        }
+        if let Err(why) = &settled {
+            tracing::error!(%why, "the ledger could not be settled; budgets count what was set apart as spent");
+        }
+        self.store.close();
+        // Before anyone is told: neither the ledger's owner nor its health may be what they were.
+        drop(self.store);
+        self.health.died();
+        let _ = waiter.send(if lost == 0 && settled.is_ok() { Ok(()) } else { Err(Unavailable) });
+    }
+}
+
+fn tell(waiters: Vec<Waiter>, result: Result<(), Unavailable>) {
+    for waiter in waiters {
+        // Whoever does not wait any more need not know.
+        let _ = waiter.send(result);
+    }
+}
