@@ -1,7 +1,7 @@
 //! The set of virtual keys: who a presented key belongs to.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -29,7 +29,10 @@ pub struct VirtualKey {
     routes: Option<HashSet<String>>,
     models: Option<HashSet<String>>,
     rpm: u32,
+    tpm: u32,
     max_concurrent: u32,
+    requests_per_month: u64,
+    tags: Arc<BTreeMap<String, String>>,
 }
 
 impl VirtualKey {
@@ -53,9 +56,24 @@ impl VirtualKey {
         self.rpm
     }
 
+    /// Tokens a minute, questions and answers together; 0: no limit.
+    pub fn tpm(&self) -> u32 {
+        self.tpm
+    }
+
     /// Requests under way at once; 0: no limit.
     pub fn max_concurrent(&self) -> u32 {
         self.max_concurrent
+    }
+
+    /// Requests a calendar month (UTC); 0: no quota.
+    pub fn requests_per_month(&self) -> u64 {
+        self.requests_per_month
+    }
+
+    /// What its requests are counted under.
+    pub fn tags(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.tags
     }
 
     fn from_config(key: &config::Key) -> Self {
@@ -65,25 +83,58 @@ impl VirtualKey {
             routes: set(&key.routes),
             models: set(&key.models),
             rpm: key.rpm,
+            tpm: key.tpm,
             max_concurrent: key.max_concurrent,
+            requests_per_month: key.requests_per_month,
+            tags: Arc::new(key.tags.clone()),
         }
     }
 }
 
+#[derive(Clone)]
 struct Entry {
     digest: Digest,
     key: Arc<VirtualKey>,
 }
 
 /// The virtual keys by the digest of their secret; no secret is kept.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct KeyRing {
     /// By the first bytes of the digest. A list, since two digests may begin alike.
     by_id: HashMap<Id, Vec<Entry>>,
+    /// The names of all keys, also of those that are off.
+    names: HashSet<String>,
     warnings: Vec<String>,
 }
 
 impl KeyRing {
+    /// This ring of configured keys with keys that were made at run time. A key that cannot stand beside the
+    /// configured ones is left out, see [`KeyRing::warnings`].
+    #[must_use]
+    pub fn with_made<'a>(&self, made: impl IntoIterator<Item = &'a config::Key>) -> Self {
+        let mut ring = self.clone();
+        for key in made {
+            let off = if ring.names.contains(&key.name) {
+                Some("the configuration has a key of this name".to_owned())
+            } else {
+                match key.hash.as_deref().and_then(parse_hash) {
+                    None => Some("its hash cannot be read".to_owned()),
+                    Some(digest) => ring
+                        .insert(digest, VirtualKey::from_config(key))
+                        .err()
+                        .map(|other| format!("it has the same secret as key `{other}`")),
+                }
+            };
+            match off {
+                Some(why) => ring.warnings.push(format!("the ledger's key `{}` is off: {why}", key.name)),
+                None => {
+                    ring.names.insert(key.name.clone());
+                }
+            }
+        }
+        ring
+    }
+
     /// Resolves the configured keys. A key whose secret is unset is left out, see [`KeyRing::warnings`].
     ///
     /// # Errors
@@ -115,6 +166,7 @@ impl KeyRing {
                 Err(fault) => faults.push(format!("{place}: {fault}")),
             }
         }
+        ring.names = names.into_iter().map(str::to_owned).collect();
         if faults.is_empty() { Ok(ring) } else { Err(faults) }
     }
 
@@ -273,6 +325,28 @@ mod tests {
         for wrong in ["", "sk-on", "sk-one ", "SK-ONE", &made.hash, &"x".repeat(MAX_LENGTH + 1)] {
             assert!(ring.find(wrong).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_made_key_never_takes_the_place_of_a_configured_one() {
+        let hashed = |name: &str, secret: &str| config::Key { hash: Some(hash_text(secret)), ..key(name) };
+        let ring =
+            KeyRing::build(&[with_secret("one", "sk-one"), with_secret("off", "env:WEIR_TEST_SURELY_UNSET")])
+                .unwrap();
+        let made = [
+            hashed("one", "sk-other"),
+            hashed("off", "sk-off"),
+            hashed("same", "sk-one"),
+            config::Key { hash: Some("sha256:1".into()), ..key("bad") },
+            config::Key { tpm: 7, ..hashed("two", "sk-two") },
+        ];
+        let all = ring.with_made(&made);
+        assert_eq!((all.len(), all.warnings().len()), (2, 5), "{:?}", all.warnings());
+        assert_eq!(&**all.find("sk-one").unwrap().name(), "one");
+        assert_eq!(all.find("sk-two").unwrap().tpm(), 7);
+        assert!(all.find("sk-other").is_none() && all.find("sk-off").is_none());
+        assert!(ring.with_made(&[]).find("sk-two").is_none());
+        assert!(!all.warnings().join("").contains("sha256"));
     }
 
     #[test]

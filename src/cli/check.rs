@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, io, io::Write, path::PathBuf};
 
 use crate::{
-    config::{AuthMode, Config, Fault, Key, Loaded, Protocol, Provider, load},
+    config::{AuthMode, Config, Enforce, Fault, Key, Loaded, Protocol, Provider, load, needs_a_key},
     price::{Catalogue, Price, Rates},
 };
 
@@ -39,9 +39,14 @@ fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
     print_routes(config, out)?;
     let unpriced = print_prices(config, out)?;
     print_keys(config, out)?;
-    if !loaded.warnings.is_empty() {
+    print_money(config, out)?;
+    let keyless = needs_a_key(config);
+    if !loaded.warnings.is_empty() || keyless.is_some() {
         writeln!(out, "\nWarnings")?;
         print_faults(&loaded.warnings, out)?;
+    }
+    if let Some(keyless) = &keyless {
+        writeln!(out, "  {keyless}")?;
     }
     if !unpriced.is_empty() {
         writeln!(out, "\nWithout a price")?;
@@ -53,7 +58,7 @@ fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
             "    Give each one, like `price = {{ input = 2.00, output = 8.00 }}` in USD per million tokens."
         )?;
     }
-    let count = loaded.warnings.len() + unpriced.len();
+    let count = loaded.warnings.len() + usize::from(keyless.is_some()) + unpriced.len();
     writeln!(out, "\nThe configuration is good ({count} warning{}).", plural(count))
 }
 
@@ -258,6 +263,32 @@ fn grants(key: &Key) -> String {
         limit("requests at once", key.max_concurrent),
     ]
     .join("; ")
+}
+
+/// The budgets, each with its limits, and where the ledger is.
+fn print_money(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nLedger:        {}", config.ledger.url)?;
+    if config.budgets.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nBudgets")?;
+    let width = widest(config.budgets.iter().map(|budget| &budget.name));
+    for budget in &config.budgets {
+        let limits = budget.limits().map(|(period, limit)| format!("{period} ${limit}"));
+        let each = budget.per_request.map(|limit| format!("per request ${limit}"));
+        let limits: Vec<String> = limits.chain(each).collect();
+        let how = if budget.enforce == Enforce::Hard { "hard" } else { "soft" };
+        writeln!(
+            out,
+            "  {:width$}  {}: {} ({how}, {}, {})",
+            budget.name,
+            budget.scope,
+            limits.join(", "),
+            budget.timezone,
+            budget.on_exceeded
+        )?;
+    }
+    Ok(())
 }
 
 fn widest<'a>(names: impl Iterator<Item = &'a String>) -> usize {

@@ -5,6 +5,7 @@ mod completions;
 mod health;
 pub mod keys;
 mod log;
+mod report;
 mod serve;
 pub mod sim;
 
@@ -31,9 +32,11 @@ enum Command {
     /// Validate the configuration offline and print what follows from it.
     Check,
     /// Run the simulated provider as a server of its own.
-    Sim(sim::SimArgs),
-    /// Make virtual keys.
+    Sim(Box<sim::SimArgs>),
+    /// Make, list and revoke virtual keys.
     Keys(keys::KeysArgs),
+    /// Print spend, savings, what fallbacks cost, availability.
+    Report(report::ReportArgs),
     /// Ask a running gateway whether it is alive; for container health checks.
     Health(health::HealthArgs),
     /// Print the completion script of a shell.
@@ -48,8 +51,11 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&cli.config, &mut io::stdout().lock())
             .map_err(|error| error.to_string())
             .and_then(|good| if good { Ok(()) } else { Err(String::new()) }),
-        Command::Sim(args) => log::start_default().and_then(|()| block_on(sim::run(args))),
-        Command::Keys(args) => keys::run(&args, &mut io::stdout().lock()).map_err(|error| error.to_string()),
+        Command::Sim(args) => log::start_default().and_then(|()| block_on(sim::run(*args))),
+        Command::Keys(args) => {
+            block_on(keys::run(&cli.config, &args, &mut io::stdout().lock(), &mut io::stderr().lock()))
+        }
+        Command::Report(args) => report::run(&cli.config, &args, &mut io::stdout().lock()),
         Command::Health(args) => block_on(health::run(&cli.config, args)),
         Command::Completions(args) => completions::run::<Cli>(&args),
     };

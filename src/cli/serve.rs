@@ -9,13 +9,16 @@ use std::{
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app,
+    alerts, app,
+    base::clock::Clock,
+    budget::Crossed,
     config::{self, Loaded},
     edge::{State, router, server},
 };
@@ -45,7 +48,13 @@ fn raise_open_files() {
 async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     let signals = Signals::watch()?;
     let read = loaded.files.clone();
-    let state = app::build(loaded, read.clone()).map_err(|faults| faults.join("\n"))?;
+    let files = read.clone();
+    // Opening the ledger blocks.
+    let built = spawn_blocking(move || app::build(loaded, files, Clock::system()));
+    let built = built.await.map_err(|error| format!("the start broke off: {error}"))?;
+    let (state, alerts) = built.map_err(|faults| faults.join("\n"))?;
+    tokio::spawn(tell(state.clone(), alerts));
+    tokio::spawn(close_windows(state.clone()));
     let settings = state.snapshot().config.server.clone();
     let options = server::ServerOptions::new(&settings)?;
     let listener = server::bind("server.listen", &settings.listen).await?;
@@ -59,6 +68,7 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     let stop = CancellationToken::new();
     tokio::spawn(obey(signals, state.clone(), stop.clone()));
     tokio::spawn(watch_files(state.clone(), read, seen));
+    tokio::spawn(app::watch_keys(state.clone()));
     let grace = settings.shutdown_grace.0;
     let clients = server::serve(listener, router(&state, false, both), options.clone(), stop.clone(), grace);
     let operators = async {
@@ -78,11 +88,33 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
         }
     };
     let (cut, _) = tokio::join!(clients, operators);
+    if state.0.till.ledger.close().await.is_err() {
+        tracing::error!(
+            "the ledger could not be closed: what is still held counts as spent at the next start"
+        );
+    }
     match cut {
         0 => tracing::info!("every request has ended; goodbye"),
         cut => tracing::warn!("{cut} connections were cut at the end of server.shutdown_grace; goodbye"),
     }
     Ok(())
+}
+
+/// Closes the windows of budgets that are over, each minute.
+async fn close_windows(state: State) {
+    let mut ticks = interval(Duration::from_secs(60));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        state.0.till.close_windows().await;
+    }
+}
+
+/// Passes alerts on to the webhook of the configuration, if there is one.
+async fn tell(state: State, alerts: mpsc::Receiver<Crossed>) {
+    let clock = state.0.till.clock.clone();
+    let webhook = move || state.snapshot().config.alerts.webhook.as_ref()?.resolve().ok().flatten();
+    alerts::tell(alerts, clock, webhook).await;
 }
 
 fn address(listener: &TcpListener) -> Result<std::net::SocketAddr, String> {

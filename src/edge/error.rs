@@ -17,35 +17,36 @@ use crate::{
 
 use super::{record::Record, reply};
 
-/// Status, type and code of each refusal: section 4 of the contract.
-fn row(code: Code) -> (StatusCode, &'static str, &'static str) {
+/// Status and type of each refusal: section 4 of the contract.
+fn row(code: Code) -> (StatusCode, &'static str) {
     const INVALID: &str = "invalid_request_error";
     const UPSTREAM: &str = "upstream_error";
+    const QUOTA: &str = "insufficient_quota";
+    const RATE: &str = "rate_limit_error";
+    const OVERLOADED: &str = "overloaded_error";
     match code {
-        Code::InvalidRequest => (StatusCode::BAD_REQUEST, INVALID, "invalid_request"),
-        Code::UnsupportedParameter => (StatusCode::BAD_REQUEST, INVALID, "unsupported_parameter"),
-        Code::InvalidHeader => (StatusCode::BAD_REQUEST, INVALID, "invalid_header"),
-        Code::InvalidApiKey => (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key"),
-        Code::RouteNotAllowed => (StatusCode::FORBIDDEN, "permission_error", "route_not_allowed"),
-        Code::ModelNotFound => (StatusCode::NOT_FOUND, INVALID, "model_not_found"),
-        Code::NotFound => (StatusCode::NOT_FOUND, INVALID, "not_found"),
-        Code::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed"),
-        Code::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, "request_too_large"),
-        Code::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, INVALID, "request_timeout"),
-        Code::RateLimitExceeded => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
-        Code::CacheMiss => (StatusCode::GATEWAY_TIMEOUT, INVALID, "cache_miss"),
-        Code::UpstreamRateLimited => {
-            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "upstream_rate_limited")
+        Code::InvalidRequest | Code::UnsupportedParameter | Code::InvalidHeader | Code::ModelUnpriced => {
+            (StatusCode::BAD_REQUEST, INVALID)
         }
-        Code::UpstreamInvalidResponse => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_invalid_response"),
-        Code::UpstreamCredentialsRejected => {
-            (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_credentials_rejected")
+        Code::InvalidApiKey => (StatusCode::UNAUTHORIZED, INVALID),
+        Code::RouteNotAllowed => (StatusCode::FORBIDDEN, "permission_error"),
+        Code::ModelNotFound | Code::NotFound => (StatusCode::NOT_FOUND, INVALID),
+        Code::Conflict => (StatusCode::CONFLICT, INVALID),
+        Code::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID),
+        Code::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, INVALID),
+        Code::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, INVALID),
+        Code::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, INVALID),
+        Code::RateLimitExceeded | Code::UpstreamRateLimited => (StatusCode::TOO_MANY_REQUESTS, RATE),
+        Code::BudgetExceeded | Code::QuotaExceeded => (StatusCode::TOO_MANY_REQUESTS, QUOTA),
+        Code::CacheMiss => (StatusCode::GATEWAY_TIMEOUT, INVALID),
+        Code::UpstreamInvalidResponse | Code::UpstreamCredentialsRejected => {
+            (StatusCode::BAD_GATEWAY, UPSTREAM)
         }
-        Code::UpstreamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UPSTREAM, "upstream_unavailable"),
-        Code::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, UPSTREAM, "upstream_timeout"),
-        Code::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded_error", "overloaded"),
-        Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "api_error", "internal_error"),
-        Code::Passed(status) => (status, INVALID, "invalid_request"),
+        Code::UpstreamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UPSTREAM),
+        Code::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, UPSTREAM),
+        Code::Overloaded | Code::LedgerUnavailable => (StatusCode::SERVICE_UNAVAILABLE, OVERLOADED),
+        Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "api_error"),
+        Code::Passed(status) => (status, INVALID),
     }
 }
 
@@ -62,8 +63,10 @@ pub fn refused(metrics: &Arc<Metrics>, refusal: &Refusal) -> Response<Body> {
     reply(refusal, Record::begin(metrics))
 }
 
-fn plain(refusal: &Refusal) -> Response<Body> {
-    let (status, kind, code) = row(refusal.code);
+/// A refusal that is not counted among the requests to models.
+pub fn plain(refusal: &Refusal) -> Response<Body> {
+    let (status, kind) = row(refusal.code);
+    let code = refusal.code.as_str();
     let ours = ErrorBody { param: refusal.param.clone(), ..ErrorBody::new(kind, code, &refusal.message) };
     let error = match &refusal.passed {
         Some(passed) => ErrorBody {
@@ -114,7 +117,10 @@ fn seconds(wait: Duration) -> u64 {
 
 /// Whether the client's own retry can help: not where the request is at fault, and not where all tries are spent.
 fn worth_a_retry(refusal: &Refusal) -> bool {
-    matches!(refusal.code, Code::RateLimitExceeded | Code::Overloaded | Code::RequestTimeout)
+    matches!(
+        refusal.code,
+        Code::RateLimitExceeded | Code::Overloaded | Code::RequestTimeout | Code::LedgerUnavailable
+    )
 }
 
 /// No such path.

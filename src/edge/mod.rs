@@ -2,13 +2,17 @@
 
 mod body;
 mod error;
+mod estimate;
 mod handler;
 mod layer;
+mod parameters;
 mod record;
+mod refresh;
 mod reply;
 mod router;
 pub mod server;
 mod state;
+mod tags;
 mod wishes;
 
 pub use router::{Access, ROUTES, Served, router};

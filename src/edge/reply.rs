@@ -18,7 +18,7 @@ use http_body_util::Full;
 
 use crate::{
     limit::bucket::{Taken, Wait},
-    pipeline::{Answer, AnswerStream, Content, Facts},
+    pipeline::{Answer, AnswerStream, Content, Facts, Money},
 };
 
 use super::record::Record;
@@ -55,7 +55,9 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
             headers.insert(name(header), value);
         }
     };
-    put("x-weir-route", &facts.route);
+    if !facts.route.is_empty() {
+        put("x-weir-route", &facts.route);
+    }
     if let Some(target) = &facts.target {
         put("x-weir-model", &target.name);
         put("x-weir-provider", &target.provider);
@@ -68,6 +70,25 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
     }
     if !facts.dropped.is_empty() {
         put("x-weir-dropped", &facts.dropped.join(","));
+    }
+    let Money { cost, remaining, max_output, downgraded, replayed } = &facts.money;
+    for (header, amount) in [
+        ("x-weir-cost-usd", cost),
+        ("x-weir-budget-daily-remaining-usd", &remaining.daily),
+        ("x-weir-budget-monthly-remaining-usd", &remaining.monthly),
+    ] {
+        if let Some(amount) = amount {
+            put(header, &amount.to_string());
+        }
+    }
+    if let Some(max_output) = max_output {
+        put("x-weir-max-output", &max_output.to_string());
+    }
+    if *downgraded {
+        put("x-weir-degraded", "downgraded");
+    }
+    if *replayed {
+        put("x-weir-replayed", "true");
     }
 }
 
@@ -98,14 +119,41 @@ impl RateLimit {
     }
 }
 
-/// OpenAI's `x-ratelimit-*-requests` headers; the reset is a Go duration in milliseconds, as theirs.
-pub fn rate_headers(headers: &mut HeaderMap, limit: Option<RateLimit>) {
-    let Some(limit) = limit else { return };
-    headers.insert(name("x-ratelimit-limit-requests"), limit.limit.into());
-    headers.insert(name("x-ratelimit-remaining-requests"), limit.remaining.into());
-    let reset = format!("{}ms", limit.reset.as_millis());
-    let value = HeaderValue::from_str(&reset).expect("digits and letters make a header value");
-    headers.insert(name("x-ratelimit-reset-requests"), value);
+/// OpenAI's `x-ratelimit-*` headers of a key; a limit that it does not have is left out.
+pub fn rate_headers(headers: &mut HeaderMap, requests: Option<RateLimit>, tokens: Option<RateLimit>) {
+    for (limit, [most, left, reset]) in [
+        (
+            requests,
+            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+        ),
+        (tokens, ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]),
+    ] {
+        let Some(limit) = limit else { continue };
+        headers.insert(name(most), limit.limit.into());
+        headers.insert(name(left), limit.remaining.into());
+        let value = HeaderValue::from_str(&go_duration(limit.reset));
+        headers.insert(name(reset), value.expect("digits and letters make a header value"));
+    }
+}
+
+/// A duration as OpenAI writes it, which is Go's way: `17ms`, `8.64s`, `6m0s`; rounded up to a millisecond.
+fn go_duration(duration: Duration) -> String {
+    let ms = duration.as_nanos().div_ceil(1_000_000);
+    if ms < 1000 {
+        return format!("{ms}ms");
+    }
+    let (minutes, ms) = (ms / 60_000, ms % 60_000);
+    let fraction = format!("{:03}", ms % 1000);
+    let (point, fraction) = match fraction.trim_end_matches('0') {
+        "" => ("", ""),
+        fraction => (".", fraction),
+    };
+    let seconds = format!("{}{point}{fraction}s", ms / 1000);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => seconds,
+        (0, minutes) => format!("{minutes}m{seconds}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+    }
 }
 
 fn name(text: &'static str) -> HeaderName {
@@ -154,5 +202,27 @@ impl HttpBody for Frames {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let frame = ready!(Pin::new(&mut self.0).poll_next(cx));
         Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_openai_does() {
+        for (us, text) in [
+            (0, "0ms"),
+            (1, "1ms"),
+            (17_000, "17ms"),
+            (999_001, "1s"),
+            (8_640_000, "8.64s"),
+            (60_000_000, "1m0s"),
+            (360_000_000, "6m0s"),
+            (61_005_000, "1m1.005s"),
+            (3_600_000_000, "1h0m0s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_micros(us)), text);
+        }
     }
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::Request,
     http::Method,
     middleware::{from_fn, from_fn_with_state},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -60,7 +60,13 @@ pub const ROUTES: &[Served] = &[
     served(Method::GET, "/healthz", Access::Public, false, || get(handler::health::alive)),
     served(Method::GET, "/readyz", Access::Public, false, || get(handler::health::ready)),
     served(Method::GET, "/metrics", Access::Public, true, || get(handler::metrics::page)),
+    served(Method::GET, "/admin/budgets", Access::Admin, true, || get(handler::budgets::list)),
+    served(Method::GET, "/admin/ledger", Access::Admin, true, || get(handler::ledger::rows)),
+    served(Method::GET, "/admin/report", Access::Admin, true, || get(handler::ledger::report)),
     served(Method::POST, "/admin/reload", Access::Admin, true, || post(handler::admin::reload)),
+    served(Method::GET, "/admin/keys", Access::Admin, true, || get(handler::keys::list)),
+    served(Method::POST, "/admin/keys", Access::Admin, true, || post(handler::keys::create)),
+    served(Method::DELETE, "/admin/keys/{*name}", Access::Admin, true, || delete(handler::keys::revoke)),
 ];
 
 /// The router of the port for clients, or of the one for operators. With one port for both, `both` is true.
@@ -92,7 +98,7 @@ pub fn router(state: &State, operators: bool, both: bool) -> Router {
 mod tests {
     use std::{
         net::SocketAddr,
-        sync::{Arc, atomic::AtomicBool},
+        sync::{Arc, Mutex, atomic::AtomicBool},
     };
 
     use arc_swap::ArcSwap;
@@ -107,15 +113,20 @@ mod tests {
         limit::{failures::Failures, registry::Limits},
         metrics::Metrics,
         pipeline::{Snapshot, pipeline},
+        spend::Till,
     };
 
     /// A gateway without keys and without an admin token.
     fn bare() -> State {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let snapshot = Snapshot::build(Config::default(), None, &metrics).unwrap();
+        let till = Till::in_memory(&metrics);
+        let snapshot = Snapshot::build(Config::default(), None, &metrics, &till, Arc::default()).unwrap();
         State(Arc::new(Shared {
             snapshot: ArcSwap::new(snapshot),
-            pipeline: pipeline(&metrics),
+            turn: Mutex::new(()),
+            keys_seen: Default::default(),
+            pipeline: pipeline(&metrics, &till),
+            till,
             metrics,
             limits: Limits::default(),
             failures: Failures::new(0),

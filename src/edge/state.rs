@@ -1,7 +1,7 @@
 //! What all handlers share.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     limit::{failures::Failures, registry::Limits},
     metrics::Metrics,
     pipeline::{Pipeline, Snapshot},
+    spend::Till,
 };
 
 /// Reloads the configuration; says what is wrong with it otherwise.
@@ -25,10 +26,16 @@ pub struct State(pub Arc<Shared>);
 pub struct Shared {
     /// The configuration that new requests see.
     pub snapshot: ArcSwap<Snapshot>,
+    /// Who changes the snapshot, one at a time.
+    pub turn: Mutex<()>,
+    /// The version of the ledger's keys that the snapshot has.
+    pub keys_seen: tokio::sync::Mutex<Option<i64>>,
     /// The pipeline; cloned for each request.
     pub pipeline: Pipeline,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The accounts and the ledger, where keys made at run time are too.
+    pub till: Arc<Till>,
     /// Limits of virtual keys.
     pub limits: Limits,
     /// Failed authentications.

@@ -1,15 +1,20 @@
-//! Reads what a client wishes for in its `x-weir-*` headers.
+//! Reads what a client wishes for in its headers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 
-use crate::pipeline::{CacheWish, Refusal, Wishes};
+use crate::{
+    base::money::Nanos,
+    pipeline::{CacheWish, Refusal, Wishes},
+};
 
 /// The longest list in `x-weir-models`.
 const MAX_MODELS: usize = 16;
 /// The longest time that a client may name, in milliseconds: a day.
 const MAX_MS: u64 = 24 * 60 * 60 * 1000;
+/// The longest `idempotency-key`.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// Reads all wishes.
 ///
@@ -23,11 +28,14 @@ pub fn read(headers: &HeaderMap) -> Result<Wishes, Box<Refusal>> {
         attempt_timeout: milliseconds(headers, "x-weir-attempt-timeout-ms")?,
         no_fallback: no_fallback(headers)?,
         cache: cache(headers)?,
+        max_cost: max_cost(headers)?,
+        stream_summary: stream_summary(headers)?,
+        idempotency_key: idempotency_key(headers)?,
     })
 }
 
 /// The only value of a header, trimmed; empty or repeated is as wrong as unreadable.
-fn text<'a>(
+pub(super) fn text<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
     right: &str,
@@ -91,6 +99,37 @@ fn cache(headers: &HeaderMap) -> Result<CacheWish, Box<Refusal>> {
     Ok(wish)
 }
 
+fn max_cost(headers: &HeaderMap) -> Result<Option<Nanos>, Box<Refusal>> {
+    let (name, right) = ("x-weir-max-cost-usd", "USD above 0 with at most 9 decimals, like 0.05");
+    let Some(text) = text(headers, name, right)? else {
+        return Ok(None);
+    };
+    match Nanos::parse(text) {
+        Ok(cost) if cost > Nanos::ZERO => Ok(Some(cost)),
+        _ => Err(Refusal::bad_header(name, right).into()),
+    }
+}
+
+fn stream_summary(headers: &HeaderMap) -> Result<bool, Box<Refusal>> {
+    let (name, right) = ("x-weir-stream-summary", "`true` or `false`");
+    match text(headers, name, right)? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Refusal::bad_header(name, right).into()),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Box<Refusal>> {
+    let (name, right) = ("idempotency-key", "1 to 255 visible ASCII characters");
+    match text(headers, name, right)? {
+        None => Ok(None),
+        Some(key) if key.len() <= MAX_IDEMPOTENCY_KEY && key.bytes().all(|b| b.is_ascii_graphic()) => {
+            Ok(Some(key.into()))
+        }
+        Some(_) => Err(Refusal::bad_header(name, right).into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +145,10 @@ mod tests {
         assert_eq!(with("x-weir-models", "a, b").unwrap().models, ["a", "b"]);
         assert_eq!(with("x-weir-timeout-ms", "1500").unwrap().timeout, Some(Duration::from_millis(1500)));
         assert!(with("x-weir-fallback", "off").unwrap().no_fallback);
+        assert_eq!(with("x-weir-max-cost-usd", "0.05").unwrap().max_cost, Some(Nanos(50_000_000)));
+        assert!(with("x-weir-stream-summary", "true").unwrap().stream_summary);
+        assert!(!with("x-weir-stream-summary", "false").unwrap().stream_summary);
+        assert_eq!(with("idempotency-key", "a-1/~").unwrap().idempotency_key.as_deref(), Some("a-1/~"));
         let cache = with("x-weir-cache", "no-cache, ttl=60").unwrap().cache;
         assert!(cache.no_cache && !cache.no_store && cache.ttl == Some(Duration::from_secs(60)));
     }
@@ -123,6 +166,16 @@ mod tests {
             ("x-weir-cache", "ttl=x"),
             ("x-weir-cache", "maybe"),
             ("x-weir-route", " "),
+            ("x-weir-max-cost-usd", "0"),
+            ("x-weir-max-cost-usd", "-1"),
+            ("x-weir-max-cost-usd", "1e3"),
+            ("x-weir-max-cost-usd", "0.0000000001"),
+            ("x-weir-max-cost-usd", "99999999999"),
+            ("x-weir-stream-summary", "yes"),
+            ("x-weir-stream-summary", "TRUE"),
+            ("idempotency-key", ""),
+            ("idempotency-key", "a b"),
+            ("idempotency-key", &"x".repeat(256)),
         ] {
             assert_eq!(with(name, value).unwrap_err(), name, "{value}");
         }

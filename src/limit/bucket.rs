@@ -73,6 +73,31 @@ impl Bucket {
         Ok(state.taken())
     }
 
+    /// Takes `n` tokens, or as many as it ever holds if `n` is more; tells how many.
+    ///
+    /// # Errors
+    /// How long to wait where there are too few; then none is taken.
+    pub fn try_take_capped(&self, n: u32, now: Instant) -> Result<u32, Wait> {
+        let mut state = self.lock(now);
+        let n = n.min(state.limit);
+        let missing = i128::from(n) * PARTS - state.level;
+        if missing > 0 {
+            return Err(Wait {
+                limit: state.limit,
+                retry_after: state.time_for(missing),
+                reset_after: state.time_to_full(),
+            });
+        }
+        state.charge(n);
+        Ok(n)
+    }
+
+    /// How long until `n` tokens can be taken, if nobody else takes any; more than it ever holds count as that.
+    pub fn ready_in(&self, n: u32, now: Instant) -> Duration {
+        let state = self.lock(now);
+        state.time_for(i128::from(n.min(state.limit)) * PARTS - state.level)
+    }
+
     /// Takes `n` tokens whatever is in it: it may fall below zero. For what turned out larger than reserved.
     pub fn charge(&self, n: u32, now: Instant) {
         self.lock(now).charge(n);

@@ -4,3 +4,4 @@ pub mod bucket;
 pub mod concurrency;
 pub mod failures;
 pub mod registry;
+pub mod tokens;

@@ -15,13 +15,19 @@ use crate::keys::VirtualKey;
 pub struct KeyLimits {
     /// Requests a minute.
     pub rpm: Bucket,
+    /// Tokens a minute.
+    pub tpm: Bucket,
     /// Requests under way.
     pub concurrency: Arc<Concurrency>,
 }
 
 impl KeyLimits {
     fn new(key: &VirtualKey, now: Instant) -> Self {
-        Self { rpm: Bucket::new(key.rpm(), now), concurrency: Concurrency::new(key.max_concurrent()) }
+        Self {
+            rpm: Bucket::new(key.rpm(), now),
+            tpm: Bucket::new(key.tpm(), now),
+            concurrency: Concurrency::new(key.max_concurrent()),
+        }
     }
 }
 
@@ -51,6 +57,7 @@ impl Limits {
         for key in keys {
             if let Some(limits) = known.remove(key.name()) {
                 limits.rpm.set_limit(key.rpm(), now);
+                limits.tpm.set_limit(key.tpm(), now);
                 limits.concurrency.set_limit(key.max_concurrent());
                 kept.insert(Arc::clone(key.name()), limits);
             }

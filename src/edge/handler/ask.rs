@@ -14,11 +14,13 @@ use tracing::Instrument as _;
 use crate::{
     base::{deadline::Deadline, id::RequestId},
     edge::{
-        body, error, layer::auth::Caller, layer::shed::Place, record::Record, reply, state::State, wishes,
+        body, error, estimate, layer::auth::Caller, layer::shed::Place, record::Record, reply, state::State,
+        tags, wishes,
     },
-    limit::concurrency::Permit,
+    keys::VirtualKey,
+    limit::{concurrency::Permit, registry::KeyLimits, tokens::TokenReservation},
     openai::{Ask, Endpoint},
-    pipeline::{Answer, Asked, Code, Job, Refusal},
+    pipeline::{Asked, Code, Job, Refusal},
     upstream::Timing,
 };
 
@@ -45,11 +47,16 @@ async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -
     let span = tracing::info_span!("request", %id);
     async move {
         let mut record = Record::begin(&state.0.metrics);
-        let Admitted { permit, requests } = admit(&state, &caller);
+        let meter = Meter::of(&state, &caller);
+        let Admitted { permit, requests } = meter.as_ref().map_or_else(Admitted::freely, Meter::admit);
         let answer = match permit {
             Ok(permit) => {
                 record.hold((place, permit));
-                answer(&state, caller, request, endpoint, &mut record).await
+                let asked = asked(&state, id, caller, meter.as_ref(), request, endpoint, &mut record).await;
+                match asked {
+                    Ok(asked) => state.0.pipeline.clone().oneshot(asked).await,
+                    Err(refusal) => Err(refusal),
+                }
             }
             Err(refusal) => Err(refusal),
         };
@@ -57,27 +64,36 @@ async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -
             Ok(answer) => reply::answer(answer, record),
             Err(refusal) => error::reply(&refusal, record),
         };
-        reply::rate_headers(response.headers_mut(), requests);
+        let tokens = meter.as_ref().and_then(Meter::tokens);
+        reply::rate_headers(response.headers_mut(), requests, tokens);
         response
     }
     .instrument(span)
     .await
 }
 
-async fn answer(
+/// Reads the request.
+async fn asked(
     state: &State,
+    id: RequestId,
     caller: Caller,
+    meter: Option<&Meter>,
     request: Request,
     endpoint: Endpoint,
     record: &mut Record,
-) -> Result<Answer, Box<Refusal>> {
+) -> Result<Asked, Box<Refusal>> {
     let begun = Instant::now();
     let snapshot = state.snapshot();
     let server = &snapshot.config.server;
     let wishes = wishes::read(request.headers())?;
-    let (body, _room) = body::read(request, server, &state.0.body_room).await?;
+    let own = caller.0.as_ref().map(|key| Arc::clone(key.tags())).unwrap_or_default();
+    let tags = tags::read(request.headers(), &snapshot.config.auth.client_tags, &own)?;
+    let (body, room) = body::read(request, server, &state.0.body_room).await?;
+    // The body is needed to the end, to count what an upstream does not.
+    record.hold(room);
     let ask = Ask::parse(endpoint, body).map_err(Refusal::bad_field)?;
     record.stream(ask.stream());
+    let tokens = meter.map(|meter| meter.reserve(&ask)).transpose()?.flatten();
     let timing = Timing {
         deadline: Deadline::after(
             begun,
@@ -86,8 +102,10 @@ async fn answer(
         by_client: wishes.timeout.is_some(),
         attempt: wishes.attempt_timeout,
     };
-    let job = Box::new(Job { ask, wishes, key: caller.0, snapshot: Arc::clone(&snapshot), timing });
-    state.0.pipeline.clone().oneshot(Asked(job)).await
+    let key = caller.0;
+    let ask = Arc::new(ask);
+    let job = Job { id, ask, wishes, key, tags, tokens, snapshot: Arc::clone(&snapshot), timing };
+    Ok(Asked(Box::new(job)))
 }
 
 /// What a key's limits say to one more request.
@@ -98,31 +116,76 @@ struct Admitted {
     requests: Option<reply::RateLimit>,
 }
 
-fn admit(state: &State, Caller(key): &Caller) -> Admitted {
-    let Some(key) = key else {
-        return Admitted { permit: Ok(None), requests: None };
-    };
-    let refuse = |message: String, wait: Duration| {
-        Err(Box::new(Refusal::new(Code::RateLimitExceeded, message).after(wait)))
-    };
-    let now = Instant::now();
-    let limits = state.0.limits.for_key(key, now);
-    let Some(permit) = limits.concurrency.try_acquire() else {
-        let message =
-            format!("The key `{}` has its {} requests under way.", key.name(), key.max_concurrent());
-        return Admitted { permit: refuse(message, Duration::from_secs(1)), requests: None };
-    };
-    if key.rpm() == 0 {
-        return Admitted { permit: Ok(Some(permit)), requests: None };
+impl Admitted {
+    /// Without any limit.
+    fn freely() -> Self {
+        Self { permit: Ok(None), requests: None }
     }
-    match limits.rpm.try_take(1, now) {
-        Ok(taken) => Admitted { permit: Ok(Some(permit)), requests: Some(reply::RateLimit::taken(&taken)) },
-        Err(wait) => {
-            let message = format!("The key `{}` may make {} requests a minute.", key.name(), key.rpm());
-            Admitted {
-                permit: refuse(message, wait.retry_after),
-                requests: Some(reply::RateLimit::spent(&wait)),
+}
+
+/// A key with what it has used of its limits.
+struct Meter {
+    key: Arc<VirtualKey>,
+    limits: Arc<KeyLimits>,
+}
+
+impl Meter {
+    fn of(state: &State, Caller(key): &Caller) -> Option<Self> {
+        let key = Arc::clone(key.as_ref()?);
+        let limits = state.0.limits.for_key(&key, Instant::now());
+        Some(Self { key, limits })
+    }
+
+    /// Takes one request.
+    fn admit(&self) -> Admitted {
+        let Self { key, limits } = self;
+        let Some(permit) = limits.concurrency.try_acquire() else {
+            let message =
+                format!("The key `{}` has its {} requests under way.", key.name(), key.max_concurrent());
+            return Admitted { permit: Err(over(message, Duration::from_secs(1))), requests: None };
+        };
+        if key.rpm() == 0 {
+            return Admitted { permit: Ok(Some(permit)), requests: None };
+        }
+        match limits.rpm.try_take(1, Instant::now()) {
+            Ok(taken) => {
+                Admitted { permit: Ok(Some(permit)), requests: Some(reply::RateLimit::taken(&taken)) }
+            }
+            Err(wait) => {
+                let message = format!("The key `{}` may make {} requests a minute.", key.name(), key.rpm());
+                Admitted {
+                    permit: Err(over(message, wait.retry_after)),
+                    requests: Some(reply::RateLimit::spent(&wait)),
+                }
             }
         }
     }
+
+    /// Reserves the tokens that the request may take; none where the key has no such limit.
+    fn reserve(&self, ask: &Ask) -> Result<Option<TokenReservation>, Box<Refusal>> {
+        let Self { key, limits } = self;
+        if key.tpm() == 0 {
+            return Ok(None);
+        }
+        let (now, wanted) = (Instant::now(), estimate::tokens(ask));
+        TokenReservation::take(limits, wanted, now).map(Some).map_err(|wait| {
+            let message = format!(
+                "The key `{}` may take {} tokens a minute, and this request may take {wanted}.",
+                key.name(),
+                key.tpm()
+            );
+            // The request itself was counted, so coming back takes leave of both limits.
+            over(message, wait.retry_after.max(limits.rpm.ready_in(1, now)))
+        })
+    }
+
+    /// Where the limit of tokens a minute stands now.
+    fn tokens(&self) -> Option<reply::RateLimit> {
+        let now = Instant::now();
+        (self.key.tpm() > 0).then(|| reply::RateLimit::taken(&self.limits.tpm.peek(now)))
+    }
+}
+
+fn over(message: String, wait: Duration) -> Box<Refusal> {
+    Refusal::new(Code::RateLimitExceeded, message).after(wait).into()
 }

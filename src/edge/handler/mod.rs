@@ -2,6 +2,9 @@
 
 pub mod admin;
 pub mod ask;
+pub mod budgets;
 pub mod health;
+pub mod keys;
+pub mod ledger;
 pub mod metrics;
 pub mod models;

@@ -38,6 +38,12 @@ fn check(state: &State, peer: SocketAddr, request: &Request) -> Result<(), Box<R
     let snapshot = state.snapshot();
     let Some(source) = &snapshot.config.server.admin_token else {
         return match peer.ip().to_canonical().is_loopback() {
+            // Any page that a browser on this machine shows could send this.
+            true if is_cross_site(request) => Err(Refusal::new(
+                Code::InvalidApiKey,
+                "Without `server.admin_token` the admin paths take nothing from other web sites.",
+            )
+            .into()),
             true => Ok(()),
             false => Err(Refusal::new(
                 Code::InvalidApiKey,
@@ -55,4 +61,12 @@ fn check(state: &State, peer: SocketAddr, request: &Request) -> Result<(), Box<R
             Err(Refusal::new(Code::InvalidApiKey, message).into())
         }
     }
+}
+
+/// Whether a browser says that another site's page sends this. Other clients send no such header.
+fn is_cross_site(request: &Request) -> bool {
+    request
+        .headers()
+        .get("sec-fetch-site")
+        .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
 }

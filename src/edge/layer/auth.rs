@@ -47,8 +47,8 @@ fn caller(
     if config.auth.mode == AuthMode::Open {
         return Ok(Caller(None));
     }
-    // Keys whose variables are unset still count: a key that is missing must not open the door.
-    if config.keys.is_empty() {
+    // Keys whose variables are unset still count, and revoked ones: a key that is missing must not open the door.
+    if snapshot.has_no_keys() {
         return match peer.ip().to_canonical().is_loopback() {
             true => Ok(Caller(None)),
             false => Err(Refusal::new(
