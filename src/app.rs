@@ -3,49 +3,116 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicBool},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
-    config::{Config, Loaded, load},
+    alerts,
+    base::clock::Clock,
+    budget::{Accounts, Crossed, Rules},
+    config::{Config, Loaded, load, needs_a_key},
     edge::{Shared, State},
+    ledger::{KeyRow, Ledger, LedgerError},
     limit::{failures::Failures, registry::Limits},
-    metrics::Metrics,
+    metrics::{Metrics, money::MoneyMetrics},
     pipeline::{Snapshot, pipeline},
+    spend::Till,
 };
 
-/// Builds the state of a gateway. `files` are read again at a reload.
+/// Builds the state of a gateway, and the alerts that it raises. `files` are read again at a reload. Blocks.
 ///
 /// # Errors
 /// Everything that could not be built, each with its key.
-pub fn build(loaded: Loaded, files: Vec<PathBuf>) -> Result<State, Vec<String>> {
+pub fn build(
+    loaded: Loaded,
+    files: Vec<PathBuf>,
+    clock: Clock,
+) -> Result<(State, mpsc::Receiver<Crossed>), Vec<String>> {
     let metrics = Arc::new(Metrics::new().map_err(|error| vec![error.to_string()])?);
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let snapshot = Snapshot::build(loaded.config, None, &metrics)?;
+    let (till, alerts) = till(&loaded.config, &metrics, clock).map_err(|fault| vec![fault])?;
+    // Before the first request: a key that was revoked never works, one that was made does at once.
+    let (seen, made) =
+        Handle::current().block_on(made_keys(&till)).map_err(|fault| vec![fault.to_string()])?;
+    let snapshot = Snapshot::build(loaded.config, None, &metrics, &till, made)?;
+    check_door(&snapshot).map_err(|fault| vec![fault])?;
     announce(&snapshot);
     let server = &snapshot.config.server;
     let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-        let (weak, turn) = (weak.clone(), Mutex::new(()));
+        let weak = weak.clone();
         Shared {
             room: semaphore(server.max_in_flight),
             body_room: semaphore(server.max_body_memory.bytes() / 1024),
             failures: Failures::new(server.auth_failures_per_minute),
             limits: Limits::default(),
-            pipeline: pipeline(&metrics),
+            pipeline: pipeline(&metrics, &till),
+            till,
             metrics: Arc::clone(&metrics),
             draining: AtomicBool::new(false),
             reload: Arc::new(move || {
+                let Some(shared) = weak.upgrade() else { return Ok(()) };
                 // One at a time: else a reload that read an older file could be the last to take effect.
-                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                weak.upgrade().map_or(Ok(()), |shared| reload(&shared, &files))
+                let _turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                reload(&shared, &files)
             }),
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
+            turn: Mutex::new(()),
+            keys_seen: tokio::sync::Mutex::new(Some(seen)),
         }
     });
-    Ok(State(shared))
+    Ok((State(shared), alerts))
+}
+
+/// Opens the ledger and takes over what it knows of every account.
+fn till(
+    config: &Config,
+    metrics: &Metrics,
+    clock: Clock,
+) -> Result<(Arc<Till>, mpsc::Receiver<Crossed>), String> {
+    let money = MoneyMetrics::new(metrics).map_err(|error| error.to_string())?;
+    let (ledger, opened) =
+        Ledger::open(&config.ledger, metrics, clock.millis()).map_err(|error| error.to_string())?;
+    let accounts = Accounts::new();
+    accounts.load(opened.accounts);
+    let (sender, alerts) = mpsc::channel(alerts::ROOM);
+    Ok((Till::new(accounts, ledger, money, clock, sender), alerts))
+}
+
+/// The ledger's keys with their version.
+async fn made_keys(till: &Till) -> Result<(i64, Arc<[KeyRow]>), LedgerError> {
+    let books = till.ledger.books();
+    // Before the keys: what changes in between is seen the next time.
+    let seen = books.keys_version().await?;
+    Ok((seen, books.keys().await?.into()))
+}
+
+/// Refuses an address that others can reach where there is no key, neither in the configuration nor in the ledger.
+fn check_door(snapshot: &Snapshot) -> Result<(), String> {
+    match needs_a_key(&snapshot.config) {
+        Some(fault) if snapshot.has_no_keys() => Err(fault),
+        _ => Ok(()),
+    }
+}
+
+/// Looks twice a second whether the ledger's keys have changed: a change made by another process, like `weir keys`,
+/// holds within a second.
+pub async fn watch_keys(state: State) {
+    let mut ticks = interval(Duration::from_millis(500));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        ticks.tick().await;
+        let result = state.refresh_keys().await;
+        if let (Err(error), false) = (&result, failing) {
+            tracing::warn!("changed keys are not seen until the ledger can be read again: {error}");
+        }
+        failing = result.is_err();
+    }
 }
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {
@@ -68,9 +135,12 @@ fn reload(shared: &Shared, files: &[PathBuf]) -> Result<(), String> {
 fn swap(shared: &Shared, before: &Snapshot, loaded: Loaded) -> Result<(), String> {
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let after =
-        Snapshot::build(loaded.config, Some(before), &shared.metrics).map_err(|faults| faults.join("\n"))?;
+        Snapshot::build(loaded.config, Some(before), &shared.metrics, &shared.till, Arc::clone(&before.made))
+            .map_err(|faults| faults.join("\n"))?;
+    check_door(&after)?;
     announce(&after);
     needs_restart(&before.config, &after.config);
+    shared.till.ledger.reload(&after.config.ledger);
     shared.limits.reload(after.keys.iter(), Instant::now());
     shared.failures.set_limit(after.config.server.auth_failures_per_minute);
     shared.snapshot.store(after);
@@ -80,11 +150,22 @@ fn swap(shared: &Shared, before: &Snapshot, loaded: Loaded) -> Result<(), String
 /// Says loudly what an operator has to know of a configuration.
 fn announce(snapshot: &Snapshot) {
     snapshot.keys.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    warn_of_unpriced(snapshot);
     if snapshot.fleet.is_simulated() {
         tracing::warn!(
             "NO PROVIDER HAS ITS KEYS: the simulated provider answers in place of all of them. \
              Its answers are made up. Set a provider's key, like OPENAI_API_KEY, to get real ones."
         );
+    }
+}
+
+/// Names the models that a budget refuses because nobody knows what they cost.
+fn warn_of_unpriced(snapshot: &Snapshot) {
+    let Ok(rules) = Rules::compile(&snapshot.config.budgets, []) else { return };
+    let targets = snapshot.book.targets().filter(|target| snapshot.fleet.is_on(&target.provider));
+    let priced = targets.map(|target| (&*target.name, &*target.provider, target.price.is_some()));
+    for (budget, models) in rules.unpriced(priced) {
+        tracing::warn!(%budget, "nobody knows what these models cost, so the budget refuses them: {}", models.join(", "));
     }
 }
 
@@ -94,6 +175,8 @@ fn needs_restart(before: &Config, after: &Config) {
         let mut server = serde_json::to_value(&config.server).unwrap_or_default();
         let telemetry = serde_json::to_value(&config.telemetry).unwrap_or_default();
         server["telemetry"] = telemetry;
+        server["ledger.url"] = config.ledger.url.as_str().into();
+        server["ledger.max_queue"] = config.ledger.max_queue.into();
         server
     };
     let (before, after) = (fixed(before), fixed(after));
@@ -109,10 +192,36 @@ fn needs_restart(before: &Config, after: &Config) {
         "shutdown_grace",
         "tls",
         "telemetry",
+        "ledger.url",
+        "ledger.max_queue",
     ] {
         if before[key] != after[key] {
-            let table = if key == "telemetry" { "" } else { "server." };
+            let table = if key == "telemetry" || key.contains('.') { "" } else { "server." };
             tracing::warn!("{table}{key} has changed: a restart is needed for it to count");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{KeyRow, KeySettings};
+
+    #[test]
+    fn a_key_in_the_ledger_lets_others_reach_the_gateway() {
+        let mut config = Config::default();
+        config.server.listen = "0.0.0.0:8080".into();
+        let metrics = Metrics::new().unwrap();
+        let till = Till::in_memory(&metrics);
+        let snapshot = Snapshot::build(config, None, &metrics, &till, Arc::default()).unwrap();
+        assert!(check_door(&snapshot).unwrap_err().contains("no key is configured"));
+        let row = KeyRow {
+            name: "bot".into(),
+            hash: crate::keys::generate().hash,
+            settings: KeySettings::default(),
+            created: 1,
+            revoked: Some(2),
+        };
+        assert_eq!(check_door(&snapshot.with_keys([row].into(), &till).0), Ok(()));
     }
 }

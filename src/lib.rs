@@ -16,13 +16,16 @@ pub mod limit;
 pub mod metrics;
 pub mod price;
 // 3: decisions and formats.
+pub mod budget;
 pub mod ledger;
 pub mod provider;
 pub mod route;
 pub mod sim;
 // 4: leave to spend, and Weir's own calls.
 pub mod egress;
-// 5: the request path's network.
+pub mod spend;
+// 5: the request path's network, and who is told of money.
+pub mod alerts;
 pub mod upstream;
 // 6: the walk.
 pub mod pipeline;

@@ -11,10 +11,14 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::{
+    base::money::Nanos,
     openai::error::ErrorBody,
     route::{Chain, Missing, Target},
-    upstream::{Live, Trail, label, label_of},
+    spend::{Purse, Remaining},
+    upstream::{Cut, Frame, Live, Trail, label},
 };
+
+use super::idempotency::Keeper;
 
 /// An answer.
 #[derive(Debug)]
@@ -53,6 +57,23 @@ pub struct Facts {
     pub dropped: Vec<String>,
     /// The time spent waiting for upstreams.
     pub waited: Duration,
+    /// What it cost, and what that leaves.
+    pub money: Money,
+}
+
+/// What an answer, or a refusal, has to do with money.
+#[derive(Clone, Debug, Default)]
+pub struct Money {
+    /// What the whole request cost; `None` while that is not known.
+    pub cost: Option<Nanos>,
+    /// What the tightest budgets have left.
+    pub remaining: Remaining,
+    /// The output limit that a budget lowered.
+    pub max_output: Option<u64>,
+    /// Whether a budget sent it to a cheaper route.
+    pub downgraded: bool,
+    /// Whether it was given before, under the same idempotency key.
+    pub replayed: bool,
 }
 
 impl Facts {
@@ -67,12 +88,28 @@ impl Facts {
             skipped: chain.skipped.iter().chain(&trail.skipped).cloned().collect(),
             dropped: trail.dropped.clone(),
             waited: trail.waited,
+            money: Money::default(),
+        }
+    }
+
+    /// The facts of an answer that was given before.
+    pub fn again() -> Self {
+        Self {
+            route: "".into(),
+            route_label: crate::metrics::NONE.into(),
+            target: None,
+            attempts: 0,
+            fallbacks: 0,
+            skipped: Vec::new(),
+            dropped: Vec::new(),
+            waited: Duration::ZERO,
+            money: Money { cost: Some(Nanos::ZERO), replayed: true, ..Money::default() },
         }
     }
 
     /// The metrics label of the target.
     pub fn model_label(&self) -> &str {
-        self.target.as_deref().map_or(crate::metrics::NONE, label_of)
+        self.target.as_deref().map_or(crate::metrics::NONE, Target::label)
     }
 
     /// The metrics label of the provider.
@@ -85,14 +122,55 @@ impl Facts {
 /// `[DONE]`: a cut never looks like an end.
 #[derive(Debug)]
 pub struct AnswerStream {
-    live: Box<Live>,
-    failed: bool,
+    source: Source,
+    summary: Option<Box<Summary>>,
+    keeper: Option<Box<Keeper>>,
+}
+
+/// Where frames come from.
+#[derive(Debug)]
+enum Source {
+    /// An upstream.
+    Live(Box<Live>),
+    /// An answer that was kept.
+    Kept(Bytes),
+    /// Nothing follows.
+    Over,
+}
+
+/// What stands in the comment before a stream's end, where the client wishes for one.
+#[derive(Debug)]
+pub struct Summary {
+    /// The target that answers.
+    pub model: Arc<str>,
+    /// What pays for it.
+    pub purse: Purse,
 }
 
 impl AnswerStream {
-    /// The frames of `live`.
-    pub fn new(live: Box<Live>) -> Self {
-        Self { live, failed: false }
+    /// The frames of `live`, with a comment before the end if there is a `summary`.
+    pub fn new(live: Box<Live>, summary: Option<Summary>) -> Self {
+        Self { source: Source::Live(live), summary: summary.map(Box::new), keeper: None }
+    }
+
+    /// The frames of an answer that was given before.
+    pub fn again(frames: Bytes) -> Self {
+        Self { source: Source::Kept(frames), summary: None, keeper: None }
+    }
+
+    /// Keeps the answer once it is whole.
+    pub fn keep(&mut self, keeper: Keeper) {
+        self.keeper = Some(Box::new(keeper));
+    }
+
+    /// The last frame goes out: with the summary before it, and whoever keeps the answer has it whole.
+    fn last(&mut self, bytes: Bytes) -> Bytes {
+        let bytes = self.summary.take().map_or_else(|| bytes.clone(), |summary| summary.before(&bytes));
+        if let Some(mut keeper) = self.keeper.take() {
+            keeper.passes(&bytes);
+            keeper.finish();
+        }
+        bytes
     }
 }
 
@@ -100,23 +178,53 @@ impl Stream for AnswerStream {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.failed {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(match ready!(Pin::new(&mut *self.live).poll_next(cx)) {
-            Some(Ok(frame)) => Some(frame),
-            Some(Err(failure)) => {
-                self.failed = true;
-                tracing::warn!(outcome = %failure.outcome, "a stream broke after content");
-                Some(error_event(&failure.error, failure.outcome.as_str()))
+        let next = match &mut self.source {
+            Source::Live(live) => ready!(Pin::new(&mut **live).poll_next(cx)),
+            Source::Kept(frames) => {
+                let frames = std::mem::take(frames);
+                self.source = Source::Over;
+                return Poll::Ready(Some(frames));
+            }
+            Source::Over => None,
+        };
+        Poll::Ready(match next {
+            Some(Ok(Frame::Part(bytes))) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.passes(&bytes);
+                }
+                Some(bytes)
+            }
+            Some(Ok(Frame::Last(bytes))) => Some(self.last(bytes)),
+            Some(Err(cut)) => {
+                self.source = Source::Over;
+                self.keeper = None;
+                Some(last_words(&cut))
             }
             None => None,
         })
     }
 }
 
-/// The last frame of a stream that broke.
-fn error_event(error: &ErrorBody, outcome: &str) -> Bytes {
-    let message = format!("The answer broke off ({outcome}): {}", error.message);
-    ErrorBody::new("upstream_error", "upstream_stream_broken", message).to_event(&[])
+impl Summary {
+    /// The comment with the last frame behind it.
+    fn before(&self, last: &[u8]) -> Bytes {
+        let facts = serde_json::json!({ "model": self.model, "cost_usd": self.purse.cost() });
+        [format!(": weir {facts}\n\n").as_bytes(), last].concat().into()
+    }
+}
+
+/// The error event of a stream that broke.
+fn last_words(cut: &Cut) -> Bytes {
+    let error = match cut {
+        Cut::Upstream(failure) => {
+            tracing::warn!(outcome = %failure.outcome, "a stream broke after content");
+            let message = format!("The answer broke off ({}): {}", failure.outcome, failure.error.message);
+            ErrorBody::new("upstream_error", "upstream_stream_broken", message)
+        }
+        Cut::Ledger => {
+            let message = "The answer is complete, but what it cost could not be recorded.";
+            ErrorBody::new("overloaded_error", "ledger_unavailable", message)
+        }
+    };
+    error.to_event(&[])
 }

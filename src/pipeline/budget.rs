@@ -1,11 +1,175 @@
-//! The place of the budgets: there are none yet, so every request may spend.
+//! Takes leave to spend before anything is sent.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use tower::{Layer, Service};
+
+use crate::{
+    budget::{Action, Exceeded, TargetName, Who},
+    config::Ack,
+    ledger::Origin,
+    openai::Attachment,
+    route::{Chain, Missing},
+    spend::{Purpose, Purse, Till, Unfunded},
+    upstream::{Trail, label},
+};
 
 use super::{
-    job::{Funded, Planned},
+    answer::Answer,
+    job::{Funded, Job, Planned},
+    plan,
     refusal::Refusal,
 };
 
-/// Takes leave to spend.
-pub fn step(Planned { job, chain }: Planned) -> Result<Funded, Box<Refusal>> {
-    Ok(Funded { job, chain })
+/// What a picture and a file count as where no budget says so: only estimates are made of it then.
+const UNLIMITED: Attachment = Attachment { picture: 1024, file: 4096 };
+
+/// Puts the budgets before a service that may spend.
+#[derive(Clone, Debug)]
+pub struct BudgetLayer(pub Arc<Till>);
+
+impl<S> Layer<S> for BudgetLayer {
+    type Service = Budget<S>;
+
+    fn layer(&self, inner: S) -> Budget<S> {
+        Budget { till: Arc::clone(&self.0), inner }
+    }
+}
+
+/// The service made by [`BudgetLayer`].
+#[derive(Clone, Debug)]
+pub struct Budget<S> {
+    till: Arc<Till>,
+    inner: S,
+}
+
+impl<S> Service<Planned> for Budget<S>
+where
+    S: Service<Funded, Response = Answer, Error = Box<Refusal>, Future: Send> + Clone + Send + 'static,
+{
+    type Response = Answer;
+    type Error = Box<Refusal>;
+    type Future = BoxFuture<'static, Result<Answer, Box<Refusal>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, planned: Planned) -> Self::Future {
+        let till = Arc::clone(&self.till);
+        let next = self.inner.clone();
+        // The one that was polled ready serves this call.
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move { inner.call(fund(&till, planned).await?).await })
+    }
+}
+
+/// Holds what the first try may cost: on the chain, or on a cheaper one where a budget says so.
+async fn fund(till: &Arc<Till>, Planned { mut job, mut chain }: Planned) -> Result<Funded, Box<Refusal>> {
+    let purpose = purpose(&mut job, &chain);
+    let purse = Purse::open(till, purpose).map_err(|unfunded| refusal(&chain, &unfunded))?;
+    let mut unfunded = match ready(&purse, &mut chain).await {
+        Ok(()) => return Ok(Funded { job, chain, purse, downgraded: false }),
+        Err(unfunded) => unfunded,
+    };
+    if let Some(mut cheaper) = cheaper(&job, &chain, &unfunded) {
+        purse.downgrade();
+        match ready(&purse, &mut cheaper).await {
+            Ok(()) => return Ok(Funded { job, chain: cheaper, purse, downgraded: true }),
+            Err(also) => unfunded = also,
+        }
+    }
+    let refusal = refusal(&chain, &unfunded);
+    purse.refused(refusal.code.as_str());
+    Err(refusal)
+}
+
+fn refusal(chain: &Chain, unfunded: &Unfunded) -> Box<Refusal> {
+    Box::new(Refusal::unfunded(chain, unfunded, Trail::default()))
+}
+
+/// What the purse of a request has to know.
+fn purpose(job: &mut Job, chain: &Chain) -> Purpose {
+    let snapshot = &job.snapshot;
+    let key = job.key.as_deref();
+    let origin = Origin {
+        request_id: job.id.as_str().into(),
+        key: key.map_or_else(|| "".into(), |key| Arc::clone(key.name())),
+        tags: Arc::clone(&job.tags),
+        route: Arc::clone(&chain.route),
+        requested_model: job.ask.model().into(),
+        stream: job.ask.stream(),
+        cache: "bypass",
+        ..Origin::default()
+    };
+    Purpose {
+        origin,
+        own_tags: key.map(|key| Arc::clone(key.tags())).unwrap_or_default(),
+        ask: Arc::clone(&job.ask),
+        bound: snapshot.bound.clone(),
+        attachment: attachment(job, chain),
+        defaults: Arc::clone(&chain.defaults),
+        route_label: label(chain).into(),
+        first_choice: chain.targets.first().and_then(|target| target.price.clone()),
+        baseline: snapshot.baseline.clone(),
+        ceiling: job.wishes.max_cost,
+        durable: snapshot.config.ledger.ack == Ack::Durable,
+        tokens: job.tokens.take(),
+    }
+}
+
+/// What pictures and files count as, by the budgets that apply.
+fn attachment(job: &Job, chain: &Chain) -> Attachment {
+    let key = job.key.as_deref();
+    let tags = key.map(|key| Arc::clone(key.tags())).unwrap_or_default();
+    let who = Who { key: key.map_or("", |key| key.name()), tags: &tags, route: &chain.route };
+    let first = chain.targets.first();
+    let first = first.map(|target| TargetName { model: &target.name, provider: &target.provider });
+    let bounds = job.snapshot.bound.bounds(&who, first.as_ref());
+    bounds.map_or(UNLIMITED, |bounds| Attachment { picture: bounds.picture_tokens, file: bounds.file_tokens })
+}
+
+/// Holds for the first target that may be paid for; those before it are passed over.
+async fn ready(purse: &Purse, chain: &mut Chain) -> Result<(), Unfunded> {
+    let mut last = None;
+    for (at, target) in chain.targets.iter().enumerate() {
+        match purse.ready(target).await {
+            Ok(()) => {
+                chain.start = at;
+                return Ok(());
+            }
+            Err(unfunded) if unfunded.only_here() => {
+                let missing = missing(&unfunded);
+                tracing::info!(model = %target.name, lacks = %missing, "is passed over");
+                chain.skipped.push((Arc::clone(target), missing));
+                last = Some(unfunded);
+            }
+            Err(unfunded) => return Err(unfunded),
+        }
+    }
+    Err(last.expect("a planned chain has a target"))
+}
+
+/// What a target lacks that may not be paid for.
+fn missing(unfunded: &Unfunded) -> Missing {
+    match unfunded {
+        Unfunded::Budget(exceeded) => Missing::Budget(Arc::clone(&exceeded.budget)),
+        Unfunded::Unpriced(_) | Unfunded::Ledger => Missing::Price,
+    }
+}
+
+/// The chain that the budget names for requests that do not fit: it stands in for the route that was asked for.
+fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<Chain> {
+    let Unfunded::Budget(Exceeded { budget, action: Action::Downgrade(route), .. }) = unfunded else {
+        return None;
+    };
+    let wanted = job.snapshot.book.route(route).ok()?;
+    let cheaper = plan::chain(job, &[wanted]).ok()?;
+    tracing::info!(%budget, to = %route, "a budget has no room: the request is downgraded");
+    let (route, defaults) = (Arc::clone(&chain.route), Arc::clone(&chain.defaults));
+    Some(Chain { route, configured: chain.configured, defaults, ..cheaper })
 }

@@ -5,16 +5,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, poll_fn};
 use tower::Service;
 
 use crate::{
     metrics::Metrics,
-    upstream::{Executed, Won, execute},
+    spend::Unfunded,
+    upstream::{Errand, Executed, Stopped, Won, execute},
 };
 
 use super::{
-    answer::{Answer, AnswerStream, Content, Facts},
+    answer::{Answer, AnswerStream, Content, Facts, Money, Summary},
     job::{Funded, Job},
     refusal::Refusal,
 };
@@ -47,17 +48,47 @@ impl Service<Funded> for Dispatch {
     }
 }
 
-async fn dispatch(metrics: &Metrics, Funded { job, chain }: Funded) -> Result<Answer, Box<Refusal>> {
-    let Job { ask, snapshot, timing, .. } = &*job;
-    let Executed { result, trail } = execute(&snapshot.fleet, metrics, &chain, ask, *timing).await;
-    match result {
-        Ok(won) => {
-            let content = match won {
-                Won::Whole { body, .. } => Content::Whole(body),
-                Won::Live(live) => Content::Stream(AnswerStream::new(live)),
-            };
-            Ok(Answer { facts: Facts::of(&chain, &trail), content })
+async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refusal>> {
+    let Funded { job, chain, purse, downgraded } = funded;
+    let Job { ask, snapshot, timing, wishes, .. } = &*job;
+    let fleet = &snapshot.fleet;
+    let errand = Errand { fleet, metrics, chain: &chain, ask, timing: *timing, purse: &purse };
+    let Executed { result, trail } = execute(errand).await;
+    let won = match result {
+        Ok(won) => won,
+        Err(Stopped::Unfunded(unfunded)) => {
+            let refusal = Refusal::unfunded(&chain, &unfunded, trail);
+            purse.refused(refusal.code.as_str());
+            return Err(Box::new(refusal));
         }
-        Err(failure) => Err(Box::new(Refusal::exhausted(&chain, failure, trail, timing))),
-    }
+        Err(Stopped::Untried) => {
+            let refusal = Refusal::exhausted(&chain, None, trail, timing);
+            purse.refused(refusal.code.as_str());
+            return Err(Box::new(refusal));
+        }
+        Err(Stopped::Failed(failure)) => {
+            return Err(Box::new(Refusal::exhausted(&chain, Some(failure), trail, timing)));
+        }
+    };
+    let mut facts = Facts::of(&chain, &trail);
+    let (content, cost) = match won {
+        Won::Whole { body, mut posted } => {
+            if poll_fn(|cx| posted.poll_recorded(cx)).await.is_err() {
+                return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
+            }
+            (Content::Whole(body), Some(purse.cost()))
+        }
+        Won::Live(live) => {
+            let model = facts
+                .target
+                .as_ref()
+                .filter(|_| wishes.stream_summary)
+                .map(|target| Arc::clone(&target.name));
+            let summary = model.map(|model| Summary { model, purse: purse.clone() });
+            (Content::Stream(AnswerStream::new(live, summary)), None)
+        }
+    };
+    let (remaining, max_output) = (purse.remaining(), purse.max_output());
+    facts.money = Money { cost, remaining, max_output, downgraded, replayed: false };
+    Ok(Answer { facts, content })
 }

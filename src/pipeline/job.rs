@@ -1,27 +1,41 @@
 //! What each step of the pipeline hands to the next.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::{keys::VirtualKey, openai::Ask, route::Chain, route::Wanted, upstream::Timing};
+use crate::{
+    base::{id::RequestId, money::Nanos},
+    keys::VirtualKey,
+    limit::tokens::TokenReservation,
+    openai::Ask,
+    route::{Chain, Wanted},
+    spend::Purse,
+    upstream::Timing,
+};
 
 use super::snapshot::Snapshot;
 
 /// A request with everything that holds from its beginning to its end.
 #[derive(Debug)]
 pub struct Job {
+    /// Its id.
+    pub id: RequestId,
     /// What is asked.
-    pub ask: Ask,
+    pub ask: Arc<Ask>,
     /// What the client's headers wish for.
     pub wishes: Wishes,
     /// The key of who asks; `None` where none is needed.
     pub key: Option<Arc<VirtualKey>>,
+    /// What the request is counted under: the tags of its key, with those that the client may set.
+    pub tags: Arc<BTreeMap<String, String>>,
+    /// What it holds of its key's tokens a minute; `None` where the key has no such limit.
+    pub tokens: Option<TokenReservation>,
     /// The configuration that this request sees.
     pub snapshot: Arc<Snapshot>,
     /// How long it may take.
     pub timing: Timing,
 }
 
-/// The wishes of a client, from its `x-weir-*` headers.
+/// The wishes of a client, from its `x-weir-*` headers, and its `idempotency-key`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// `x-weir-models`: its own ordered list.
@@ -36,6 +50,12 @@ pub struct Wishes {
     pub no_fallback: bool,
     /// `x-weir-cache`.
     pub cache: CacheWish,
+    /// `x-weir-max-cost-usd`, more than nothing.
+    pub max_cost: Option<Nanos>,
+    /// `x-weir-stream-summary: true`.
+    pub stream_summary: bool,
+    /// `idempotency-key`.
+    pub idempotency_key: Option<Arc<str>>,
 }
 
 /// What a client wishes of the cache.
@@ -89,4 +109,8 @@ pub struct Funded {
     pub job: Box<Job>,
     /// The targets to try.
     pub chain: Chain,
+    /// What pays for it; the first try is held already.
+    pub purse: Purse,
+    /// Whether a budget sent it to a cheaper route.
+    pub downgraded: bool,
 }

@@ -5,6 +5,7 @@ mod budget;
 mod cache;
 mod classify;
 mod dispatch;
+mod idempotency;
 mod job;
 mod plan;
 mod refusal;
@@ -12,7 +13,7 @@ mod snapshot;
 mod stack;
 mod step;
 
-pub use answer::{Answer, AnswerStream, Content, Facts};
+pub use answer::{Answer, AnswerStream, Content, Facts, Money};
 pub use job::{Asked, CacheWish, Job, Wishes};
 pub use refusal::{Code, Refusal};
 pub use snapshot::Snapshot;

@@ -1,16 +1,28 @@
 //! The chain of a request.
 
-use crate::{route::fits, upstream::Trail};
+use crate::{
+    route::{Chain, Wanted, fits},
+    upstream::Trail,
+};
 
 use super::{
-    job::{Missed, Planned},
+    job::{Job, Missed, Planned},
     refusal::Refusal,
 };
 
 /// Resolves what is wanted to the targets that are tried, in order; those that cannot do what the request needs
 /// are passed over.
 pub fn step(Missed { job, wanted }: Missed) -> Result<Planned, Box<Refusal>> {
-    let mut chain = job.snapshot.book.chain(&wanted, rand::random);
+    let chain = chain(&job, &wanted)?;
+    Ok(Planned { job, chain })
+}
+
+/// The chain behind what is wanted.
+///
+/// # Errors
+/// No target is on, or none can do what the request needs.
+pub fn chain(job: &Job, wanted: &[Wanted]) -> Result<Chain, Box<Refusal>> {
+    let mut chain = job.snapshot.book.chain(wanted, rand::random);
     if job.wishes.no_fallback {
         chain = chain.without_fallback();
     }
@@ -25,6 +37,6 @@ pub fn step(Missed { job, wanted }: Missed) -> Result<Planned, Box<Refusal>> {
     }
     match chain.targets.is_empty() {
         true => Err(Box::new(Refusal::unfit(&chain, &Trail::default()))),
-        false => Ok(Planned { job, chain }),
+        false => Ok(chain),
     }
 }

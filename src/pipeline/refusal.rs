@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use crate::{
-    base::outcome::Outcome,
+    base::{calendar, outcome::Outcome},
+    budget::{Exceeded, Limit, Unit},
     openai::{BadField, error::ErrorBody},
     provider::Failure,
     route::{Chain, Missing, Target},
+    spend::Unfunded,
     upstream::{Timing, Trail, Tried},
 };
 
@@ -29,6 +31,8 @@ pub enum Code {
     RouteNotAllowed,
     /// No such model or route.
     ModelNotFound,
+    /// The name is taken, or what has it cannot be changed here.
+    Conflict,
     /// No such path.
     NotFound,
     /// The path does not take this method.
@@ -37,6 +41,16 @@ pub enum Code {
     RequestTooLarge,
     /// The key is over its limits.
     RateLimitExceeded,
+    /// A budget has no room for it.
+    BudgetExceeded,
+    /// The key has used its requests of this month.
+    QuotaExceeded,
+    /// A budget applies, and nobody knows what the model costs.
+    ModelUnpriced,
+    /// The same idempotency key with another body.
+    IdempotencyMismatch,
+    /// The ledger cannot be read or written now.
+    LedgerUnavailable,
     /// `only-if-cached`, and it is not.
     CacheMiss,
     /// Every target is rate-limited.
@@ -57,6 +71,39 @@ pub enum Code {
     Internal,
     /// What the provider said of the request, passed on with its status.
     Passed(StatusCode),
+}
+
+impl Code {
+    /// The code in OpenAI's envelope and in the ledger. What is passed on has the provider's own, where it has one.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest | Self::Passed(_) => "invalid_request",
+            Self::UnsupportedParameter => "unsupported_parameter",
+            Self::InvalidHeader => "invalid_header",
+            Self::InvalidApiKey => "invalid_api_key",
+            Self::RouteNotAllowed => "route_not_allowed",
+            Self::ModelNotFound => "model_not_found",
+            Self::Conflict => "conflict",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTooLarge => "request_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::BudgetExceeded => "budget_exceeded",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::ModelUnpriced => "model_unpriced",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::LedgerUnavailable => "ledger_unavailable",
+            Self::CacheMiss => "cache_miss",
+            Self::UpstreamRateLimited => "upstream_rate_limited",
+            Self::UpstreamInvalidResponse => "upstream_invalid_response",
+            Self::UpstreamCredentialsRejected => "upstream_credentials_rejected",
+            Self::UpstreamUnavailable => "upstream_unavailable",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Overloaded => "overloaded",
+            Self::Internal => "internal_error",
+        }
+    }
 }
 
 /// A refused request.
@@ -158,6 +205,42 @@ impl Refusal {
         Self { param, skipped, facts: Some(facts), ..Self::new(Code::UnsupportedParameter, message) }
     }
 
+    /// A request that may not spend.
+    pub fn unfunded(chain: &Chain, unfunded: &Unfunded, trail: Trail) -> Self {
+        let (code, message) = match unfunded {
+            Unfunded::Budget(exceeded) if exceeded.unit == Unit::Requests => (
+                Code::QuotaExceeded,
+                format!("The key has used its requests of this month.{}", resets(exceeded)),
+            ),
+            Unfunded::Budget(exceeded) => (Code::BudgetExceeded, over_budget(exceeded)),
+            Unfunded::Unpriced(model) => (
+                Code::ModelUnpriced,
+                format!(
+                    "A limit on cost applies, and what `{model}` costs is unknown: name another model, or give it a price \
+                     in the gateway's configuration (models.{model}.price)."
+                ),
+            ),
+            Unfunded::Ledger => {
+                let facts = Some(Facts::of(chain, &trail));
+                return Self { tried: trail.tried, facts, ..Self::ledger_unavailable() };
+            }
+        };
+        let facts = Facts::of(chain, &trail);
+        Self {
+            tried: trail.tried,
+            skipped: facts.skipped.clone(),
+            facts: Some(facts),
+            ..Self::new(code, message)
+        }
+    }
+
+    /// The ledger cannot record now.
+    pub fn ledger_unavailable() -> Self {
+        let message =
+            "What the request costs cannot be recorded now; try again after the time in `retry-after`.";
+        Self::new(Code::LedgerUnavailable, message).after(Duration::from_secs(1))
+    }
+
     /// A chain whose tries all failed.
     pub fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail, timing: &Timing) -> Self {
         let facts = Facts::of(chain, &trail);
@@ -182,6 +265,27 @@ impl Refusal {
             code,
         }
     }
+}
+
+/// Which limit has no room, in words.
+fn over_budget(exceeded: &Exceeded) -> String {
+    let what = match exceeded.limit {
+        Limit::MaxCost => return "One try may cost more than `x-weir-max-cost-usd` allows.".into(),
+        Limit::PerRequest => {
+            format!("One try may cost more than the budget `{}` allows (per_request).", exceeded.budget)
+        }
+        Limit::Period(period) => {
+            format!("The budget `{}` has no room for what the request may cost ({period}).", exceeded.budget)
+        }
+    };
+    format!("{what}{} A smaller `max_tokens` costs less.", resets(exceeded))
+}
+
+/// When a limit begins anew, as a sentence behind another.
+fn resets(exceeded: &Exceeded) -> String {
+    exceeded.resets_at.map_or_else(String::new, |at| {
+        format!(" It begins anew at {}.", calendar::rfc3339(at.saturating_mul(1000)))
+    })
 }
 
 /// Why a target was passed over, in words.

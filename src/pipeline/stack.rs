@@ -4,23 +4,27 @@ use std::sync::Arc;
 
 use tower::ServiceBuilder;
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, spend::Till};
 
 use super::{
-    budget, cache, classify,
+    budget::{Budget, BudgetLayer},
+    cache, classify,
     dispatch::Dispatch,
-    job::{Asked, Classified, Funded, Missed, Planned},
+    idempotency::{Idempotency, IdempotencyLayer},
+    job::{Asked, Classified, Missed, Planned},
     plan,
     step::{Step, StepLayer},
 };
 
 /// The pipeline as a service; its type is the order of the steps.
 pub type Pipeline =
-    Step<Asked, Classified, Step<Classified, Missed, Step<Missed, Planned, Step<Planned, Funded, Dispatch>>>>;
+    Idempotency<Step<Asked, Classified, Step<Classified, Missed, Step<Missed, Planned, Budget<Dispatch>>>>>;
 
 /// Builds the pipeline.
-pub fn pipeline(metrics: &Arc<Metrics>) -> Pipeline {
+pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
     ServiceBuilder::new()
+        // The same answer for the same idempotency key.
+        .layer(IdempotencyLayer(Arc::clone(till)))
         // What is asked for, and whether the key may ask for it.
         .layer(StepLayer(classify::step))
         // An answer that exists already needs no money and no upstream.
@@ -28,7 +32,7 @@ pub fn pipeline(metrics: &Arc<Metrics>) -> Pipeline {
         // The targets to try, in order.
         .layer(StepLayer(plan::step))
         // Leave to spend.
-        .layer(StepLayer(budget::step))
+        .layer(BudgetLayer(Arc::clone(till)))
         // The tries, up to the first answer that counts.
         .service(Dispatch::new(Arc::clone(metrics)))
 }

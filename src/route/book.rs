@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     config::{Capabilities, Config, Model, Order, Provider},
+    metrics::OTHER,
     price::{Catalogue, Price},
 };
 
@@ -36,6 +37,13 @@ pub struct Target {
     pub retries: u32,
     /// The route behind it when a client names it directly.
     pub fallback: Option<Arc<str>>,
+}
+
+impl Target {
+    /// Its label in metrics; clients cannot make new ones.
+    pub fn label(&self) -> &str {
+        if self.configured { &self.name } else { OTHER }
+    }
 }
 
 /// A route as the chain builder needs it.
@@ -131,6 +139,11 @@ impl Book {
     /// All routes, by name.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<RouteEntry>> {
         self.routes.values()
+    }
+
+    /// The configured target of that name.
+    pub fn target(&self, name: &str) -> Option<&Arc<Target>> {
+        self.targets.get(name)
     }
 
     /// All configured targets, by name.

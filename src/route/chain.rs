@@ -47,6 +47,8 @@ pub struct Chain {
     pub configured: bool,
     /// The targets, each once.
     pub targets: Vec<Arc<Target>>,
+    /// The first target that may be tried: those before it have no budget left.
+    pub start: usize,
     /// Targets that were taken out because they lack what the request needs.
     pub skipped: Vec<(Arc<Target>, Missing)>,
     /// The most tries in all.
@@ -124,7 +126,15 @@ impl Book {
             None => return Chain::empty(),
         };
         let max_attempts = max.map_or_else(|| default_tries(&targets), |max| max as usize);
-        Chain { route: Arc::clone(route), configured, targets, skipped: Vec::new(), max_attempts, defaults }
+        Chain {
+            route: Arc::clone(route),
+            configured,
+            targets,
+            start: 0,
+            skipped: Vec::new(),
+            max_attempts,
+            defaults,
+        }
     }
 
     fn add_fallbacks(
@@ -181,6 +191,7 @@ impl Chain {
             route: "none".into(),
             configured: false,
             targets: Vec::new(),
+            start: 0,
             skipped: Vec::new(),
             max_attempts: 0,
             defaults: Arc::default(),

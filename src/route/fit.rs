@@ -1,6 +1,6 @@
 //! Whether a model can do what a request needs.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::book::Target;
 use crate::openai::{BadField, Needs};
@@ -24,6 +24,10 @@ pub enum Missing {
     Streaming,
     /// The question surely does not fit into its context window.
     ContextWindow,
+    /// A budget of its own, by name, is spent.
+    Budget(Arc<str>),
+    /// A budget applies, and nobody knows what it costs.
+    Price,
     /// Its provider does not take a field of the request.
     Field(BadField),
 }
@@ -40,6 +44,8 @@ impl Missing {
             Self::JsonMode => "json_mode",
             Self::Streaming => "streaming",
             Self::ContextWindow => "context_window",
+            Self::Budget(_) => "budget",
+            Self::Price => "price",
             Self::Field(field) => field.param.as_deref().unwrap_or("request"),
         }
     }
@@ -51,6 +57,7 @@ impl Missing {
             Self::Vision | Self::Audio | Self::Files | Self::ContextWindow => "messages",
             Self::JsonSchema | Self::JsonMode => "response_format",
             Self::Streaming => "stream",
+            Self::Budget(_) | Self::Price => return None,
             Self::Field(field) => return field.param.as_deref(),
         })
     }

@@ -33,9 +33,9 @@ pub struct Tries {
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
 impl Tries {
-    /// A request that may make `max` tries, the first on target 0.
-    pub fn new(max: usize) -> Self {
-        Self { max, made: 0, at: 0, repeats: 0 }
+    /// A request that may make `max` tries, the first on the target at `start`.
+    pub fn new(max: usize, start: usize) -> Self {
+        Self { max, made: 0, at: start, repeats: 0 }
     }
 
     /// Decides after the current target failed with `outcome`; skipping costs no try. `wait` is the delay that the
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn moves_on_at_once_and_stops_at_the_end() {
         let chain = chain(0);
-        let mut tries = Tries::new(3);
+        let mut tries = Tries::new(3, 0);
         assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Other(1));
         assert_eq!(tries.after(Outcome::RateLimited, None, &chain), Next::Other(2));
         assert_eq!(tries.after(Outcome::Timeout, None, &chain), Next::Stop);
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn repeats_where_configured_and_on_the_last_target() {
         let chain = chain(1);
-        let mut tries = Tries::new(6);
+        let mut tries = Tries::new(6, 0);
         assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Same { repeat: 0 });
         assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Other(1));
         assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Other(2));
@@ -147,25 +147,25 @@ mod tests {
     fn a_target_that_wants_a_long_rest_makes_room_for_the_next() {
         let chain = chain(1);
         let long = Some(Duration::from_secs(60));
-        assert_eq!(Tries::new(6).after(Outcome::RateLimited, long, &chain), Next::Other(1));
+        assert_eq!(Tries::new(6, 0).after(Outcome::RateLimited, long, &chain), Next::Other(1));
         let short = Some(Duration::from_secs(1));
-        assert_eq!(Tries::new(6).after(Outcome::RateLimited, short, &chain), Next::Same { repeat: 0 });
+        assert_eq!(Tries::new(6, 0).after(Outcome::RateLimited, short, &chain), Next::Same { repeat: 0 });
     }
 
     #[test]
     fn the_requests_own_fault_is_not_retried() {
         let chain = chain(3);
-        assert_eq!(Tries::new(9).after(Outcome::Rejected, None, &chain), Next::Stop);
+        assert_eq!(Tries::new(9, 0).after(Outcome::Rejected, None, &chain), Next::Stop);
     }
 
     #[test]
     fn what_a_target_cannot_take_costs_no_try() {
         let chain = chain(3);
-        let mut tries = Tries::new(1);
+        let mut tries = Tries::new(1, 0);
         assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Other(1));
         assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Other(2));
         assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Stop);
-        let mut tries = Tries::new(2);
+        let mut tries = Tries::new(2, 0);
         assert_eq!(tries.after(Outcome::ModelUnknown, None, &chain), Next::Other(1));
         assert_eq!(tries.after(Outcome::Unsupported, None, &chain), Next::Other(2));
         assert_eq!(tries.after(Outcome::ModelUnknown, None, &chain), Next::Stop);
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn too_long_a_question_goes_to_a_larger_window_only() {
         let chain = chain(3);
-        let mut tries = Tries::new(9);
+        let mut tries = Tries::new(9, 0);
         assert_eq!(tries.after(Outcome::ContextTooLong, None, &chain), Next::Other(2));
         assert_eq!(tries.after(Outcome::ContextTooLong, None, &chain), Next::Stop);
     }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_refused_credential_is_not_tried_again_on_the_last_target() {
         let chain = chain(0);
-        let mut tries = Tries::new(9);
+        let mut tries = Tries::new(9, 0);
         assert_eq!(tries.after(Outcome::Skipped, None, &chain), Next::Other(1));
         assert_eq!(tries.after(Outcome::ModelUnknown, None, &chain), Next::Other(2));
         assert_eq!(tries.after(Outcome::CredentialRejected, None, &chain), Next::Stop);

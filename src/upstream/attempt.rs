@@ -13,9 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     base::{deadline::Deadline, outcome::Outcome, secret::Secret},
     metrics::TargetMetrics,
-    openai::{Ask, Rewrite, error::ErrorBody, usage::Usage},
+    openai::{Ask, Rewrite, count_answer, error::ErrorBody},
     provider::{Encoded, Expected, Failure},
     route::Target,
+    spend::{Hold, Posted, Purse, Unfunded},
 };
 
 use super::{
@@ -36,7 +37,11 @@ pub struct Attempt<'a> {
     /// The provider.
     pub unit: &'a Arc<Unit>,
     /// The target.
-    pub target: &'a Target,
+    pub target: &'a Arc<Target>,
+    /// Its place in the chain, from 1.
+    pub position: u32,
+    /// What pays for it.
+    pub purse: &'a Purse,
     /// Its metrics.
     pub metrics: &'a Arc<TargetMetrics>,
     /// The request.
@@ -56,11 +61,20 @@ pub enum Won {
     Whole {
         /// The body.
         body: Bytes,
-        /// The tokens it took.
-        usage: Option<Usage>,
+        /// What it cost; the body may go out once that is on the disk.
+        posted: Posted,
     },
     /// A stream that has its first content.
     Live(Box<Live>),
+}
+
+/// Why a try came to nothing.
+#[derive(Debug)]
+pub enum Failed {
+    /// The upstream failed, or cannot take the request.
+    Upstream(Failure),
+    /// It may not spend.
+    Unfunded(Unfunded),
 }
 
 impl Attempt<'_> {
@@ -69,19 +83,21 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// Why the try failed, and the class of it.
-    pub async fn make(self) -> Result<(Won, Vec<String>), Failure> {
-        let rewrite = Rewrite {
-            model: &self.target.upstream_model,
-            defaults: self.defaults,
-            system_prefix: self.target.system_prefix.as_deref(),
-            max_output_tokens: self.target.max_output_tokens,
-            drop_unsupported: self.unit.settings.drop_unsupported,
-        };
-        let encoded = self.unit.codec.encode(self.ask, &rewrite).map_err(|field| {
-            Watch::begin(self.metrics).failed(Outcome::Unsupported);
-            let error = ErrorBody::new("invalid_request_error", "unsupported_parameter", field.message);
-            Failure::new(Outcome::Unsupported, ErrorBody { param: field.param, ..error })
-        })?;
+    pub async fn make(self) -> Result<(Won, Vec<String>), Failed> {
+        let mut last = None;
+        for key in self.unit.credentials.in_turn() {
+            // Each key's try is one that may be paid for.
+            let hold = self.purse.hold(self.target, self.position).await.map_err(Failed::Unfunded)?;
+            match self.with_key(hold, key).await {
+                Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(kept(last, failure)),
+                result => return result.map_err(Failed::Upstream),
+            }
+        }
+        Err(Failed::Upstream(last.expect("there is always a key, or the absence of one, to try")))
+    }
+
+    async fn with_key(&self, hold: Hold, key: Option<&Secret>) -> Result<(Won, Vec<String>), Failure> {
+        let encoded = self.encode(hold.max_output())?;
         let expected = Expected {
             endpoint: self.ask.endpoint(),
             include_usage: self.ask.include_usage(),
@@ -90,36 +106,36 @@ impl Attempt<'_> {
             model: self.target.upstream_model.to_string(),
             base64: encoded.base64,
         };
-        let mut last = None;
-        for key in self.unit.credentials.in_turn() {
-            match self.with_key(encoded.clone(), &expected, key).await {
-                Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(kept(last, failure)),
-                result => return result.map(|won| (won, encoded.dropped)),
+        let dropped = encoded.dropped.clone();
+        let watch = Watch::begin(self.metrics, hold, self.ask.stream());
+        let by = self.by.at_most(watch.begun(), self.patience());
+        let failure = match timeout_at(by.instant(), self.unit.send(self.ask, encoded, key)).await {
+            Err(_) => self.too_late(),
+            Ok(Err(error)) => call_failed(error),
+            Ok(Ok(response)) if response.status().is_success() => {
+                return Ok((self.read(response, &expected, by, watch).await?, dropped));
             }
-        }
-        Err(last.expect("there is always a key, or the absence of one, to try"))
+            Ok(Ok(response)) => self.refused(response, by).await,
+        };
+        watch.failed(failure.outcome);
+        Err(failure)
     }
 
-    async fn with_key(
-        &self,
-        encoded: Encoded,
-        expected: &Expected,
-        key: Option<&Secret>,
-    ) -> Result<Won, Failure> {
-        let watch = Watch::begin(self.metrics);
-        let by = self.by.at_most(watch.begun(), self.patience());
-        let result = match timeout_at(by.instant(), self.unit.send(self.ask, encoded, key)).await {
-            Err(_) => Err(self.too_late()),
-            Ok(Err(error)) => Err(call_failed(error)),
-            Ok(Ok(response)) if response.status().is_success() => {
-                return self.read(response, expected, by, watch).await;
-            }
-            Ok(Ok(response)) => Err(self.refused(response, by).await),
+    /// The request in the provider's words, with an output limit if a budget sets one.
+    fn encode(&self, max_output: Option<u64>) -> Result<Encoded, Failure> {
+        let rewrite = Rewrite {
+            model: &self.target.upstream_model,
+            defaults: self.defaults,
+            system_prefix: self.target.system_prefix.as_deref(),
+            max_output_tokens: self.target.max_output_tokens,
+            max_output,
+            drop_unsupported: self.unit.settings.drop_unsupported,
         };
-        if let Err(failure) = &result {
-            watch.failed(failure.outcome);
-        }
-        result
+        self.unit.codec.encode(self.ask, &rewrite).map_err(|field| {
+            self.metrics.attempt(Outcome::Unsupported, Duration::ZERO);
+            let error = ErrorBody::new("invalid_request_error", "unsupported_parameter", field.message);
+            Failure::new(Outcome::Unsupported, ErrorBody { param: field.param, ..error })
+        })
     }
 
     /// How long the settings let this try take to its first token, or to its end.
@@ -136,7 +152,7 @@ impl Attempt<'_> {
         response: http::Response<UpstreamBody>,
         expected: &Expected,
         by: Deadline,
-        watch: Watch,
+        mut watch: Watch,
     ) -> Result<Won, Failure> {
         let body = response.into_body();
         if self.ask.stream() {
@@ -158,8 +174,8 @@ impl Attempt<'_> {
         match result {
             Ok(decoded) => {
                 watch.first_token();
-                watch.answered(decoded.usage.as_ref());
-                Ok(Won::Whole { body: decoded.body, usage: decoded.usage })
+                let posted = watch.answered(decoded.usage.as_ref(), || count_answer(&decoded.body));
+                Ok(Won::Whole { body: decoded.body, posted })
             }
             Err(failure) => {
                 watch.failed(failure.outcome);

@@ -6,14 +6,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     base::{deadline::Deadline, outcome::Outcome},
-    metrics::{Metrics, OTHER},
+    metrics::Metrics,
     openai::{Ask, BadField},
     provider::Failure,
     route::{Chain, Missing, Next, Target, Tries, backoff},
+    spend::{Purse, Unfunded},
 };
 
 use super::{
-    attempt::{Attempt, Won},
+    attempt::{Attempt, Failed, Won},
     fleet::Fleet,
 };
 
@@ -69,114 +70,166 @@ impl Trail {
 
 /// The end of the loop.
 pub struct Executed {
-    /// The answer, or the failure of the last try. `None`: no try was made.
-    pub result: Result<Won, Option<Failure>>,
+    /// The answer, or what stopped it.
+    pub result: Result<Won, Stopped>,
     /// The way there.
     pub trail: Trail,
 }
 
-/// Tries the targets of `chain` in turn until one answers or nothing is left to try.
-pub async fn execute(fleet: &Fleet, metrics: &Metrics, chain: &Chain, ask: &Ask, timing: Timing) -> Executed {
+/// Why a request got no answer.
+#[derive(Debug)]
+pub enum Stopped {
+    /// No target could be tried.
+    Untried,
+    /// The last try failed.
+    Failed(Failure),
+    /// The request may not spend what the next try may cost.
+    Unfunded(Unfunded),
+}
+
+/// What the loop works with.
+#[derive(Clone, Copy)]
+pub struct Errand<'a> {
+    /// The providers.
+    pub fleet: &'a Fleet,
+    /// The counters.
+    pub metrics: &'a Metrics,
+    /// The targets to try.
+    pub chain: &'a Chain,
+    /// The request.
+    pub ask: &'a Ask,
+    /// How long it may take.
+    pub timing: Timing,
+    /// What pays for it.
+    pub purse: &'a Purse,
+}
+
+/// Tries the targets of a chain in turn until one answers or nothing is left to try.
+pub async fn execute(errand: Errand<'_>) -> Executed {
     let begun = Instant::now();
     let mut trail = Trail::default();
-    let result = run(fleet, metrics, chain, ask, timing, &mut trail).await;
+    let result = errand.run(&mut trail).await;
     trail.waited = begun.elapsed();
     Executed { result, trail }
 }
 
-async fn run(
-    fleet: &Fleet,
-    metrics: &Metrics,
-    chain: &Chain,
-    ask: &Ask,
-    timing: Timing,
-    trail: &mut Trail,
-) -> Result<Won, Option<Failure>> {
-    let mut tries = Tries::new(chain.max_attempts);
-    let mut at = 0;
-    let mut last = None;
-    loop {
-        let Some(target) = chain.targets.get(at) else {
-            return Err(last);
-        };
-        let begun = Instant::now();
-        let left = (chain.targets.len() - at).min(tries.left());
-        let result = one(fleet, chain, target, ask, timing, left).await;
-        let over = timing.deadline.left(Instant::now()).is_zero();
-        let outcome = result.as_ref().map_or_else(|failure| failure.outcome, |_| Outcome::Ok);
-        if let (Outcome::Unsupported, Err(failure)) = (outcome, &result) {
-            let field = Missing::Field(BadField {
-                param: failure.error.param.clone(),
-                message: failure.error.message.clone(),
-            });
-            tracing::info!(model = %target.name, lacks = %field, "is passed over");
-            trail.skipped.push((Arc::clone(target), field));
-            match tries.after(outcome, None, &chain.targets) {
-                Next::Other(next) if !over => at = next,
-                _ => return Err(last),
-            }
-            continue;
-        }
-        let retry_after = result.as_ref().err().and_then(|failure| failure.retry_after);
-        trail.tried.push(Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after });
-        let failure = match result {
-            Ok((won, dropped)) => {
-                trail.dropped = dropped;
-                return Ok(won);
-            }
-            Err(failure) => failure,
-        };
-        match tries.after(outcome, retry_after, &chain.targets) {
-            Next::Other(next) if !over => {
-                trail.fallbacks += 1;
-                metrics.fallback(label(chain), label_of(target), label_of(&chain.targets[next]), outcome);
-                tracing::info!(from = %target.name, to = %chain.targets[next].name, %outcome, "moves on");
-                (at, last) = (next, Some(failure));
-            }
-            Next::Same { repeat } => {
-                let pause = backoff(repeat, outcome, failure.retry_after, rand::random());
-                if pause > MAX_PAUSE || pause >= timing.deadline.left(Instant::now()) {
-                    return Err(Some(failure));
+impl Errand<'_> {
+    async fn run(&self, trail: &mut Trail) -> Result<Won, Stopped> {
+        let targets = &self.chain.targets;
+        let mut at = self.chain.start;
+        let mut tries = Tries::new(self.chain.max_attempts, at);
+        // The last try that failed: where it was, and why.
+        let mut last: Option<(usize, Failure)> = None;
+        while let Some(target) = targets.get(at) {
+            let begun = Instant::now();
+            let result = self.one(at, (targets.len() - at).min(tries.left())).await;
+            let over = self.timing.deadline.left(Instant::now()).is_zero();
+            let failure = match result {
+                Ok((won, dropped)) => {
+                    self.moved(last.as_ref(), at, trail);
+                    trail.tried.push(tried(target, Outcome::Ok, begun, None));
+                    trail.dropped = dropped;
+                    return Ok(won);
                 }
-                metrics.retry(&target.provider, outcome);
-                sleep(pause).await;
+                Err(Failed::Unfunded(unfunded)) if !unfunded.only_here() => {
+                    return Err(Stopped::Unfunded(unfunded));
+                }
+                Err(failed) => match passed_over(failed) {
+                    Err(missing) => {
+                        tracing::info!(model = %target.name, lacks = %missing, "is passed over");
+                        trail.skipped.push((Arc::clone(target), missing));
+                        match tries.after(Outcome::Unsupported, None, targets) {
+                            Next::Other(next) if !over => at = next,
+                            _ => break,
+                        }
+                        continue;
+                    }
+                    Ok(failure) => failure,
+                },
+            };
+            self.moved(last.as_ref(), at, trail);
+            trail.tried.push(tried(target, failure.outcome, begun, failure.retry_after));
+            let next = tries.after(failure.outcome, failure.retry_after, targets);
+            let outcome = failure.outcome;
+            last = Some((at, failure));
+            match next {
+                Next::Other(next) if !over => at = next,
+                Next::Same { repeat } if self.pause(repeat, outcome, last.as_ref()).await => {}
+                _ => break,
             }
-            Next::Other(_) | Next::Stop => return Err(Some(failure)),
         }
+        Err(last.map_or(Stopped::Untried, |(_, failure)| Stopped::Failed(failure)))
+    }
+
+    /// Counts the move from the target that failed last to the one that was tried now.
+    fn moved(&self, last: Option<&(usize, Failure)>, at: usize, trail: &mut Trail) {
+        let Some((from, failure)) = last.filter(|(from, _)| *from != at) else { return };
+        let (from, to) = (&self.chain.targets[*from], &self.chain.targets[at]);
+        trail.fallbacks += 1;
+        self.metrics.fallback(label(self.chain), from.label(), to.label(), failure.outcome);
+        tracing::info!(from = %from.name, to = %to.name, outcome = %failure.outcome, "moves on");
+    }
+
+    /// Waits before a repeat; false where that would take too long.
+    async fn pause(&self, repeat: u32, outcome: Outcome, last: Option<&(usize, Failure)>) -> bool {
+        let Some((at, failure)) = last else { return false };
+        let pause = backoff(repeat, outcome, failure.retry_after, rand::random());
+        if pause > MAX_PAUSE || pause >= self.timing.deadline.left(Instant::now()) {
+            return false;
+        }
+        self.metrics.retry(&self.chain.targets[*at].provider, outcome);
+        sleep(pause).await;
+        true
+    }
+
+    /// One try on one target, with its share of the time.
+    async fn one(&self, at: usize, left: usize) -> Result<(Won, Vec<String>), Failed> {
+        let target = &self.chain.targets[at];
+        let (Some(unit), Some(metrics)) = (self.fleet.of(target), self.fleet.metrics_of(target)) else {
+            let off = Failure::of(Outcome::Skipped, "The provider is off: its keys are unset.");
+            return Err(Failed::Upstream(off));
+        };
+        let (now, timing) = (Instant::now(), self.timing);
+        let mut by = timing.deadline;
+        if timing.by_client {
+            // A short deadline is shared, so that the targets behind this one still have time to answer.
+            by = by.at_most(now, by.left(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX));
+        }
+        if let Some(most) = timing.attempt {
+            by = by.at_most(now, most);
+        }
+        let attempt = Attempt {
+            unit,
+            target,
+            position: u32::try_from(at + 1).unwrap_or(u32::MAX),
+            purse: self.purse,
+            metrics,
+            ask: self.ask,
+            defaults: &self.chain.defaults,
+            by,
+            over_by: timing.by_client.then_some(timing.deadline),
+        };
+        attempt.make().await
     }
 }
 
-/// One try on one target, with its share of the time.
-async fn one(
-    fleet: &Fleet,
-    chain: &Chain,
-    target: &Target,
-    ask: &Ask,
-    timing: Timing,
-    left: usize,
-) -> Result<(Won, Vec<String>), Failure> {
-    let (Some(unit), Some(metrics)) = (fleet.of(target), fleet.metrics_of(target)) else {
-        return Err(Failure::of(Outcome::Skipped, "The provider is off: its keys are unset."));
-    };
-    let now = Instant::now();
-    let mut by = timing.deadline;
-    if timing.by_client {
-        // A short deadline is shared, so that the targets behind this one still have time to answer.
-        by = by.at_most(now, by.left(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX));
+fn tried(target: &Arc<Target>, outcome: Outcome, begun: Instant, retry_after: Option<Duration>) -> Tried {
+    Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after }
+}
+
+/// The failure of a try; what the target lacks, where it was none.
+fn passed_over(failed: Failed) -> Result<Failure, Missing> {
+    match failed {
+        Failed::Upstream(Failure { outcome: Outcome::Unsupported, error, .. }) => {
+            Err(Missing::Field(BadField { param: error.param, message: error.message }))
+        }
+        Failed::Upstream(failure) => Ok(failure),
+        Failed::Unfunded(Unfunded::Budget(exceeded)) => Err(Missing::Budget(exceeded.budget)),
+        Failed::Unfunded(_) => Err(Missing::Price),
     }
-    if let Some(most) = timing.attempt {
-        by = by.at_most(now, most);
-    }
-    let over_by = timing.by_client.then_some(timing.deadline);
-    Attempt { unit, target, metrics, ask, defaults: &chain.defaults, by, over_by }.make().await
 }
 
 /// The label of a chain's entry; clients cannot make new ones.
 pub fn label(chain: &Chain) -> &str {
     if chain.configured { &chain.route } else { "direct" }
-}
-
-/// The label of a target; clients cannot make new ones.
-pub fn label_of(target: &Target) -> &str {
-    if target.configured { &target.name } else { OTHER }
 }

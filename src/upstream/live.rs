@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -13,8 +13,10 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 
 use crate::{
     base::{deadline::Deadline, outcome::Outcome},
+    ledger::Unavailable,
     openai::usage::Usage,
     provider::Failure,
+    spend::Posted,
 };
 
 use super::{
@@ -27,15 +29,35 @@ const MAX_HELD_FRAMES: usize = 64;
 /// The most bytes held back before content.
 const MAX_HELD_BYTES: usize = 256 * 1024;
 
-/// A stream that has content. It ends with `None` after its last frame, or with one failure.
+/// A stream that has content. It ends with `None` after its last frame, or with one [`Cut`].
 pub struct Live {
     held: VecDeque<Bytes>,
     tap: Option<Tap>,
     usage: Option<Usage>,
     watch: Option<Watch>,
+    /// The last frame, which waits until what the stream cost is on the disk.
+    last: Option<(Posted, Bytes)>,
     idle: Duration,
     silence: Pin<Box<Sleep>>,
     over_by: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a stream ended before its end.
+#[derive(Debug)]
+pub enum Cut {
+    /// The upstream failed.
+    Upstream(Failure),
+    /// The ledger could not record what it cost.
+    Ledger,
+}
+
+/// A part of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// One that others follow.
+    Part(Bytes),
+    /// The terminal event.
+    Last(Bytes),
 }
 
 impl std::fmt::Debug for Live {
@@ -60,10 +82,10 @@ impl Live {
     ///
     /// # Errors
     /// Why there was no content; another target may then answer instead.
-    pub async fn begin(mut tap: Tap, watch: Watch, patience: Patience) -> Result<Self, Failure> {
+    pub async fn begin(mut tap: Tap, mut watch: Watch, patience: Patience) -> Result<Self, Failure> {
         let mut held = VecDeque::new();
         let mut bytes_held = 0;
-        let done = loop {
+        let last = loop {
             let step = match timeout_at(patience.content_by.instant(), poll_fn(|cx| tap.poll_step(cx))).await
             {
                 Ok(step) => step,
@@ -71,7 +93,7 @@ impl Live {
                     Step::Failed(Failure::of(Outcome::Timeout, "The upstream sent no first token in time."))
                 }
             };
-            let (bytes, content, done) = match step {
+            let (bytes, content) = match step {
                 Step::Comment(bytes) => {
                     // Comments never make a stream an answer; past half of the room they are left out.
                     if held.len() < MAX_HELD_FRAMES / 2 && bytes_held + bytes.len() < MAX_HELD_BYTES / 2 {
@@ -80,18 +102,19 @@ impl Live {
                     }
                     continue;
                 }
-                Step::Lead(bytes) => (bytes, false, false),
-                Step::Content(bytes) => (bytes, true, false),
-                Step::Done(bytes) => (bytes, true, true),
+                Step::Lead(bytes) => (bytes, false),
+                Step::Content(bytes) => (bytes, true),
+                Step::Done(bytes) => break Some(bytes),
                 Step::Failed(failure) => {
                     watch.failed(failure.outcome);
                     return Err(failure);
                 }
             };
+            watch.came(&bytes);
             bytes_held += bytes.len();
             held.push_back(bytes);
             if content || held.len() >= MAX_HELD_FRAMES || bytes_held >= MAX_HELD_BYTES {
-                break done;
+                break None;
             }
         };
         watch.first_token();
@@ -100,13 +123,14 @@ impl Live {
             tap: Some(tap),
             usage: None,
             watch: Some(watch),
+            last: None,
             idle: patience.idle,
             silence: Box::pin(sleep(patience.idle)),
             over_by: patience.over_by.map(|deadline| Box::pin(sleep_until(deadline.instant()))),
         };
-        if done {
+        if let Some(bytes) = last {
             poll_fn(|cx| {
-                live.end(cx);
+                live.end(bytes.clone(), cx);
                 Poll::Ready(())
             })
             .await;
@@ -119,24 +143,37 @@ impl Live {
         self.usage.as_ref().or_else(|| self.tap.as_ref()?.usage())
     }
 
-    /// The upstream has said everything.
-    fn end(&mut self, cx: &mut Context<'_>) {
+    /// The upstream has said everything; `bytes` are its last frame.
+    fn end(&mut self, bytes: Bytes, cx: &mut Context<'_>) {
         if let Some(tap) = self.tap.take() {
             self.usage = tap.usage().copied();
             tap.drain(cx);
         }
         if let Some(watch) = self.watch.take() {
-            watch.answered(self.usage.as_ref());
+            self.last = Some((watch.answered(self.usage.as_ref(), || (0, 0)), bytes));
         }
     }
 
-    fn fail(&mut self, failure: Failure) -> Poll<Option<Result<Bytes, Failure>>> {
+    fn fail(&mut self, failure: Failure) -> Poll<Option<Result<Frame, Cut>>> {
         self.usage = self.usage().copied();
         self.tap = None;
         if let Some(watch) = self.watch.take() {
             watch.failed(failure.outcome);
         }
-        Poll::Ready(Some(Err(failure)))
+        Poll::Ready(Some(Err(Cut::Upstream(failure))))
+    }
+
+    /// The last frame, once what the stream cost is on the disk.
+    fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Cut>>> {
+        let Some((posted, _)) = &mut self.last else {
+            return Poll::Ready(None);
+        };
+        let recorded = ready!(posted.poll_recorded(cx));
+        let last = self.last.take().map(|(_, bytes)| bytes);
+        Poll::Ready(match recorded {
+            Ok(()) => last.map(|bytes| Ok(Frame::Last(bytes))),
+            Err(Unavailable { .. }) => Some(Err(Cut::Ledger)),
+        })
     }
 
     /// The failure of a stream that took too long.
@@ -153,15 +190,15 @@ impl Live {
 }
 
 impl Stream for Live {
-    type Item = Result<Bytes, Failure>;
+    type Item = Result<Frame, Cut>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if let Some(bytes) = this.held.pop_front() {
-            return Poll::Ready(Some(Ok(bytes)));
+            return Poll::Ready(Some(Ok(Frame::Part(bytes))));
         }
         let Some(tap) = &mut this.tap else {
-            return Poll::Ready(None);
+            return this.poll_last(cx);
         };
         let Poll::Ready(step) = tap.poll_step(cx) else {
             return match this.poll_overdue(cx) {
@@ -172,11 +209,14 @@ impl Stream for Live {
         match step {
             Step::Lead(bytes) | Step::Comment(bytes) | Step::Content(bytes) => {
                 this.silence.as_mut().reset(Instant::now() + this.idle);
-                Poll::Ready(Some(Ok(bytes)))
+                if let Some(watch) = &mut this.watch {
+                    watch.came(&bytes);
+                }
+                Poll::Ready(Some(Ok(Frame::Part(bytes))))
             }
             Step::Done(bytes) => {
-                this.end(cx);
-                Poll::Ready(Some(Ok(bytes)))
+                this.end(bytes, cx);
+                this.poll_last(cx)
             }
             Step::Failed(failure) => this.fail(failure),
         }

@@ -13,6 +13,6 @@ mod unit;
 mod watch;
 
 pub use attempt::Won;
-pub use execute::{Executed, Timing, Trail, Tried, execute, label, label_of};
+pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute, label};
 pub use fleet::Fleet;
-pub use live::Live;
+pub use live::{Cut, Frame, Live};

@@ -3,6 +3,7 @@
 mod answers;
 mod anthropic;
 mod azure;
+mod counts;
 mod faults;
 mod gemini;
 mod served;

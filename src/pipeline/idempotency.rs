@@ -1,0 +1,176 @@
+//! The same answer for the same idempotency key.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+use tower::{Layer, Service};
+
+use crate::{
+    ledger::{Begun, KeptAnswer, Key, Lead},
+    openai::Endpoint,
+    spend::Till,
+};
+
+use super::{
+    answer::{Answer, AnswerStream, Content, Facts},
+    job::{Asked, Job},
+    refusal::{Code, Refusal},
+};
+
+/// Puts the answers that are kept before a service that makes them.
+#[derive(Clone, Debug)]
+pub struct IdempotencyLayer(pub Arc<Till>);
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = Idempotency<S>;
+
+    fn layer(&self, inner: S) -> Idempotency<S> {
+        Idempotency { till: Arc::clone(&self.0), inner }
+    }
+}
+
+/// The service made by [`IdempotencyLayer`].
+#[derive(Clone, Debug)]
+pub struct Idempotency<S> {
+    till: Arc<Till>,
+    inner: S,
+}
+
+impl<S> Service<Asked> for Idempotency<S>
+where
+    S: Service<Asked, Response = Answer, Error = Box<Refusal>, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static,
+{
+    type Response = Answer;
+    type Error = Box<Refusal>;
+    type Future = BoxFuture<'static, Result<Answer, Box<Refusal>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, Asked(job): Asked) -> Self::Future {
+        let Some(key) = key(&job) else {
+            return Box::pin(self.inner.call(Asked(job)));
+        };
+        let till = Arc::clone(&self.till);
+        let next = self.inner.clone();
+        // The one that was polled ready serves this call.
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            let settings = &job.snapshot.config.ledger;
+            let (request, oldest) = (digest(&job), settings.idempotency_ttl.0);
+            let most = settings.idempotency_max_bytes.bytes();
+            match begin(&till, &key, &request, oldest).await? {
+                Begun::Answered(kept) => Ok(Answer::again(&kept)),
+                Begun::Mismatch => Err(mismatch()),
+                Begun::Lead(lead) => {
+                    let created = till.clock.millis();
+                    let keeper = Keeper { lead, key, request, created, kept: BytesMut::new(), most };
+                    Ok(inner.call(Asked(job)).await?.kept_by(keeper).await)
+                }
+            }
+        })
+    }
+}
+
+/// Under what the answer is kept; `None`: it is not.
+fn key(job: &Job) -> Option<Key> {
+    let idempotency_key = job.wishes.idempotency_key.clone()?;
+    let name = || job.key.as_ref().map_or_else(|| "".into(), |key| Arc::clone(key.name()));
+    job.snapshot.config.ledger.idempotency.then(|| Key { key: name(), idempotency_key })
+}
+
+/// The SHA-256 of the path and the body: the same body on another path is another request.
+fn digest(job: &Job) -> [u8; 32] {
+    let path: &[u8] = match job.ask.endpoint() {
+        Endpoint::Chat => b"chat\n",
+        Endpoint::Completions => b"completions\n",
+        Endpoint::Embeddings => b"embeddings\n",
+    };
+    Sha256::new().chain_update(path).chain_update(job.ask.body()).finalize().into()
+}
+
+async fn begin(till: &Till, key: &Key, request: &[u8; 32], oldest: Duration) -> Result<Begun, Box<Refusal>> {
+    let oldest = i64::try_from(oldest.as_millis()).unwrap_or(i64::MAX);
+    let since = till.clock.millis().saturating_sub(oldest);
+    till.ledger.begin(key, request, since).await.map_err(|error| {
+        tracing::error!("an answer that may be kept cannot be looked up: {error}");
+        Box::new(Refusal::ledger_unavailable())
+    })
+}
+
+fn mismatch() -> Box<Refusal> {
+    let message = "This `idempotency-key` was used with another request; use a new one.";
+    let refusal = Refusal::new(Code::IdempotencyMismatch, message);
+    Box::new(Refusal { param: Some("idempotency-key".into()), ..refusal })
+}
+
+/// Collects an answer on its way to the client, to keep it once it is whole.
+#[derive(Debug)]
+pub struct Keeper {
+    lead: Lead,
+    key: Key,
+    request: [u8; 32],
+    created: i64,
+    kept: BytesMut,
+    /// A larger answer is not kept.
+    most: usize,
+}
+
+impl Keeper {
+    /// A part of a stream passes.
+    pub fn passes(&mut self, part: &[u8]) {
+        if self.kept.len() <= self.most {
+            self.kept.extend_from_slice(part);
+        }
+    }
+
+    /// The stream is whole.
+    pub fn finish(self) {
+        if self.kept.len() <= self.most {
+            let body = self.kept.clone().freeze();
+            drop(self.keep(body, true));
+        }
+    }
+
+    fn keep(self, body: Bytes, stream: bool) -> crate::ledger::Ack {
+        let content_type = if stream { "text/event-stream" } else { "application/json" };
+        let Self { lead, key, request, created, .. } = self;
+        let content_type = content_type.into();
+        lead.finish(KeptAnswer { key, request, status: 200, content_type, stream, created, body })
+    }
+}
+
+impl Answer {
+    /// An answer that was given before.
+    fn again(kept: &KeptAnswer) -> Self {
+        let content = match kept.stream {
+            true => Content::Stream(AnswerStream::again(kept.body.clone())),
+            false => Content::Whole(kept.body.clone()),
+        };
+        Self { facts: Facts::again(), content }
+    }
+
+    /// The same answer, kept when it is whole.
+    async fn kept_by(mut self, keeper: Keeper) -> Self {
+        match &mut self.content {
+            Content::Stream(stream) => stream.keep(keeper),
+            Content::Whole(body) if body.len() <= keeper.most => {
+                // Given before it is kept, it could be made, and paid for, twice. Where it cannot be kept now it is
+                // given all the same: its cost is recorded.
+                let _ = keeper.keep(body.clone(), false).await;
+            }
+            Content::Whole(_) => {}
+        }
+        self
+    }
+}

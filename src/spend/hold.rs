@@ -1,0 +1,222 @@
+//! The leave of one attempt to spend, settled exactly once.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    base::{money::Nanos, outcome::Outcome},
+    budget::Held,
+    ledger::{Ack, Entry, Kind, Unavailable},
+    openai::Usage,
+    price::{Price, cost},
+    route::Target,
+};
+
+use super::purse::Inner;
+
+/// What an attempt took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// What the upstream says.
+    Counted(Usage),
+    /// What had come when it ended, as Weir counts it.
+    Produced {
+        /// Tokens shown.
+        output: u64,
+        /// Tokens thought.
+        reasoning: u64,
+    },
+    /// A whole answer that never came, though the upstream may have made it: all that it was allowed.
+    Lost,
+    /// Nothing: no upstream worked on it.
+    Nothing,
+}
+
+/// The leave of one attempt. One that is dropped counts as abandoned by the client.
+#[must_use = "an attempt's money is held until it is settled"]
+pub struct Hold {
+    pub(super) purse: Arc<Inner>,
+    pub(super) held: Option<Held>,
+    pub(super) target: Arc<Target>,
+    pub(super) position: u32,
+    /// When it was admitted, in milliseconds since 1970.
+    pub(super) time: i64,
+    pub(super) begun: Instant,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) sent: bool,
+}
+
+/// What became of a settled attempt.
+#[derive(Debug)]
+pub struct Posted {
+    /// What it cost.
+    pub cost: Nanos,
+    ack: Option<Ack>,
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold")
+            .field("target", &self.target.name)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hold {
+    /// The most tokens that an answer may have, where that is less than client and model allow: it has to be written
+    /// into the upstream's request.
+    pub fn max_output(&self) -> Option<u64> {
+        self.held.as_ref()?.max_output
+    }
+
+    /// The request goes out now: from here on it may cost something.
+    pub fn sent(&mut self) {
+        self.begun = Instant::now();
+        self.sent = true;
+        self.purse.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The first content came.
+    pub fn first_content(&mut self) {
+        self.first_byte.get_or_insert_with(|| self.begun.elapsed());
+    }
+
+    /// Settles the attempt: posts what it cost, releases the rest.
+    pub fn settle(mut self, outcome: Outcome, spent: Spent) -> Posted {
+        self.close(outcome, spent)
+    }
+
+    fn close(&mut self, outcome: Outcome, spent: Spent) -> Posted {
+        let Some(held) = self.held.take() else {
+            return Posted { cost: Nanos::ZERO, ack: None };
+        };
+        if !self.sent {
+            self.purse.put_back(held, &self.target);
+            return Posted { cost: Nanos::ZERO, ack: None };
+        }
+        let (usage, kind) = self.usage(spent, &held);
+        let cost = self.cost(spent, &held, &usage);
+        let entry = self.entry(outcome, usage, kind, cost);
+        let charges = match spent {
+            Spent::Nothing => {
+                self.purse.put_back(held, &self.target);
+                Vec::new()
+            }
+            _ => self.purse.charge(held, cost, &usage),
+        };
+        self.count(&entry);
+        let ack = self.purse.till.ledger.post(entry, charges);
+        // Who waits for rows that cost nothing waits for nothing.
+        Posted { cost, ack: (self.purse.durable && cost > Nanos::ZERO).then_some(ack) }
+    }
+
+    /// The tokens of what was spent, and how sure they are.
+    fn usage(&self, spent: Spent, held: &Held) -> (Usage, Kind) {
+        let estimated = |output, reasoning| Usage {
+            input: self.purse.demand.count_input(&self.target),
+            output,
+            reasoning,
+            ..Usage::default()
+        };
+        match spent {
+            Spent::Counted(usage) => {
+                self.purse.till.usual.saw(&self.target, usage.completion());
+                (usage, Kind::Actual)
+            }
+            Spent::Produced { output, reasoning } => (estimated(output, reasoning), Kind::Estimated),
+            Spent::Lost => {
+                let demand = &self.purse.demand;
+                let usual = || self.purse.till.usual.of(&self.target);
+                let each = held.max_output.or(demand.limit()).unwrap_or_else(usual);
+                (estimated(each.saturating_mul(demand.answers()), 0), Kind::Estimated)
+            }
+            Spent::Nothing => (Usage::default(), Kind::Actual),
+        }
+    }
+
+    /// What was spent. Of an answer that was lost, the upstream may charge for all that it was allowed.
+    fn cost(&self, spent: Spent, held: &Held, usage: &Usage) -> Nanos {
+        let by_count = self.target.price.as_deref().map_or(Nanos::ZERO, |price| cost(price, usage));
+        if spent == Spent::Lost { by_count.max(held.amount) } else { by_count }
+    }
+
+    fn entry(&self, outcome: Outcome, usage: Usage, kind: Kind, spent: Nanos) -> Entry {
+        let purse = &self.purse;
+        let would = |price: &Option<Arc<Price>>| price.as_ref().map(|price| cost(price, &usage));
+        let took = self.begun.elapsed();
+        let waited = purse.waited_us.fetch_add(micros(took), Ordering::Relaxed);
+        let before = self.begun.saturating_duration_since(purse.begun);
+        Entry {
+            id: Uuid::now_v7(),
+            origin: Arc::clone(&purse.origin),
+            attempt: purse.attempts.load(Ordering::Relaxed),
+            time: self.time,
+            model: Some(Arc::clone(&self.target.name)),
+            provider: Some(Arc::clone(&self.target.provider)),
+            position: self.position,
+            kind,
+            outcome: outcome.as_str(),
+            usage,
+            cost: spent,
+            priced: self.target.price.is_some(),
+            baseline: would(&purse.baseline),
+            first_choice: would(&purse.first_choice),
+            first_byte_ms: self.first_byte.map(millis),
+            duration_ms: millis(took),
+            overhead_us: micros(before).saturating_sub(waited),
+            budget: None,
+        }
+    }
+
+    fn count(&self, entry: &Entry) {
+        let metrics = &self.purse.till.metrics;
+        let (model, provider) = (self.target.label(), &*self.target.provider);
+        metrics.cost(model, provider, entry.cost);
+        if !entry.priced {
+            metrics.unpriced(model, provider);
+        }
+        if let Some(baseline) = entry.baseline.filter(|_| entry.answered()) {
+            metrics.saved("routing", baseline.saturating_sub(entry.cost));
+        }
+        if let Some(first) = entry.first_choice.filter(|_| entry.position > 1) {
+            metrics.fallback_cost(&self.purse.route_label, entry.cost.saturating_sub(first));
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.close(Outcome::ClientLeft, Spent::Lost);
+    }
+}
+
+impl Posted {
+    /// Waits until the row is on the disk, where the configuration says so.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: the ledger cannot write now. The row is kept and written as soon as it can.
+    pub fn poll_recorded(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unavailable>> {
+        let Some(ack) = &mut self.ack else {
+            return Poll::Ready(Ok(()));
+        };
+        let result = ready!(Pin::new(ack).poll(cx));
+        self.ack = None;
+        Poll::Ready(result)
+    }
+}
+
+fn micros(span: Duration) -> u32 {
+    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,319 @@
+//! One request's leave to spend.
+
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    base::{
+        account::{Charge, Period},
+        money::Nanos,
+    },
+    budget::{Action, Admission, Ask as Wish, Bound, Estimate, Exceeded, Held, TargetName, Who},
+    ledger::{Entry, Origin},
+    limit::tokens::TokenReservation,
+    openai::{Ask, Attachment, Usage},
+    price::Price,
+    route::Target,
+};
+
+use super::{demand::Demand, hold::Hold, till::Till, unfunded::Unfunded};
+
+/// How long a request waits for others to settle what they hold, before it does not fit.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a purse is for.
+#[derive(Debug)]
+pub struct Purpose {
+    /// What the ledger says of the request.
+    pub origin: Origin,
+    /// The tags of the key alone: budgets do not count those of the client.
+    pub own_tags: Arc<BTreeMap<String, String>>,
+    /// The request.
+    pub ask: Arc<Ask>,
+    /// The budgets that it sees to its end.
+    pub bound: Bound,
+    /// Fields that apply where the client said nothing.
+    pub defaults: Arc<[(String, String)]>,
+    /// The metrics label of the chain's entry.
+    pub route_label: Arc<str>,
+    /// The price of the chain's first choice.
+    pub first_choice: Option<Arc<Price>>,
+    /// The price of the model that savings are counted against.
+    pub baseline: Option<Arc<Price>>,
+    /// What a picture and a file count as.
+    pub attachment: Attachment,
+    /// The most that the client lets one attempt cost.
+    pub ceiling: Option<Nanos>,
+    /// Whether an answer's end waits for the disk.
+    pub durable: bool,
+    /// What the request reserved of its key's tokens a minute.
+    pub tokens: Option<TokenReservation>,
+}
+
+/// What a request's budgets have left: the tightest that applies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remaining {
+    /// Of a daily limit.
+    pub daily: Option<Nanos>,
+    /// Of a monthly limit.
+    pub monthly: Option<Nanos>,
+}
+
+/// One request's leave to spend; clones share it.
+#[derive(Clone, Debug)]
+pub struct Purse(Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) till: Arc<Till>,
+    pub(super) origin: Arc<Origin>,
+    pub(super) demand: Demand,
+    pub(super) route_label: Arc<str>,
+    pub(super) first_choice: Option<Arc<Price>>,
+    pub(super) baseline: Option<Arc<Price>>,
+    pub(super) durable: bool,
+    pub(super) begun: Instant,
+    pub(super) attempts: AtomicU32,
+    /// The time of all attempts so far, in microseconds.
+    pub(super) waited_us: AtomicU32,
+    bound: Bound,
+    own_tags: Arc<BTreeMap<String, String>>,
+    ceiling: Option<Nanos>,
+    cost: AtomicI64,
+    /// The tokens of all attempts so far.
+    used: AtomicU64,
+    lowered: AtomicU64,
+    open: Mutex<Open>,
+}
+
+/// What is held for the request beside its attempts.
+#[derive(Debug, Default)]
+struct Open {
+    /// What is held for the next attempt, and for which target.
+    spare: Option<(Held, Arc<Target>)>,
+    /// Whether the key's quota has counted the request.
+    counted: bool,
+    /// Whether it goes on past soft limits, on a cheaper route.
+    downgraded: bool,
+    tokens: Option<TokenReservation>,
+}
+
+impl Purse {
+    /// Opens the purse of one request.
+    ///
+    /// # Errors
+    /// The ledger cannot write now.
+    pub fn open(till: &Arc<Till>, purpose: Purpose) -> Result<Self, Unfunded> {
+        till.ledger.check().map_err(|_| Unfunded::Ledger)?;
+        Ok(Self(Arc::new(Inner {
+            till: Arc::clone(till),
+            origin: Arc::new(purpose.origin),
+            demand: Demand::new(purpose.ask, purpose.defaults, purpose.attachment),
+            route_label: purpose.route_label,
+            first_choice: purpose.first_choice,
+            baseline: purpose.baseline,
+            durable: purpose.durable,
+            begun: Instant::now(),
+            attempts: AtomicU32::new(0),
+            waited_us: AtomicU32::new(0),
+            bound: purpose.bound,
+            own_tags: purpose.own_tags,
+            ceiling: purpose.ceiling,
+            cost: AtomicI64::new(0),
+            used: AtomicU64::new(0),
+            lowered: AtomicU64::new(0),
+            open: Mutex::new(Open { tokens: purpose.tokens, ..Open::default() }),
+        })))
+    }
+
+    /// From here on the request is answered by a cheaper route, past limits that are soft.
+    pub fn downgrade(&self) {
+        self.0.lock().downgraded = true;
+    }
+
+    /// Holds what an attempt on this target may cost, for the attempt that follows.
+    ///
+    /// # Errors
+    /// Why it may not be made.
+    pub async fn ready(&self, target: &Arc<Target>) -> Result<(), Unfunded> {
+        let held = self.admit(target).await?;
+        self.0.lock().spare = Some((held, Arc::clone(target)));
+        Ok(())
+    }
+
+    /// The leave for an attempt on this target, the one at this position of the chain, from 1.
+    ///
+    /// # Errors
+    /// Why it may not be made.
+    pub async fn hold(&self, target: &Arc<Target>, position: u32) -> Result<Hold, Unfunded> {
+        let spare = self.0.lock().spare.take_if(|(_, for_target)| Arc::ptr_eq(for_target, target));
+        let held = match spare {
+            Some((held, _)) => held,
+            None => self.admit(target).await?,
+        };
+        self.0.lowered.store(held.max_output.unwrap_or(0), Ordering::Relaxed);
+        Ok(Hold {
+            purse: Arc::clone(&self.0),
+            held: Some(held),
+            target: Arc::clone(target),
+            position,
+            time: self.0.till.clock.millis(),
+            begun: Instant::now(),
+            first_byte: None,
+            sent: false,
+        })
+    }
+
+    /// Waits for leave: for the ledger where it has to allow more, for others to settle where that may help.
+    async fn admit(&self, target: &Arc<Target>) -> Result<Held, Unfunded> {
+        let inner = &*self.0;
+        let till = &inner.till;
+        let until = Instant::now() + PATIENCE;
+        let mut tight = false;
+        let mut estimate = inner.estimate(target, tight)?;
+        loop {
+            // Listened to before asking: a release between the two must not be missed.
+            let mut changed = pin!(till.accounts.changed());
+            changed.as_mut().enable();
+            let (swap, swap_for) = inner.lock().spare.take().unzip();
+            match till.accounts.admit(&inner.bound, &inner.wish(target, estimate), swap, till.clock.seconds())
+            {
+                Admission::Held(held) => return Ok(held),
+                Admission::Raise { marks, swap: kept } => {
+                    // Back in its place while this waits: a client that leaves now must not leave it held for ever.
+                    inner.lock().spare = kept.zip(swap_for);
+                    till.ledger.raise(marks.clone()).await.map_err(|_| Unfunded::Ledger)?;
+                    till.accounts.raised(&marks);
+                }
+                Admission::Exceeded(_) if !tight => {
+                    tight = true;
+                    estimate = inner.estimate(target, tight)?;
+                }
+                Admission::Exceeded(exceeded) => {
+                    if !exceeded.may_free || timeout_at(until, changed).await.is_err() {
+                        till.metrics.refused(&exceeded.budget, action(&exceeded));
+                        return Err(Unfunded::Budget(exceeded));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes down that the request came to nothing, by the code that the client sees.
+    pub fn refused(&self, code: &'static str) {
+        let inner = &*self.0;
+        if inner.attempts.load(Ordering::Relaxed) > 0 {
+            // Its attempts stand there already.
+            return;
+        }
+        let entry = Entry::refused(Arc::clone(&inner.origin), inner.till.clock.millis(), code);
+        drop(inner.till.ledger.post(entry, Vec::new()));
+    }
+
+    /// What the request has cost so far.
+    pub fn cost(&self) -> Nanos {
+        Nanos(self.0.cost.load(Ordering::Relaxed))
+    }
+
+    /// The output limit that a budget set for the latest attempt.
+    pub fn max_output(&self) -> Option<u64> {
+        Some(self.0.lowered.load(Ordering::Relaxed)).filter(|lowered| *lowered > 0)
+    }
+
+    /// What the tightest budgets have left.
+    pub fn remaining(&self) -> Remaining {
+        let (inner, now) = (&*self.0, self.0.till.clock.seconds());
+        let left = |period| inner.till.accounts.remaining(&inner.bound, &inner.who(), period, now);
+        Remaining { daily: left(Period::Daily), monthly: left(Period::Monthly) }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        // Every change under this lock is one assignment, so a panic elsewhere leaves it whole.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn who(&self) -> Who<'_> {
+        Who { key: &self.origin.key, tags: &self.own_tags, route: &self.origin.route }
+    }
+
+    /// What an attempt on the target may cost.
+    fn estimate(&self, target: &Target, tight: bool) -> Result<Estimate, Unfunded> {
+        let Some(price) = &target.price else {
+            let name = TargetName { model: &target.name, provider: &target.provider };
+            return match self.bound.bounds(&self.who(), Some(&name)).is_some() || self.ceiling.is_some() {
+                true => Err(Unfunded::Unpriced(Arc::clone(&target.name))),
+                false => Ok(Demand::unpriced()),
+            };
+        };
+        let usual = self.till.usual.of(target);
+        Ok(Estimate { ceiling: self.ceiling, ..self.demand.estimate(target, price, tight, usual) })
+    }
+
+    fn wish<'a>(&'a self, target: &'a Target, estimate: Estimate) -> Wish<'a> {
+        let open = self.lock();
+        Wish {
+            who: self.who(),
+            target: Some(TargetName { model: &target.name, provider: &target.provider }),
+            estimate: Estimate { counts: !open.counted, ..estimate },
+            downgraded: open.downgraded,
+        }
+    }
+
+    /// Keeps what an attempt did not need for the next one.
+    pub(super) fn put_back(&self, held: Held, target: &Arc<Target>) {
+        let before = self.lock().spare.replace((held, Arc::clone(target)));
+        if let Some((held, _)) = before {
+            self.till.accounts.void(held, self.till.clock.seconds());
+        }
+    }
+
+    /// Posts what an attempt cost to the accounts; gives what the ledger has to add.
+    pub(super) fn charge(&self, held: Held, cost: Nanos, usage: &Usage) -> Vec<Charge> {
+        self.cost.fetch_add(cost.0, Ordering::Relaxed);
+        self.used.fetch_add(usage.prompt() + usage.completion(), Ordering::Relaxed);
+        self.lock().counted = true;
+        let settled = self.till.accounts.settle(held, cost, self.till.clock.seconds());
+        for overrun in &settled.overruns {
+            tracing::warn!(budget = %overrun.budget, by = %overrun.by, "an upstream took more than it was allowed");
+            self.till.metrics.overrun(&overrun.budget);
+        }
+        if !settled.marks.is_empty() {
+            // In front of the charges: what others hold is covered on the disk when these are. Nobody waits for it.
+            drop(self.till.ledger.raise(settled.marks));
+        }
+        self.till.alert(settled.crossed);
+        settled.charges
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((held, _)) = open.spare.take() {
+            self.till.accounts.void(held, self.till.clock.seconds());
+        }
+        if let Some(tokens) = open.tokens.take() {
+            tokens.correct(self.used.load(Ordering::Relaxed), Instant::now());
+        }
+    }
+}
+
+/// What becomes of a try that does not fit, as metrics name it.
+fn action(exceeded: &Exceeded) -> &'static str {
+    match exceeded.action {
+        _ if exceeded.target_only => "skip",
+        Action::Reject => "reject",
+        Action::Downgrade(_) => "downgrade",
+    }
+}
