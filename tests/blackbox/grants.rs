@@ -90,7 +90,7 @@ async fn a_key_has_its_requests_a_minute() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("x-ratelimit-limit-requests"), "2");
         assert_eq!(answer.header("x-ratelimit-remaining-requests"), left);
-        assert!(answer.header("x-ratelimit-reset-requests").ends_with("ms"));
+        assert!(answer.header("x-ratelimit-reset-requests").ends_with('s'));
     }
     for _ in 0..3 {
         let answer = slow.post_json(CHAT, &asking("one")).await;
@@ -139,7 +139,7 @@ async fn a_key_has_its_requests_at_once() {
 #[tokio::test]
 async fn a_key_made_by_the_command_works_and_only_its_hash_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let made = Weir::run(folder.path(), &["keys", "new", "team-1", "--routes", "one"]);
+    let made = Weir::run(folder.path(), &["keys", "new", "team-1", "--routes", "one", "--print"]);
     let text = String::from_utf8(made.stdout).unwrap();
     let secret = text.lines().find_map(|line| line.strip_prefix("# sk-weir-")).unwrap();
     let secret = format!("sk-weir-{secret}");

@@ -58,6 +58,8 @@ const OURS: [&str; 8] = [
 fn config(upstream: &RawUpstream) -> String {
     format!(
         r#"
+        [auth]
+        client_tags = ["a"]
         [[keys]]
         name = "k"
         secret = "sk-client-canary"

@@ -64,6 +64,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 impl Client {
     /// A client of the server at `base`, like `http://127.0.0.1:8080`.
     pub fn new(base: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
         Self { http: http.build().unwrap(), base: base.to_owned(), headers: Vec::new() }
     }
