@@ -10,6 +10,7 @@ mod anthropic;
 mod bombs;
 mod canaries;
 mod check;
+mod crash;
 mod credentials;
 mod crowd;
 mod doors;

@@ -1,5 +1,6 @@
 //! What black-box tests stand on: processes under test, a scripted upstream, a client.
 
+pub mod books;
 pub mod client;
 pub mod limits;
 pub mod line;

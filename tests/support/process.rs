@@ -18,7 +18,20 @@ const LISTENING: &str = "listening on http://";
 
 /// The binary under test with `args` and a clean environment: only `PATH`, no `PORT`, no `WEIR_*`.
 pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command_through(&[], args)
+}
+
+/// The same, started through another program with arguments of its own; none: directly.
+pub fn command_through<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(program: &[String], args: I) -> Command {
+    let weir = env!("CARGO_BIN_EXE_weir");
+    let mut command = match program {
+        [] => Command::new(weir),
+        [program, before @ ..] => {
+            let mut command = Command::new(program);
+            command.args(before).arg(weir);
+            command
+        }
+    };
     command.args(args).env_clear().stdin(Stdio::null());
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);

@@ -18,6 +18,7 @@ pub struct Weir {
     process: Process,
     address: String,
     folder: TempDir,
+    setup: Setup,
 }
 
 /// How to start one.
@@ -25,6 +26,7 @@ pub struct Setup {
     toml: String,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    through: Vec<String>,
 }
 
 impl Setup {
@@ -37,6 +39,12 @@ impl Setup {
     /// Adds arguments behind `serve --config FILE`.
     pub fn args(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&argument| argument.into()));
+        self
+    }
+
+    /// Starts it through another program, which gets the gateway's whole command line behind these arguments.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.through.extend(program.iter().map(|&argument| argument.into()));
         self
     }
 
@@ -54,18 +62,24 @@ impl Setup {
     /// It ended first, with its outputs.
     pub async fn try_start(self) -> Result<Weir, Exited> {
         let folder = TempDir::new().unwrap();
-        let file = config_file(&folder);
-        std::fs::write(&file, &self.toml).unwrap();
-        let mut command = process::command([Path::new("serve"), Path::new("--config"), &file]);
+        std::fs::write(config_file(&folder), &self.toml).unwrap();
+        let (process, address) = self.spawn(&folder).await?;
+        Ok(Weir { process, address, folder, setup: self })
+    }
+
+    async fn spawn(&self, folder: &TempDir) -> Result<(Process, String), Exited> {
+        let file = config_file(folder);
+        let mut command =
+            process::command_through(&self.through, [Path::new("serve"), Path::new("--config"), &file]);
         command.args(&self.arguments).current_dir(folder.path());
         // A free port, unless the test is about `listen` itself.
         if !self.toml.contains("listen =") {
             command.env("WEIR_SERVER__LISTEN", "127.0.0.1:0");
         }
-        command.envs(self.environment);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::spawn(command);
         let address = process.listening().await?;
-        Ok(Weir { process, address, folder })
+        Ok((process, address))
     }
 }
 
@@ -76,7 +90,7 @@ fn config_file(folder: &TempDir) -> PathBuf {
 impl Weir {
     /// A setup with this configuration.
     pub fn with(toml: &str) -> Setup {
-        Setup { toml: toml.to_owned(), environment: Vec::new(), arguments: Vec::new() }
+        Setup { toml: toml.to_owned(), environment: Vec::new(), arguments: Vec::new(), through: Vec::new() }
     }
 
     /// Starts one with this configuration.
@@ -129,6 +143,20 @@ impl Weir {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Kills it at once (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Kills it if it runs, then starts it again in the same folder, on another port.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        match self.setup.spawn(&self.folder).await {
+            Ok((process, address)) => (self.process, self.address) = (process, address),
+            Err(exited) => panic!("weir ended with {}:\n{}", exited.status, exited.stderr),
+        }
     }
 
     /// Asks it to end.
