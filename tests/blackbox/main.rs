@@ -13,6 +13,7 @@ mod check;
 mod crash;
 mod credentials;
 mod crowd;
+mod disk;
 mod doors;
 mod drain;
 mod envelope;
