@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check fuzz soak figures image image-check clean cargo
+.PHONY: help run test check fuzz soak bench figures image image-check clean cargo
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ fuzz: cargo ## look for inputs that break the readers, FUZZ_SECONDS (600) for ea
 
 soak: cargo ## kill the gateway under load 200 times (WEIR_CRASHES), each time followed by a look into its ledger
 	WEIR_CRASHES=$${WEIR_CRASHES:-200} cargo test --locked --test blackbox -- --nocapture what_was_answered_outlives
+
+bench: cargo ## quote what counting money costs: admission, durable rows beside the disk's own time, a report
+	cargo bench --locked --bench money
 
 figures: cargo ## build the binary that ships and quote its size, idle memory, and start to first answer
 	tests/figures.sh
