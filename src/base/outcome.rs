@@ -9,8 +9,10 @@ pub enum Outcome {
     Ok,
     /// 5xx without a delay, 408, 409.
     ServerError,
-    /// Connecting, DNS or TLS failed, or the connection broke before an answer.
+    /// Connecting, DNS or TLS failed, or the connection was gone before the request was sent.
     ConnectError,
+    /// The connection broke after the request was sent, before an answer.
+    Reset,
     /// No first token (or no whole answer) in time.
     Timeout,
     /// A stream fell silent after it had begun.
@@ -50,6 +52,7 @@ impl Outcome {
             Self::Ok => "ok",
             Self::ServerError => "server_error",
             Self::ConnectError => "connect_error",
+            Self::Reset => "connection_reset",
             Self::Timeout => "timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::Truncated => "truncated",
@@ -69,10 +72,11 @@ impl Outcome {
     }
 
     /// Every outcome, for metrics that are made at start.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ok,
         Self::ServerError,
         Self::ConnectError,
+        Self::Reset,
         Self::Timeout,
         Self::IdleTimeout,
         Self::Truncated,

@@ -31,8 +31,9 @@ fn cent() -> Estimate {
         input: Nanos::ZERO,
         output_pico: 10_000_000,
         wanted: 1000,
-        client_gave: true,
+        client: Some(0),
         usual: 500,
+        spent: Nanos::ZERO,
         ceiling: None,
         counts: true,
     }
@@ -121,14 +122,14 @@ fn a_hold_is_settled_once_and_the_rest_released() {
 fn output_is_limited_to_what_the_tightest_affords() {
     let tight = Budget { per_request: Some(Nanos(CENT)), ..Budget::named("tight") };
     let desk = Desk::new(&[daily(1), tight]);
-    let open = Estimate { wanted: u64::MAX, client_gave: false, input: Nanos(CENT / 2), ..cent() };
+    let open = Estimate { wanted: u64::MAX, client: None, input: Nanos(CENT / 2), ..cent() };
     let held = desk.admit(open).unwrap();
     assert_eq!((held.max_output, held.amount), (Some(500), Nanos(CENT)));
     let desk = Desk::new(&[daily(10)]);
     // Nobody said how much: the budget's default. The client did: as it says, unless that is too much.
     assert_eq!(desk.admit(open).unwrap().max_output, Some(16_384));
     assert_eq!(desk.admit(Estimate { wanted: 8192, ..open }).unwrap().max_output, None);
-    assert_eq!(desk.admit(Estimate { wanted: 50_000, client_gave: true, ..open }).unwrap().max_output, None);
+    assert_eq!(desk.admit(Estimate { wanted: 50_000, client: Some(0), ..open }).unwrap().max_output, None);
     // What costs nothing is not limited.
     let free = Estimate { output_pico: 0, ..open };
     assert_eq!(desk.admit(free).unwrap().max_output, None);

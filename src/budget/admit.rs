@@ -96,7 +96,7 @@ impl Terms {
         }
         let price = estimate.output_pico;
         // Where output costs nothing there is no reason to limit it.
-        let allowed = match estimate.client_gave || price == 0 {
+        let allowed = match estimate.client.is_some() || price == 0 {
             true => estimate.wanted,
             false => estimate.wanted.min(default),
         };
@@ -177,6 +177,7 @@ impl Refusals<'_> {
                 action: route.map_or(Action::Reject, Action::Downgrade),
                 target_only,
                 may_free: false,
+                room: Nanos(room),
                 resets_at: account.and_then(|account| account.window.span().ends()),
             };
             self.told = Some((rank, exceeded));
@@ -194,12 +195,13 @@ fn fit(state: &State, bound: &Bound, ask: &Ask<'_>, scratch: &Scratch) -> Result
         Verdict::Fits(afforded) => tokens = tokens.min(afforded),
         Verdict::Fails { may_free } => refusals.note(rule, limit, room, account, may_free),
     };
-    if let Some(Nanos(room)) = ask.estimate.ceiling {
+    let left = |limit: Nanos| limit.saturating_sub(ask.estimate.spent);
+    if let Some(Nanos(room)) = ask.estimate.ceiling.map(left) {
         weigh(single(&terms, room), None, Limit::MaxCost, room, None);
     }
     for at in &scratch.rules {
         let rule = bound.rule(*at);
-        if let Some(Nanos(room)) = rule.per_request {
+        if let Some(Nanos(room)) = rule.per_request.map(left) {
             let verdict = match rule.enforce {
                 Enforce::Hard => single(&terms, room),
                 Enforce::Soft if terms.usual <= room || goes_on(rule, ask) => Verdict::Fits(u64::MAX),
@@ -223,7 +225,10 @@ fn fit(state: &State, bound: &Bound, ask: &Ask<'_>, scratch: &Scratch) -> Result
         return Err(Exceeded { may_free: refusals.may_free, ..exceeded });
     }
     let hard = terms.input.saturating_add(cost(terms.price, tokens));
-    let max_output = (tokens < ask.estimate.wanted).then_some(tokens);
+    // A limit that the client's own is above has to be said, even where it is only the model's: nobody else knows it.
+    let limits = ask.estimate.ceiling.is_some() || rules().any(Rule::is_hard_money);
+    let above = limits && terms.price > 0 && ask.estimate.client.is_some_and(|client| tokens < client);
+    let max_output = (tokens < ask.estimate.wanted || above).then_some(tokens);
     Ok(Fitted { hard, soft: terms.usual, max_output })
 }
 

@@ -47,11 +47,13 @@ pub struct Estimate {
     pub output_pico: u128,
     /// The tokens that the client and the model allow in one answer; `u64::MAX`: neither says.
     pub wanted: u64,
-    /// Whether the client said how many tokens it wants.
-    pub client_gave: bool,
+    /// The tokens that the client allows in one answer, where it says so.
+    pub client: Option<u64>,
     /// The tokens of a usual answer: what soft budgets hold.
     pub usual: u64,
-    /// The most that the client lets the attempt cost.
+    /// What the request has cost before, which counts against limits on a single request.
+    pub spent: Nanos,
+    /// The most that the client lets the request cost.
     pub ceiling: Option<Nanos>,
     /// Whether the request still has to be counted by its quota: so until an attempt of it was settled.
     pub counts: bool,
@@ -102,6 +104,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// Leave where there is no budget at all.
+    pub fn free() -> Self {
+        Self { bound: Bound::default(), parts: Vec::new(), max_output: None, amount: Nanos::ZERO }
+    }
+
     /// Whether no budget has anything to do with it.
     pub fn is_free(&self) -> bool {
         self.parts.is_empty()
@@ -164,6 +171,8 @@ pub struct Exceeded {
     pub target_only: bool,
     /// Whether it may fit once others have settled.
     pub may_free: bool,
+    /// What the limit has left now.
+    pub room: Nanos,
     /// When the limit begins anew, in seconds since 1970, if it does.
     pub resets_at: Option<i64>,
 }

@@ -161,8 +161,9 @@ impl World {
             input: Nanos(wish.input),
             output_pico: u128::from(wish.price) * 1000,
             wanted: wish.wanted,
-            client_gave: wish.gave,
+            client: wish.gave.then_some(wish.wanted),
             usual: 500,
+            spent: Nanos::ZERO,
             ceiling: None,
             counts: true,
         };

@@ -24,7 +24,7 @@ pub struct Budget {
     /// The limit of the budget's whole life, in USD.
     #[serde(default)]
     pub total: Option<Nanos>,
-    /// The limit of one try, in USD.
+    /// The limit of one request, all its tries together, in USD.
     #[serde(default)]
     pub per_request: Option<Nanos>,
     /// The time zone of its days and months, like `Europe/Amsterdam`.

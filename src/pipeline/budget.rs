@@ -9,10 +9,9 @@ use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
 use crate::{
-    budget::{Action, Exceeded, TargetName, Who},
+    budget::{Action, Exceeded},
     config::Ack,
     ledger::Origin,
-    openai::Attachment,
     route::{Chain, Missing},
     spend::{Purpose, Purse, Till, Unfunded},
     upstream::{Trail, label},
@@ -24,9 +23,6 @@ use super::{
     plan,
     refusal::Refusal,
 };
-
-/// What a picture and a file count as where no budget says so: only estimates are made of it then.
-const UNLIMITED: Attachment = Attachment { picture: 1024, file: 4096 };
 
 /// Puts the budgets before a service that may spend.
 #[derive(Clone, Debug)]
@@ -111,7 +107,7 @@ fn purpose(job: &mut Job, chain: &Chain) -> Purpose {
         own_tags: key.map(|key| Arc::clone(key.tags())).unwrap_or_default(),
         ask: Arc::clone(&job.ask),
         bound: snapshot.bound.clone(),
-        attachment: attachment(job, chain),
+        deadline: job.timing.deadline,
         defaults: Arc::clone(&chain.defaults),
         route_label: label(chain).into(),
         first_choice: chain.targets.first().and_then(|target| target.price.clone()),
@@ -122,22 +118,21 @@ fn purpose(job: &mut Job, chain: &Chain) -> Purpose {
     }
 }
 
-/// What pictures and files count as, by the budgets that apply.
-fn attachment(job: &Job, chain: &Chain) -> Attachment {
-    let key = job.key.as_deref();
-    let tags = key.map(|key| Arc::clone(key.tags())).unwrap_or_default();
-    let who = Who { key: key.map_or("", |key| key.name()), tags: &tags, route: &chain.route };
-    let first = chain.targets.first();
-    let first = first.map(|target| TargetName { model: &target.name, provider: &target.provider });
-    let bounds = job.snapshot.bound.bounds(&who, first.as_ref());
-    bounds.map_or(UNLIMITED, |bounds| Attachment { picture: bounds.picture_tokens, file: bounds.file_tokens })
+/// Holds for the first target that may be paid for; those before it are passed over. Where each is out of the question
+/// for a reason of its own, others may settle what they hold there.
+async fn ready(purse: &Purse, chain: &mut Chain) -> Result<(), Unfunded> {
+    let refused = match pass(purse, chain, false).await {
+        Err(refused) if refused.may_free() => refused,
+        result => return result,
+    };
+    chain.skipped.retain(|(_, missing)| !matches!(missing, Missing::Budget(_)));
+    pass(purse, chain, true).await.map_err(|_| refused)
 }
 
-/// Holds for the first target that may be paid for; those before it are passed over.
-async fn ready(purse: &Purse, chain: &mut Chain) -> Result<(), Unfunded> {
-    let mut last = None;
+async fn pass(purse: &Purse, chain: &mut Chain, wait: bool) -> Result<(), Unfunded> {
+    let mut told: Option<Unfunded> = None;
     for (at, target) in chain.targets.iter().enumerate() {
-        match purse.ready(target).await {
+        match purse.ready(target, wait).await {
             Ok(()) => {
                 chain.start = at;
                 return Ok(());
@@ -146,12 +141,16 @@ async fn ready(purse: &Purse, chain: &mut Chain) -> Result<(), Unfunded> {
                 let missing = missing(&unfunded);
                 tracing::info!(model = %target.name, lacks = %missing, "is passed over");
                 chain.skipped.push((Arc::clone(target), missing));
-                last = Some(unfunded);
+                // A spent budget says more than a price that nobody knows.
+                told = match told {
+                    Some(told) if !matches!(told, Unfunded::Unpriced(_)) => Some(told),
+                    _ => Some(unfunded),
+                };
             }
             Err(unfunded) => return Err(unfunded),
         }
     }
-    Err(last.expect("a planned chain has a target"))
+    Err(told.expect("a planned chain has a target"))
 }
 
 /// What a target lacks that may not be paid for.

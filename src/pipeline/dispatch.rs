@@ -3,9 +3,11 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::{BoxFuture, poll_fn};
+use tokio::time::timeout;
 use tower::Service;
 
 use crate::{
@@ -19,6 +21,9 @@ use super::{
     job::{Funded, Job},
     refusal::Refusal,
 };
+
+/// How long a whole answer waits for its row: a disk that takes longer counts as one that cannot record.
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sends a request to its targets.
 #[derive(Clone, Debug)]
@@ -67,13 +72,16 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
             return Err(Box::new(refusal));
         }
         Err(Stopped::Failed(failure)) => {
-            return Err(Box::new(Refusal::exhausted(&chain, Some(failure), trail, timing)));
+            let refusal = Refusal::exhausted(&chain, Some(failure), trail, timing);
+            purse.refused(refusal.code.as_str());
+            return Err(Box::new(refusal));
         }
     };
     let mut facts = Facts::of(&chain, &trail);
     let (content, cost) = match won {
         Won::Whole { body, mut posted } => {
-            if poll_fn(|cx| posted.poll_recorded(cx)).await.is_err() {
+            let recorded = timeout(RECORD_PATIENCE, poll_fn(|cx| posted.poll_recorded(cx)));
+            if !matches!(recorded.await, Ok(Ok(()))) {
                 return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
             }
             (Content::Whole(body), Some(purse.cost()))

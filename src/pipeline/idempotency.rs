@@ -9,6 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout_at;
 use tower::{Layer, Service};
 
 use crate::{
@@ -22,6 +23,9 @@ use super::{
     job::{Asked, Job},
     refusal::{Code, Refusal},
 };
+
+/// The largest answer that is kept: each is held in memory until it is whole.
+const MOST_KEPT: usize = 32 * 1024 * 1024;
 
 /// Puts the answers that are kept before a service that makes them.
 #[derive(Clone, Debug)]
@@ -68,8 +72,9 @@ where
         Box::pin(async move {
             let settings = &job.snapshot.config.ledger;
             let (request, oldest) = (digest(&job), settings.idempotency_ttl.0);
-            let most = settings.idempotency_max_bytes.bytes();
-            match begin(&till, &key, &request, oldest).await? {
+            let most = settings.idempotency_max_bytes.bytes().min(MOST_KEPT);
+            let begun = timeout_at(job.timing.deadline.instant(), begin(&till, &key, &request, oldest));
+            match begun.await.map_err(|_| too_late())?? {
                 Begun::Answered(kept) => Ok(Answer::again(&kept)),
                 Begun::Mismatch => Err(mismatch()),
                 Begun::Lead(lead) => {
@@ -108,6 +113,11 @@ async fn begin(till: &Till, key: &Key, request: &[u8; 32], oldest: Duration) -> 
     })
 }
 
+fn too_late() -> Box<Refusal> {
+    let message = "The first request with this `idempotency-key` did not end in time.";
+    Box::new(Refusal::new(Code::UpstreamTimeout, message))
+}
+
 fn mismatch() -> Box<Refusal> {
     let message = "This `idempotency-key` was used with another request; use a new one.";
     let refusal = Refusal::new(Code::IdempotencyMismatch, message);
@@ -129,15 +139,18 @@ pub struct Keeper {
 impl Keeper {
     /// A part of a stream passes.
     pub fn passes(&mut self, part: &[u8]) {
-        if self.kept.len() <= self.most {
+        if self.kept.len() + part.len() <= self.most {
             self.kept.extend_from_slice(part);
+        } else {
+            // Too long to be kept: nothing of it is.
+            (self.kept, self.most) = (BytesMut::new(), 0);
         }
     }
 
     /// The stream is whole.
-    pub fn finish(self) {
+    pub fn finish(mut self) {
         if self.kept.len() <= self.most {
-            let body = self.kept.clone().freeze();
+            let body = std::mem::take(&mut self.kept).freeze();
             drop(self.keep(body, true));
         }
     }

@@ -270,15 +270,15 @@ impl Refusal {
 /// Which limit has no room, in words.
 fn over_budget(exceeded: &Exceeded) -> String {
     let what = match exceeded.limit {
-        Limit::MaxCost => return "One try may cost more than `x-weir-max-cost-usd` allows.".into(),
+        Limit::MaxCost => return "The request may cost more than `x-weir-max-cost-usd` allows.".into(),
         Limit::PerRequest => {
-            format!("One try may cost more than the budget `{}` allows (per_request).", exceeded.budget)
+            format!("The request may cost more than the budget `{}` allows (per_request).", exceeded.budget)
         }
         Limit::Period(period) => {
             format!("The budget `{}` has no room for what the request may cost ({period}).", exceeded.budget)
         }
     };
-    format!("{what}{} A smaller `max_tokens` costs less.", resets(exceeded))
+    format!("{what}{}", resets(exceeded))
 }
 
 /// When a limit begins anew, as a sentence behind another.
@@ -295,6 +295,8 @@ fn lack(target: &Target, missing: &Missing) -> String {
             Some(param) => format!("{} does not take `{param}`", target.name),
             None => format!("{} does not take the request", target.name),
         },
+        Missing::Budget(budget) => format!("the budget `{budget}` of {} has no room", target.name),
+        Missing::Price => format!("what {} costs is unknown", target.name),
         missing => format!("{} lacks {missing}", target.name),
     }
 }

@@ -52,6 +52,7 @@ impl Tries {
             Outcome::ContextTooLong => self.larger(chain),
             Outcome::ServerError
             | Outcome::ConnectError
+            | Outcome::Reset
             | Outcome::Timeout
             | Outcome::IdleTimeout
             | Outcome::Truncated

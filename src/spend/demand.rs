@@ -1,36 +1,50 @@
 //! What an attempt may cost at most.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::{
     base::money::Nanos,
     budget::Estimate,
-    openai::{Ask, Attachment, Bounds},
+    openai::{Ask, Attachment, Bounds, Endpoint},
     price::Price,
     route::Target,
 };
+
+/// What pictures and files are taken for where an attempt is only estimated when it is over.
+const TYPICAL: Attachment = Attachment { picture: 1024, file: 4096 };
+
+/// The largest request whose tokens are counted when its attempt is over, in bytes: a larger one is estimated by its
+/// length, since the counting may stand in a drop.
+const MOST_COUNTED: usize = 256 * 1024;
+
+/// How many bytes make a token, about.
+const BYTES_A_TOKEN: u64 = 4;
 
 /// What a request can take at most, whichever target it goes to.
 #[derive(Debug)]
 pub struct Demand {
     ask: Arc<Ask>,
     defaults: Arc<[(String, String)]>,
-    per: Attachment,
+    /// Save that pictures and files count for nothing.
     bounds: Bounds,
-    tight: OnceLock<u64>,
 }
 
 impl Demand {
     /// The demand of a request, with the defaults of its route.
-    pub fn new(ask: Arc<Ask>, defaults: Arc<[(String, String)]>, per: Attachment) -> Self {
-        let bounds = ask.bounds(&defaults, None, &per);
-        Self { ask, defaults, per, bounds, tight: OnceLock::new() }
+    pub fn new(ask: Arc<Ask>, defaults: Arc<[(String, String)]>) -> Self {
+        let bounds = ask.bounds(&defaults, None, &Attachment { picture: 0, file: 0 });
+        Self { ask, defaults, bounds }
     }
 
-    /// What it may cost on a target at most. `tight`: count its tokens instead of its bytes, which takes longer.
-    pub fn estimate(&self, target: &Target, price: &Price, tight: bool, usual: u64) -> Estimate {
+    /// What it may cost on a target at most, where pictures and files count as `per`. `tight`: count its tokens instead
+    /// of its bytes, which takes longer.
+    pub fn estimate(&self, target: &Target, price: &Price, per: &Attachment, tight: bool) -> Estimate {
         let prefix = target.system_prefix.as_ref().map_or(0, |prefix| prefix.len() as u64);
-        let input = prefix + if tight { self.tight() } else { self.bounds.input };
+        let input = prefix.saturating_add(match (tight, self.ask.has_parts()) {
+            (true, _) => self.ask.tight_bound(&self.defaults, None, per),
+            (false, true) => self.ask.bounds(&self.defaults, None, per).input,
+            (false, false) => self.bounds.input,
+        });
         let rates = price.highest(input);
         let reading = [
             Some(rates.input.max(rates.cached_input)),
@@ -42,15 +56,21 @@ impl Demand {
         let reading = reading.into_iter().flatten().max().unwrap_or_default();
         let writing = rates.output.max(rates.reasoning);
         let writing = if self.bounds.audio_output { writing.max(rates.audio_output) } else { writing };
+        let extra = self.bounds.extra_output.saturating_mul(self.bounds.answers);
         Estimate {
-            input: Nanos::cost([(input, reading), (self.bounds.extra_output * self.bounds.answers, writing)]),
+            input: Nanos::cost([(input, reading), (extra, writing)]),
             output_pico: u128::from(writing.0) * u128::from(self.bounds.answers),
             wanted: self.wanted(target),
-            client_gave: self.bounds.limit.is_some(),
-            usual,
-            ceiling: None,
-            counts: true,
+            client: self.bounds.limit,
+            ..Self::unpriced()
         }
+    }
+
+    /// The limit of an answer that Weir takes a provider to have where nobody says one.
+    pub fn assumed_limit(&self) -> Option<u64> {
+        let said = self.ask.field("max_tokens").is_some()
+            || self.defaults.iter().any(|(name, _)| name == "max_tokens");
+        self.bounds.limit.filter(|_| self.ask.endpoint() == Endpoint::Completions && !said)
     }
 
     /// The estimate on a target whose price nobody knows, where no budget counts money.
@@ -59,8 +79,9 @@ impl Demand {
             input: Nanos::ZERO,
             output_pico: 0,
             wanted: u64::MAX,
-            client_gave: false,
+            client: None,
             usual: 0,
+            spent: Nanos::ZERO,
             ceiling: None,
             counts: true,
         }
@@ -72,11 +93,6 @@ impl Demand {
         client.min(target.max_output_tokens.unwrap_or(u64::MAX))
     }
 
-    /// The tokens that the client allows one answer to have.
-    pub fn limit(&self) -> Option<u64> {
-        self.bounds.limit
-    }
-
     /// How many answers it asks for at once.
     pub fn answers(&self) -> u64 {
         self.bounds.answers
@@ -84,10 +100,9 @@ impl Demand {
 
     /// The tokens of its input, as the model most likely counts them.
     pub fn count_input(&self, target: &Target) -> u64 {
-        self.ask.count_input(target.system_prefix.as_deref(), &self.per)
-    }
-
-    fn tight(&self) -> u64 {
-        *self.tight.get_or_init(|| self.ask.tight_bound(&self.defaults, None, &self.per))
+        match self.ask.body().len() {
+            0..=MOST_COUNTED => self.ask.count_input(target.system_prefix.as_deref(), &TYPICAL),
+            _ => self.ask.bounds(&self.defaults, None, &TYPICAL).input.div_ceil(BYTES_A_TOKEN),
+        }
     }
 }

@@ -33,7 +33,14 @@ pub enum Spent {
         /// Tokens thought.
         reasoning: u64,
     },
-    /// A whole answer that never came, though the upstream may have made it: all that it was allowed.
+    /// What had come of a stream when it broke off; what the model thought unseen comes on top.
+    Cut {
+        /// Tokens shown.
+        output: u64,
+        /// Tokens thought that were shown.
+        reasoning: u64,
+    },
+    /// A whole answer that never came, though the upstream may have made it: what it can have made in the time.
     Lost,
     /// Nothing: no upstream worked on it.
     Nothing,
@@ -74,7 +81,10 @@ impl Hold {
     /// The most tokens that an answer may have, where that is less than client and model allow: it has to be written
     /// into the upstream's request.
     pub fn max_output(&self) -> Option<u64> {
-        self.held.as_ref()?.max_output
+        let held = self.held.as_ref()?;
+        // What Weir only assumes of the provider has to be said, where money depends on it.
+        let assumed = || self.purse.demand.assumed_limit().filter(|_| held.amount > Nanos::ZERO);
+        held.max_output.or_else(assumed)
     }
 
     /// The request goes out now: from here on it may cost something.
@@ -112,6 +122,9 @@ impl Hold {
             }
             _ => self.purse.charge(held, cost, &usage),
         };
+        if let Spent::Counted(usage) = &spent {
+            self.purse.till.usual.saw(&self.target, usage, self.begun.elapsed());
+        }
         self.count(&entry);
         let ack = self.purse.till.ledger.post(entry, charges);
         // Who waits for rows that cost nothing waits for nothing.
@@ -120,32 +133,49 @@ impl Hold {
 
     /// The tokens of what was spent, and how sure they are.
     fn usage(&self, spent: Spent, held: &Held) -> (Usage, Kind) {
-        let estimated = |output, reasoning| Usage {
-            input: self.purse.demand.count_input(&self.target),
-            output,
-            reasoning,
-            ..Usage::default()
+        let estimated = |output, reasoning| {
+            let input = self.purse.demand.count_input(&self.target);
+            (Usage { input, output, reasoning, ..Usage::default() }, Kind::Estimated)
         };
         match spent {
-            Spent::Counted(usage) => {
-                self.purse.till.usual.saw(&self.target, usage.completion());
-                (usage, Kind::Actual)
-            }
-            Spent::Produced { output, reasoning } => (estimated(output, reasoning), Kind::Estimated),
-            Spent::Lost => {
-                let demand = &self.purse.demand;
-                let usual = || self.purse.till.usual.of(&self.target);
-                let each = held.max_output.or(demand.limit()).unwrap_or_else(usual);
-                (estimated(each.saturating_mul(demand.answers()), 0), Kind::Estimated)
-            }
+            Spent::Counted(usage) => (usage, Kind::Actual),
+            Spent::Produced { output, reasoning } => estimated(output, reasoning),
+            Spent::Cut { output, reasoning: 0 } => estimated(output, self.unseen(output, held)),
+            Spent::Cut { output, reasoning } => estimated(output, reasoning),
+            Spent::Lost => estimated(self.made(held), 0),
             Spent::Nothing => (Usage::default(), Kind::Actual),
         }
     }
 
-    /// What was spent. Of an answer that was lost, the upstream may charge for all that it was allowed.
+    /// What a model that thinks may have thought unseen: as it usually does before it shows something, else as much as
+    /// it can have made in the time.
+    fn unseen(&self, output: u64, held: &Held) -> u64 {
+        match (self.target.capabilities.reasoning, output) {
+            (Some(true), 0) => self.made(held),
+            (Some(true), _) => self.purse.till.usual.of(&self.target).reasoning.min(self.allowed(held)),
+            _ => 0,
+        }
+    }
+
+    /// What the model can have made in the time that passed, no more than it was allowed.
+    fn made(&self, held: &Held) -> u64 {
+        let habit = self.purse.till.usual.of(&self.target);
+        let each = habit.made_in(self.begun.elapsed()).min(self.allowed(held));
+        each.saturating_mul(self.purse.demand.answers())
+    }
+
+    /// The most tokens that an answer may have.
+    fn allowed(&self, held: &Held) -> u64 {
+        held.max_output.unwrap_or_else(|| self.purse.demand.wanted(&self.target))
+    }
+
+    /// What was spent. An estimate is never more than what was held for it.
     fn cost(&self, spent: Spent, held: &Held, usage: &Usage) -> Nanos {
         let by_count = self.target.price.as_deref().map_or(Nanos::ZERO, |price| cost(price, usage));
-        if spent == Spent::Lost { by_count.max(held.amount) } else { by_count }
+        match spent {
+            Spent::Cut { .. } | Spent::Lost if held.amount > Nanos::ZERO => by_count.min(held.amount),
+            _ => by_count,
+        }
     }
 
     fn entry(&self, outcome: Outcome, usage: Usage, kind: Kind, spent: Nanos) -> Entry {
@@ -183,10 +213,10 @@ impl Hold {
         if !entry.priced {
             metrics.unpriced(model, provider);
         }
-        if let Some(baseline) = entry.baseline.filter(|_| entry.answered()) {
+        if let Some(baseline) = entry.baseline.filter(|_| entry.answered() && entry.priced) {
             metrics.saved("routing", baseline.saturating_sub(entry.cost));
         }
-        if let Some(first) = entry.first_choice.filter(|_| entry.position > 1) {
+        if let Some(first) = entry.first_choice.filter(|_| entry.position > 1 && entry.priced) {
             metrics.fallback_cost(&self.purse.route_label, entry.cost.saturating_sub(first));
         }
     }

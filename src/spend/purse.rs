@@ -5,19 +5,21 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     base::{
         account::{Charge, Period},
+        deadline::Deadline,
         money::Nanos,
+        outcome::Outcome,
     },
-    budget::{Action, Admission, Ask as Wish, Bound, Estimate, Exceeded, Held, TargetName, Who},
+    budget::{Action, Admission, Ask as Wish, Bound, Estimate, Exceeded, Held, TargetName, Unit, Who},
     ledger::{Entry, Origin},
     limit::tokens::TokenReservation,
     openai::{Ask, Attachment, Usage},
@@ -29,6 +31,12 @@ use super::{demand::Demand, hold::Hold, till::Till, unfunded::Unfunded};
 
 /// How long a request waits for others to settle what they hold, before it does not fit.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it waits for the ledger to allow more: a disk that hangs is one that cannot record.
+const RAISE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a picture and a file count as where only the client limits the cost: as budgets do by default.
+const ASSUMED: Attachment = Attachment { picture: 4096, file: 131_072 };
 
 /// What a purse is for.
 #[derive(Debug)]
@@ -49,9 +57,9 @@ pub struct Purpose {
     pub first_choice: Option<Arc<Price>>,
     /// The price of the model that savings are counted against.
     pub baseline: Option<Arc<Price>>,
-    /// What a picture and a file count as.
-    pub attachment: Attachment,
-    /// The most that the client lets one attempt cost.
+    /// By when everything has to be over.
+    pub deadline: Deadline,
+    /// The most that the client lets the request cost.
     pub ceiling: Option<Nanos>,
     /// Whether an answer's end waits for the disk.
     pub durable: bool,
@@ -82,6 +90,9 @@ pub(super) struct Inner {
     pub(super) baseline: Option<Arc<Price>>,
     pub(super) durable: bool,
     pub(super) begun: Instant,
+    deadline: Deadline,
+    /// Whether a row says that the request came to nothing.
+    noted: AtomicBool,
     pub(super) attempts: AtomicU32,
     /// The time of all attempts so far, in microseconds.
     pub(super) waited_us: AtomicU32,
@@ -117,12 +128,14 @@ impl Purse {
         Ok(Self(Arc::new(Inner {
             till: Arc::clone(till),
             origin: Arc::new(purpose.origin),
-            demand: Demand::new(purpose.ask, purpose.defaults, purpose.attachment),
+            demand: Demand::new(purpose.ask, purpose.defaults),
             route_label: purpose.route_label,
             first_choice: purpose.first_choice,
             baseline: purpose.baseline,
             durable: purpose.durable,
             begun: Instant::now(),
+            deadline: purpose.deadline,
+            noted: AtomicBool::new(false),
             attempts: AtomicU32::new(0),
             waited_us: AtomicU32::new(0),
             bound: purpose.bound,
@@ -140,12 +153,13 @@ impl Purse {
         self.0.lock().downgraded = true;
     }
 
-    /// Holds what an attempt on this target may cost, for the attempt that follows.
+    /// Holds what an attempt on this target may cost, for the attempt that follows. `wait`: for other attempts to
+    /// settle, also where only this target's own budget has no room.
     ///
     /// # Errors
     /// Why it may not be made.
-    pub async fn ready(&self, target: &Arc<Target>) -> Result<(), Unfunded> {
-        let held = self.admit(target).await?;
+    pub async fn ready(&self, target: &Arc<Target>, wait: bool) -> Result<(), Unfunded> {
+        let held = self.admit(target, wait).await?;
         self.0.lock().spare = Some((held, Arc::clone(target)));
         Ok(())
     }
@@ -158,7 +172,7 @@ impl Purse {
         let spare = self.0.lock().spare.take_if(|(_, for_target)| Arc::ptr_eq(for_target, target));
         let held = match spare {
             Some((held, _)) => held,
-            None => self.admit(target).await?,
+            None => self.admit(target, false).await?,
         };
         self.0.lowered.store(held.max_output.unwrap_or(0), Ordering::Relaxed);
         Ok(Hold {
@@ -174,10 +188,13 @@ impl Purse {
     }
 
     /// Waits for leave: for the ledger where it has to allow more, for others to settle where that may help.
-    async fn admit(&self, target: &Arc<Target>) -> Result<Held, Unfunded> {
+    async fn admit(&self, target: &Arc<Target>, wait: bool) -> Result<Held, Unfunded> {
         let inner = &*self.0;
         let till = &inner.till;
-        let until = Instant::now() + PATIENCE;
+        if inner.bound.is_empty() && inner.ceiling.is_none() {
+            return Ok(Held::free());
+        }
+        let until = inner.deadline.at_most(inner.begun, PATIENCE).instant();
         let mut tight = false;
         let mut estimate = inner.estimate(target, tight)?;
         loop {
@@ -185,21 +202,23 @@ impl Purse {
             let mut changed = pin!(till.accounts.changed());
             changed.as_mut().enable();
             let (swap, swap_for) = inner.lock().spare.take().unzip();
-            match till.accounts.admit(&inner.bound, &inner.wish(target, estimate), swap, till.clock.seconds())
-            {
+            let wish = inner.wish(target, estimate);
+            match till.accounts.admit(&inner.bound, &wish, swap, till.clock.seconds()) {
                 Admission::Held(held) => return Ok(held),
                 Admission::Raise { marks, swap: kept } => {
                     // Back in its place while this waits: a client that leaves now must not leave it held for ever.
                     inner.lock().spare = kept.zip(swap_for);
-                    till.ledger.raise(marks.clone()).await.map_err(|_| Unfunded::Ledger)?;
+                    let raised = timeout(RAISE_PATIENCE, till.ledger.raise(marks.clone())).await;
+                    raised.ok().and_then(Result::ok).ok_or(Unfunded::Ledger)?;
                     till.accounts.raised(&marks);
                 }
-                Admission::Exceeded(_) if !tight => {
+                Admission::Exceeded(exceeded) if !tight && counting_may_help(&exceeded) => {
                     tight = true;
                     estimate = inner.estimate(target, tight)?;
                 }
                 Admission::Exceeded(exceeded) => {
-                    if !exceeded.may_free || timeout_at(until, changed).await.is_err() {
+                    let waits = exceeded.may_free && (wait || !exceeded.target_only);
+                    if !waits || timeout_at(until, changed).await.is_err() {
                         till.metrics.refused(&exceeded.budget, action(&exceeded));
                         return Err(Unfunded::Budget(exceeded));
                     }
@@ -215,6 +234,7 @@ impl Purse {
             // Its attempts stand there already.
             return;
         }
+        inner.noted.store(true, Ordering::Relaxed);
         let entry = Entry::refused(Arc::clone(&inner.origin), inner.till.clock.millis(), code);
         drop(inner.till.ledger.post(entry, Vec::new()));
     }
@@ -249,15 +269,22 @@ impl Inner {
 
     /// What an attempt on the target may cost.
     fn estimate(&self, target: &Target, tight: bool) -> Result<Estimate, Unfunded> {
+        let name = TargetName { model: &target.name, provider: &target.provider };
+        let bounds = self.bound.bounds(&self.who(), Some(&name));
         let Some(price) = &target.price else {
-            let name = TargetName { model: &target.name, provider: &target.provider };
-            return match self.bound.bounds(&self.who(), Some(&name)).is_some() || self.ceiling.is_some() {
+            return match bounds.is_some() || self.ceiling.is_some() {
                 true => Err(Unfunded::Unpriced(Arc::clone(&target.name))),
                 false => Ok(Demand::unpriced()),
             };
         };
-        let usual = self.till.usual.of(target);
-        Ok(Estimate { ceiling: self.ceiling, ..self.demand.estimate(target, price, tight, usual) })
+        let per = bounds.map_or(ASSUMED, |bounds| Attachment {
+            picture: bounds.picture_tokens,
+            file: bounds.file_tokens,
+        });
+        let usual = self.till.usual.of(target).output;
+        let spent = Nanos(self.cost.load(Ordering::Relaxed));
+        let estimate = self.demand.estimate(target, price, &per, tight);
+        Ok(Estimate { ceiling: self.ceiling, spent, usual, ..estimate })
     }
 
     fn wish<'a>(&'a self, target: &'a Target, estimate: Estimate) -> Wish<'a> {
@@ -281,7 +308,9 @@ impl Inner {
     /// Posts what an attempt cost to the accounts; gives what the ledger has to add.
     pub(super) fn charge(&self, held: Held, cost: Nanos, usage: &Usage) -> Vec<Charge> {
         self.cost.fetch_add(cost.0, Ordering::Relaxed);
-        self.used.fetch_add(usage.prompt() + usage.completion(), Ordering::Relaxed);
+        let tokens = usage.prompt().saturating_add(usage.completion());
+        // Bounded, so that no sum of them overflows.
+        self.used.fetch_add(tokens.min(u64::from(u32::MAX)), Ordering::Relaxed);
         self.lock().counted = true;
         let settled = self.till.accounts.settle(held, cost, self.till.clock.seconds());
         for overrun in &settled.overruns {
@@ -299,6 +328,12 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if *self.attempts.get_mut() == 0 && !*self.noted.get_mut() {
+            // Its client left before the first try.
+            let (origin, code) = (Arc::clone(&self.origin), Outcome::ClientLeft.as_str());
+            let entry = Entry::refused(origin, self.till.clock.millis(), code);
+            drop(self.till.ledger.post(entry, Vec::new()));
+        }
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((held, _)) = open.spare.take() {
             self.till.accounts.void(held, self.till.clock.seconds());
@@ -307,6 +342,11 @@ impl Drop for Inner {
             tokens.correct(self.used.load(Ordering::Relaxed), Instant::now());
         }
     }
+}
+
+/// Whether counting tokens instead of bytes may let a try fit.
+fn counting_may_help(exceeded: &Exceeded) -> bool {
+    exceeded.unit == Unit::Money && exceeded.room > Nanos::ZERO
 }
 
 /// What becomes of a try that does not fit, as metrics name it.

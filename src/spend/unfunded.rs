@@ -24,4 +24,9 @@ impl Unfunded {
             Self::Ledger => false,
         }
     }
+
+    /// Whether it may be made once others have settled.
+    pub fn may_free(&self) -> bool {
+        matches!(self, Self::Budget(exceeded) if exceeded.may_free)
+    }
 }

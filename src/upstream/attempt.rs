@@ -174,7 +174,10 @@ impl Attempt<'_> {
         match result {
             Ok(decoded) => {
                 watch.first_token();
-                let posted = watch.answered(decoded.usage.as_ref(), || count_answer(&decoded.body));
+                if let Some(usage) = &decoded.usage {
+                    watch.told(usage);
+                }
+                let posted = watch.answered(|| count_answer(&decoded.body));
                 Ok(Won::Whole { body: decoded.body, posted })
             }
             Err(failure) => {
@@ -244,7 +247,8 @@ fn call_failed(error: CallError<TransportError>) -> Failure {
 
 fn transport_failed(error: &TransportError) -> Failure {
     let outcome = match error.kind {
-        TransportErrorKind::Connect | TransportErrorKind::Reset => Outcome::ConnectError,
+        TransportErrorKind::Connect => Outcome::ConnectError,
+        TransportErrorKind::Reset => Outcome::Reset,
         TransportErrorKind::Body => Outcome::Truncated,
         TransportErrorKind::TooLarge | TransportErrorKind::Protocol => Outcome::InvalidAnswer,
     };

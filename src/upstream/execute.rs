@@ -120,8 +120,16 @@ impl Errand<'_> {
         let mut tries = Tries::new(self.chain.max_attempts, at);
         // The last try that failed: where it was, and why.
         let mut last: Option<(usize, Failure)> = None;
+        // Why the latest target that was passed over may not spend.
+        let mut unfunded = None;
         while let Some(target) = targets.get(at) {
             let begun = Instant::now();
+            if self.timing.deadline.left(begun).is_zero() {
+                // Nothing is sent that nobody waits for: it would have to be paid.
+                let late = || (at, Failure::of(Outcome::Timeout, "The request's deadline was over."));
+                last.get_or_insert_with(late);
+                break;
+            }
             let result = self.one(at, (targets.len() - at).min(tries.left())).await;
             let over = self.timing.deadline.left(Instant::now()).is_zero();
             let failure = match result {
@@ -131,10 +139,7 @@ impl Errand<'_> {
                     trail.dropped = dropped;
                     return Ok(won);
                 }
-                Err(Failed::Unfunded(unfunded)) if !unfunded.only_here() => {
-                    return Err(Stopped::Unfunded(unfunded));
-                }
-                Err(failed) => match passed_over(failed) {
+                Err(failed) => match passed_over(failed, &mut unfunded) {
                     Err(missing) => {
                         tracing::info!(model = %target.name, lacks = %missing, "is passed over");
                         trail.skipped.push((Arc::clone(target), missing));
@@ -158,7 +163,11 @@ impl Errand<'_> {
                 _ => break,
             }
         }
-        Err(last.map_or(Stopped::Untried, |(_, failure)| Stopped::Failed(failure)))
+        Err(match (last, unfunded) {
+            (Some((_, failure)), _) => Stopped::Failed(failure),
+            (None, Some(unfunded)) => Stopped::Unfunded(unfunded),
+            (None, None) => Stopped::Untried,
+        })
     }
 
     /// Counts the move from the target that failed last to the one that was tried now.
@@ -217,15 +226,22 @@ fn tried(target: &Arc<Target>, outcome: Outcome, begun: Instant, retry_after: Op
     Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after }
 }
 
-/// The failure of a try; what the target lacks, where it was none.
-fn passed_over(failed: Failed) -> Result<Failure, Missing> {
+/// The failure of a try; what the target lacks, where it was none. That it may not spend there is noted: the next one
+/// may cost less.
+fn passed_over(failed: Failed, noted: &mut Option<Unfunded>) -> Result<Failure, Missing> {
     match failed {
         Failed::Upstream(Failure { outcome: Outcome::Unsupported, error, .. }) => {
             Err(Missing::Field(BadField { param: error.param, message: error.message }))
         }
         Failed::Upstream(failure) => Ok(failure),
-        Failed::Unfunded(Unfunded::Budget(exceeded)) => Err(Missing::Budget(exceeded.budget)),
-        Failed::Unfunded(_) => Err(Missing::Price),
+        Failed::Unfunded(unfunded) => {
+            let missing = match &unfunded {
+                Unfunded::Budget(exceeded) => Missing::Budget(Arc::clone(&exceeded.budget)),
+                Unfunded::Unpriced(_) | Unfunded::Ledger => Missing::Price,
+            };
+            *noted = Some(unfunded);
+            Err(missing)
+        }
     }
 }
 

@@ -93,6 +93,9 @@ impl Live {
                     Step::Failed(Failure::of(Outcome::Timeout, "The upstream sent no first token in time."))
                 }
             };
+            if let Some(usage) = tap.usage() {
+                watch.told(usage);
+            }
             let (bytes, content) = match step {
                 Step::Comment(bytes) => {
                     // Comments never make a stream an answer; past half of the room they are left out.
@@ -150,7 +153,7 @@ impl Live {
             tap.drain(cx);
         }
         if let Some(watch) = self.watch.take() {
-            self.last = Some((watch.answered(self.usage.as_ref(), || (0, 0)), bytes));
+            self.last = Some((watch.answered(|| (0, 0)), bytes));
         }
     }
 
@@ -206,6 +209,9 @@ impl Stream for Live {
                 None => Poll::Pending,
             };
         };
+        if let (Some(usage), Some(watch)) = (tap.usage(), &mut this.watch) {
+            watch.told(usage);
+        }
         match step {
             Step::Lead(bytes) | Step::Comment(bytes) | Step::Content(bytes) => {
                 this.silence.as_mut().reset(Instant::now() + this.idle);

@@ -19,6 +19,8 @@ pub struct Watch {
     hold: Option<Hold>,
     /// What came of a stream; `None` where the answer comes whole.
     produced: Option<Produced>,
+    /// What the upstream has said so far that it took.
+    usage: Option<Usage>,
 }
 
 impl Watch {
@@ -30,6 +32,7 @@ impl Watch {
             begun: Instant::now(),
             hold: Some(hold),
             produced: stream.then(Produced::default),
+            usage: None,
         }
     }
 
@@ -53,12 +56,17 @@ impl Watch {
         }
     }
 
-    /// The try ended with an answer. Where the upstream does not say what it took, `counted` does: tokens shown and
+    /// The upstream said what it took; more may follow.
+    pub fn told(&mut self, usage: &Usage) {
+        self.usage = Some(*usage);
+    }
+
+    /// The try ended with an answer. Where the upstream did not say what it took, `counted` does: tokens shown and
     /// thought.
-    pub fn answered(mut self, usage: Option<&Usage>, counted: impl FnOnce() -> (u64, u64)) -> Posted {
-        self.metrics.usage(usage);
-        let spent = match (usage, &mut self.produced) {
-            (Some(usage), _) => Spent::Counted(*usage),
+    pub fn answered(mut self, counted: impl FnOnce() -> (u64, u64)) -> Posted {
+        self.metrics.usage(self.usage.as_ref());
+        let spent = match (self.usage, &mut self.produced) {
+            (Some(usage), _) => Spent::Counted(usage),
             (None, Some(produced)) => came(produced.tokens()),
             (None, None) => came(counted()),
         };
@@ -71,16 +79,24 @@ impl Watch {
         self.close(outcome, spent);
     }
 
-    /// What a failed try took: where the upstream may have worked, it may send a bill.
+    /// What a failed try took: for what the upstream has sent, and for what it may have made, it may send a bill.
     fn spent(&mut self, outcome: Outcome) -> Spent {
-        let produced = self.produced.as_mut().map(|produced| came(produced.tokens()));
+        if let Some(usage) = self.usage {
+            return Spent::Counted(usage);
+        }
+        let produced = self.produced.as_mut().map(Produced::tokens).unwrap_or_default();
         match outcome {
-            Outcome::Timeout | Outcome::IdleTimeout | Outcome::Truncated | Outcome::ClientLeft => {
-                produced.unwrap_or(Spent::Lost)
-            }
-            Outcome::InvalidAnswer => produced.unwrap_or(came((0, 0))),
-            // A provider that reports an error charges for what it has sent before it.
-            Outcome::ErrorEvent => produced.filter(|spent| *spent != came((0, 0))).unwrap_or(Spent::Nothing),
+            _ if produced != (0, 0) => Spent::Cut { output: produced.0, reasoning: produced.1 },
+            Outcome::Timeout
+            | Outcome::IdleTimeout
+            | Outcome::Truncated
+            | Outcome::InvalidAnswer
+            | Outcome::Reset
+            | Outcome::ClientLeft => match self.produced {
+                Some(_) => Spent::Cut { output: 0, reasoning: 0 },
+                None => Spent::Lost,
+            },
+            // It was refused, or never sent.
             _ => Spent::Nothing,
         }
     }

@@ -35,7 +35,7 @@ impl TransportError {
     pub(super) fn head(target: &str, error: Option<&hyper::Error>) -> Self {
         let Some(error) = error else {
             let message = format!("{target}: the connection ended before the request was sent");
-            return Self { kind: TransportErrorKind::Reset, message };
+            return Self { kind: TransportErrorKind::Connect, message };
         };
         let kind = if error.is_parse_too_large() {
             TransportErrorKind::TooLarge
