@@ -25,6 +25,7 @@ mod headers;
 mod leaving;
 mod limits;
 mod made_keys;
+mod money;
 mod naming;
 mod nonsense;
 mod outage;

@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod client;
+pub mod ledger;
 pub mod limits;
 pub mod line;
 pub mod openai;
@@ -9,6 +10,7 @@ pub mod process;
 pub mod raw;
 pub mod refusal;
 pub mod script;
+pub mod served;
 pub mod settings;
 pub mod sim;
 pub mod sse;

@@ -28,3 +28,13 @@ pub fn chain_with(upstreams: &[(&str, &str)], more: &str) -> String {
     let targets: String = upstreams.iter().map(|(name, base_url)| target(name, base_url, more, "")).collect();
     format!("{OPEN}{targets}{}", route("chain", &names, ""))
 }
+
+/// A line for a model's table: its price in USD per million tokens.
+pub fn price(input: &str, output: &str) -> String {
+    format!("price = {{ input = {input}, output = {output} }}")
+}
+
+/// A budget; `more` are further lines of its table.
+pub fn budget(name: &str, scope: &str, more: &str) -> String {
+    format!("[[budgets]]\nname = \"{name}\"\nscope = \"{scope}\"\n{more}\n")
+}

@@ -88,6 +88,14 @@ fn config_file(folder: &TempDir) -> PathBuf {
 }
 
 impl Weir {
+    /// Starts another one in the folder of this one, which ends first if it has not yet, with whatever configuration
+    /// stands there.
+    pub async fn again(mut self) -> Self {
+        self.kill();
+        self.restart().await;
+        self
+    }
+
     /// A setup with this configuration.
     pub fn with(toml: &str) -> Setup {
         Setup { toml: toml.to_owned(), environment: Vec::new(), arguments: Vec::new(), through: Vec::new() }

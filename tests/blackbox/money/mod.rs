@@ -1,0 +1,3 @@
+//! What Weir promises about money, shown on the built binary.
+
+mod wave;
