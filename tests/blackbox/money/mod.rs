@@ -1,4 +1,5 @@
 //! What Weir promises about money, shown on the built binary.
 
+mod clamp;
 mod doors;
 mod wave;
