@@ -2,4 +2,5 @@
 
 mod clamp;
 mod doors;
+mod overrun;
 mod wave;
