@@ -2,5 +2,6 @@
 
 mod clamp;
 mod doors;
+mod leaving;
 mod overrun;
 mod wave;
