@@ -4,4 +4,5 @@ mod clamp;
 mod doors;
 mod leaving;
 mod overrun;
+mod usage;
 mod wave;
