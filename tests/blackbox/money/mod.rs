@@ -1,5 +1,6 @@
 //! What Weir promises about money, shown on the built binary.
 
+mod again;
 mod clamp;
 mod doors;
 mod leaving;
