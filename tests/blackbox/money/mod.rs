@@ -5,5 +5,6 @@ mod clamp;
 mod doors;
 mod leaving;
 mod overrun;
+mod unpriced;
 mod usage;
 mod wave;
