@@ -4,6 +4,7 @@ mod again;
 mod ceiling;
 mod clamp;
 mod doors;
+mod downgrade;
 mod leaving;
 mod overrun;
 mod unpriced;
