@@ -7,6 +7,7 @@ mod doors;
 mod downgrade;
 mod leaving;
 mod overrun;
+mod tries;
 mod unpriced;
 mod usage;
 mod wave;
