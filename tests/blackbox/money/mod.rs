@@ -7,6 +7,7 @@ mod doors;
 mod downgrade;
 mod leaving;
 mod overrun;
+mod told;
 mod tries;
 mod unpriced;
 mod usage;
