@@ -1,6 +1,7 @@
 //! What Weir promises about money, shown on the built binary.
 
 mod again;
+mod alerts;
 mod ceiling;
 mod clamp;
 mod doors;
