@@ -4,10 +4,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::{PATIENT, answers, keys, pages, place::Place, scan};
 use crate::{
-    base::money::Nanos,
+    base::{money::Nanos, outcome::Outcome},
     config::Scope,
     ledger::{
-        KeptAnswer, Key, KeyRow, LedgerError,
+        KeptAnswer, Key, KeyRow, LedgerError, QUOTA,
         report::{Question, Summary},
         rows::{Page, RowQuery},
         store::{Reader, SpentQuery},
@@ -98,6 +98,9 @@ const TAGGED: &str = "(tags IN (SELECT id FROM tag_sets WHERE EXISTS \
 
 /// Sums what was spent. In two halves: SQLite gives an error where a sum of whole numbers is too large.
 fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(String, Nanos)>> {
+    if query.budget == QUOTA {
+        return Ok(vec![(String::new(), Nanos(requests(connection, query)?))]);
+    }
     let (which, what, value) = match &query.scope {
         Scope::Global | Scope::EachKey => ("TRUE".to_owned(), "", ""),
         Scope::Key(name) => (is_named("key"), name.as_str(), ""),
@@ -135,6 +138,17 @@ fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(S
         sums.push((String::new(), Nanos::ZERO));
     }
     Ok(sums)
+}
+
+/// How many requests of a key an upstream has worked on, as a quota counts them.
+fn requests(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<i64> {
+    let Scope::Key(key) = &query.scope else { return Ok(0) };
+    let sql = "SELECT count(DISTINCT request) FROM entries WHERE time >= ?1 AND attempt > 0 \
+        AND key IN ((SELECT id FROM names WHERE text = ?2), ?2) \
+        AND (kind = 1 OR outcome IN ((SELECT id FROM names WHERE text = ?3), ?3))";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![query.since, key, Outcome::Ok.as_str()], |row| row.get(0))
 }
 
 /// Whether a column has the name of the third parameter.
