@@ -368,8 +368,11 @@ fn what_the_ledger_knows_is_taken_over() {
     let (again, fresh) = accounts.bind(Rules::compile([&daily(2)], []).unwrap(), &["a"], NOW);
     assert_eq!(fresh.len(), 1, "the same budget for all is another account");
     assert_eq!(accounts.list(&again, NOW).len(), 1);
-    let (_, fresh) = accounts.bind(Rules::compile([&budget], []).unwrap(), &["a"], NOW);
-    assert!(fresh.is_empty());
+    for after_a_gap in [true, false] {
+        let (_, fresh) = accounts.bind(Rules::compile([&budget], []).unwrap(), &["a"], NOW);
+        let names: Vec<&str> = fresh.iter().map(|fresh| &*fresh.window.account.holder).collect();
+        assert_eq!(names, if after_a_gap { vec!["a", "b", "c", "d"] } else { vec![] });
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! All accounts of the process, as they stand behind the lock.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
-    base::account::{AccountKey, AccountState},
+    base::account::{AccountKey, AccountState, Period},
     config::Scope,
 };
 
@@ -31,6 +34,8 @@ pub(super) struct State {
     groups: Vec<Group>,
     /// What the ledger knows of accounts that no rule has asked for.
     known: HashMap<AccountKey, AccountState>,
+    /// The limits that were bound last, each with its scope: their accounts have counted everything since.
+    live: HashSet<(Arc<str>, Arc<str>, Period)>,
     /// Room to work in, kept between admissions.
     pub(super) scratch: Scratch,
 }
@@ -75,7 +80,7 @@ impl State {
     }
 
     pub(super) fn bind(&mut self, rules: Rules, holders: &[&str], now_s: i64) -> (Bound, Vec<Fresh>) {
-        let mut fresh = Vec::new();
+        let (mut fresh, before) = (Vec::new(), self.accounts.len());
         let mut places = Vec::with_capacity(rules.rules.len());
         for rule in &rules.rules {
             places.push(if rule.scope == Scope::EachKey {
@@ -91,7 +96,31 @@ impl State {
                 Place::Fixed((0..rule.lines.len()).map(open).collect())
             });
         }
-        (Bound(Arc::new(Inner { rules, places })), fresh)
+        let bound = Bound(Arc::new(Inner { rules, places }));
+        self.returning(&bound, before, now_s, &mut fresh);
+        (bound, fresh)
+    }
+
+    /// Finds the accounts of budgets that are bound again after a time without: they did not count what was spent then.
+    /// `before`: how many accounts there were.
+    fn returning(&mut self, bound: &Bound, before: usize, now_s: i64, fresh: &mut Vec<Fresh>) {
+        let mut live = HashSet::new();
+        for (at, rule) in (0..).zip(&bound.0.rules.rules) {
+            for (line_at, line) in rule.lines.iter().enumerate() {
+                let limit = (rule.name.clone(), rule.scope_text.clone(), line.period);
+                if !self.live.contains(&limit) {
+                    for account in self.accounts_of(bound, at, line_at) {
+                        if (account as usize) < before {
+                            let account = &mut self.accounts[account as usize];
+                            account.advance(&rule.zone, now_s);
+                            fresh.push(to_fill(rule, account));
+                        }
+                    }
+                }
+                live.insert(limit);
+            }
+        }
+        self.live = live;
     }
 
     fn group(&mut self, budget: &Arc<str>) -> u32 {
@@ -120,11 +149,7 @@ impl State {
         let account = Account::new(key.clone(), &rule.zone, now_s, durable.as_ref());
         let start = account.window.start();
         if let Some(fresh) = fresh.filter(|_| durable.is_none_or(|state| state.window.start != start)) {
-            let scope = match &rule.scope {
-                Scope::EachKey => Scope::Key(key.holder.to_string()),
-                other => other.clone(),
-            };
-            fresh.push(Fresh { window: account.window_at(start), scope });
+            fresh.push(to_fill(rule, &account));
         }
         let at = self.accounts.len() as u32;
         self.accounts.push(account);
@@ -210,4 +235,13 @@ impl State {
             self.accounts[part.account as usize].take(part.start, part.amount);
         }
     }
+}
+
+/// An account that does not count yet what was spent in its scope.
+fn to_fill(rule: &Rule, account: &Account) -> Fresh {
+    let scope = match &rule.scope {
+        Scope::EachKey => Scope::Key(account.key.holder.to_string()),
+        other => other.clone(),
+    };
+    Fresh { window: account.window_at(account.window.start()), scope }
 }

@@ -119,8 +119,8 @@ impl Ledger {
         self.queue.raise(to)
     }
 
-    /// Writes what was spent in windows that the ledger has no account for yet, as [`Books::spent`] counted it; a
-    /// window that it knows stays as it is. To be awaited before a watermark of theirs is raised.
+    /// Writes what was spent in windows that no account has counted, as [`Books::spent`] counted it; where more is known,
+    /// that stays. To be awaited before a watermark of theirs is raised.
     pub fn seed(&self, windows: Vec<AccountState>) -> Ack {
         self.queue.seed(windows)
     }

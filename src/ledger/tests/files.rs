@@ -172,15 +172,16 @@ fn sums_stay_at_the_bounds() {
 }
 
 #[test]
-fn a_seed_does_not_change_what_is_known() {
+fn a_seed_lowers_nothing_that_is_known() {
     let home = Home::new();
     let (ledger, _) = home.open();
     ledger.seed(vec![state("company", 40, 40)]).wait().unwrap();
     ledger.raise(vec![mark("company", 100)]).wait().unwrap();
     ledger.post(entry(5), vec![charge("company", 5)]).wait().unwrap();
-    ledger.seed(vec![state("company", 0, 0)]).wait().unwrap();
+    ledger.seed(vec![state("company", 0, 0), state("team", 7, 7)]).wait().unwrap();
+    ledger.seed(vec![state("team", 9, 9)]).wait().unwrap();
     wait(ledger.close()).unwrap();
-    assert_eq!(home.open().1.accounts, [state("company", 45, 45)]);
+    assert_eq!(home.open().1.accounts, [state("company", 45, 45), state("team", 9, 9)]);
 }
 
 #[test]

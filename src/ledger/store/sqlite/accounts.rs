@@ -53,7 +53,8 @@ pub(super) fn lower_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// Makes windows where there are none.
 pub(super) fn seed(transaction: &Transaction<'_>, windows: &[AccountState]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4 * 1000) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4 * 1000) ON CONFLICT DO UPDATE \
+        SET posted = max(posted, excluded.posted), watermark = max(watermark, excluded.watermark)";
     for AccountState { window: AccountWindow { account, start }, posted, watermark } in windows {
         transaction.prepare_cached(sql)?.execute(params![
             account.budget,
