@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     alerts,
@@ -54,6 +55,7 @@ pub fn build(
             till,
             metrics: Arc::clone(&metrics),
             draining: AtomicBool::new(false),
+            over: CancellationToken::new(),
             reload: Arc::new(move || {
                 let Some(shared) = weak.upgrade() else { return Ok(()) };
                 // One at a time: else a reload that read an older file could be the last to take effect.

@@ -70,7 +70,9 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     tokio::spawn(watch_files(state.clone(), read, seen));
     tokio::spawn(app::watch_keys(state.clone()));
     let grace = settings.shutdown_grace.0;
-    let clients = server::serve(listener, router(&state, false, both), options.clone(), stop.clone(), grace);
+    let over = || state.0.over.clone();
+    let clients =
+        server::serve(listener, router(&state, false, both), options.clone(), stop.clone(), over(), grace);
     let operators = async {
         match admin {
             Some(listener) => {
@@ -80,6 +82,7 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
                     router(&state, true, false),
                     server::ServerOptions { tls: None, ..options.clone() },
                     stop.clone(),
+                    over(),
                     grace,
                 )
                 .await)

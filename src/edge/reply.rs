@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::Future as _,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Frame;
 use http_body_util::Full;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     limit::bucket::{Taken, Wait},
@@ -23,8 +25,12 @@ use crate::{
 
 use super::record::Record;
 
-/// An answer as HTTP; `record` lives until its last byte.
-pub fn answer(Answer { facts, content }: Answer, mut record: Record) -> Response<Body> {
+/// An answer as HTTP; `record` lives until its last byte. A stream that runs when `over` comes ends with an error.
+pub fn answer(
+    Answer { facts, content }: Answer,
+    over: &CancellationToken,
+    mut record: Record,
+) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     fact_headers(headers, &facts);
@@ -41,7 +47,8 @@ pub fn answer(Answer { facts, content }: Answer, mut record: Record) -> Response
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             headers.insert(name("x-accel-buffering"), HeaderValue::from_static("no"));
-            *response.body_mut() = Body::new(Recorded { body: Frames(stream), _record: record });
+            let frames = Frames { stream, over: Box::pin(over.clone().cancelled_owned()), told: false };
+            *response.body_mut() = Body::new(Recorded { body: frames, _record: record });
         }
     }
     response
@@ -190,7 +197,12 @@ impl<B: HttpBody> HttpBody for Recorded<B> {
 }
 
 /// The frames of a stream as a body.
-struct Frames(AnswerStream);
+struct Frames {
+    stream: AnswerStream,
+    /// Comes when the gateway can wait no longer.
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
+    told: bool,
+}
 
 impl HttpBody for Frames {
     type Data = Bytes;
@@ -200,7 +212,11 @@ impl HttpBody for Frames {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let frame = ready!(Pin::new(&mut self.0).poll_next(cx));
+        if !self.told && self.over.as_mut().poll(cx).is_ready() {
+            self.told = true;
+            self.stream.stop();
+        }
+        let frame = ready!(Pin::new(&mut self.stream).poll_next(cx));
         Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

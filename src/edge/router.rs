@@ -104,6 +104,7 @@ mod tests {
     use arc_swap::ArcSwap;
     use axum::{body::Body, extract::ConnectInfo};
     use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -133,6 +134,7 @@ mod tests {
             room: Arc::new(Semaphore::new(1)),
             body_room: Arc::new(Semaphore::new(1)),
             draining: AtomicBool::new(false),
+            over: CancellationToken::new(),
             reload: Arc::new(|| Ok(())),
         }))
     }

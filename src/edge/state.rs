@@ -7,6 +7,7 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     limit::{failures::Failures, registry::Limits},
@@ -46,6 +47,8 @@ pub struct Shared {
     pub body_room: Arc<Semaphore>,
     /// Whether the gateway is shutting down.
     pub draining: AtomicBool,
+    /// Tells streams that the time to end is over.
+    pub over: CancellationToken,
     /// How `/admin/reload` reloads.
     pub reload: Reload,
 }

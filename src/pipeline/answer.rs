@@ -132,7 +132,7 @@ pub struct AnswerStream {
 enum Source {
     /// An upstream.
     Live(Box<Live>),
-    /// An answer that was kept.
+    /// What is said at once: an answer that was kept, or the last words.
     Kept(Bytes),
     /// Nothing follows.
     Over,
@@ -161,6 +161,16 @@ impl AnswerStream {
     /// Keeps the answer once it is whole.
     pub fn keep(&mut self, keeper: Keeper) {
         self.keeper = Some(Box::new(keeper));
+    }
+
+    /// Ends it with an error, unless it is over: the gateway shuts down.
+    pub fn stop(&mut self) {
+        if matches!(self.source, Source::Live(_)) {
+            let message = "This gateway is shutting down, and the answer took too long to end.";
+            let error = ErrorBody::new("overloaded_error", "overloaded", message);
+            self.source = Source::Kept(error.to_event(&[]));
+            self.keeper = None;
+        }
     }
 
     /// The last frame goes out: with the summary before it, and whoever keeps the answer has it whole.

@@ -61,7 +61,7 @@ async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -
             Err(refusal) => Err(refusal),
         };
         let mut response = match answer {
-            Ok(answer) => reply::answer(answer, record),
+            Ok(answer) => reply::answer(answer, &state.0.over, record),
             Err(refusal) => error::reply(&refusal, record),
         };
         let tokens = meter.as_ref().and_then(Meter::tokens);

@@ -33,10 +33,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// The smallest read buffer that the HTTP/1 parser takes.
 const MIN_BUFFER: usize = 8192;
 
-/// The connection was dropped because the time to finish was over.
-#[derive(Debug)]
-pub struct Cut;
-
 /// How connections are served.
 pub struct Connections {
     http: auto::Builder<StreamSpawner>,
@@ -70,11 +66,8 @@ impl Connections {
         Self { http, options, shutdown: shutdown.clone(), cut: cut.clone() }
     }
 
-    /// Serves a connection to its end.
-    ///
-    /// # Errors
-    /// Where it had to be cut. What a client does wrong is no error here.
-    pub async fn run<S>(&self, stream: TcpStream, peer: SocketAddr, service: S) -> Result<(), Cut>
+    /// Serves a connection to its end, or until it is cut.
+    pub async fn run<S>(&self, stream: TcpStream, peer: SocketAddr, service: S)
     where
         S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + 'static,
@@ -88,22 +81,16 @@ impl Connections {
         let handshake = timeout(self.options.header_timeout, tls.accept(stream));
         let outcome = tokio::select! {
             outcome = handshake => outcome,
-            () = self.shutdown.cancelled() => return Ok(()),
+            () = self.shutdown.cancelled() => return,
         };
         match outcome {
             Ok(Ok(stream)) => self.drive(stream, peer, service).await,
-            Ok(Err(error)) => {
-                tracing::debug!(%peer, %error, "the TLS handshake failed");
-                Ok(())
-            }
-            Err(_) => {
-                tracing::debug!(%peer, "the TLS handshake took too long");
-                Ok(())
-            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
         }
     }
 
-    async fn drive<S, IO>(&self, stream: IO, peer: SocketAddr, service: S) -> Result<(), Cut>
+    async fn drive<S, IO>(&self, stream: IO, peer: SocketAddr, service: S)
     where
         S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + 'static,
@@ -126,9 +113,9 @@ impl Connections {
                     if let Err(error) = outcome {
                         tracing::debug!(%peer, %error, "a connection ended early");
                     }
-                    return Ok(());
+                    return;
                 }
-                () = self.cut.cancelled() => return Err(Cut),
+                () = self.cut.cancelled() => return,
                 () = self.shutdown.cancelled(), if !asked => {
                     asked = true;
                     connection.as_mut().graceful_shutdown();

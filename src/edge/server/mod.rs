@@ -13,10 +13,7 @@ mod tls;
 use std::{
     convert::Infallible,
     io::{Read as _, Write as _},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -42,6 +39,9 @@ pub use self::listener::bind;
 /// How long a kept connection may be idle between two requests. Longer than the 60 to 75 seconds that usual
 /// clients and balancers keep theirs, so that it is they who close.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long what is told to end may take to say so.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// How long connections that are cut may take to let go of what they hold.
 const CUT_TIME: Duration = Duration::from_secs(1);
@@ -88,17 +88,18 @@ impl ServerOptions {
 }
 
 /// Serves HTTP/1.1 and HTTP/2 until `shutdown`. Then the listener closes, idle connections close, the others may
-/// finish their requests within `grace`; what is left is dropped. Dropping the returned future drops all
-/// connections.
+/// finish their requests within `grace`. Then `over` tells those that are left to end, and soon after they are dropped.
+/// Dropping the returned future drops all connections.
 ///
 /// The service finds the peer's address in the request's extensions, as `ConnectInfo<SocketAddr>`.
 ///
-/// Returns how many connections were cut.
+/// Returns how many connections were left at the end of `grace`.
 pub async fn serve<S>(
     listener: TcpListener,
     service: S,
     options: ServerOptions,
     shutdown: CancellationToken,
+    over: CancellationToken,
     grace: Duration,
 ) -> usize
 where
@@ -109,8 +110,8 @@ where
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
     let _cut_all_when_dropped = cut.clone().drop_guard();
-    let cuts = Arc::new(AtomicUsize::new(0));
-    let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
+    let most = options.max_connections.min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(most));
     let says_why = options.tls.is_none();
     let connections = Arc::new(Connections::new(options, &tasks, &shutdown, &cut));
     let (mut trouble, mut full) = (Trouble::default(), Trouble::default());
@@ -129,22 +130,25 @@ where
             }
             continue;
         };
-        let (connections, service, cuts) = (connections.clone(), service.clone(), cuts.clone());
+        let (connections, service) = (connections.clone(), service.clone());
         tasks.spawn(async move {
-            if connections.run(stream, peer, service).await.is_err() {
-                cuts.fetch_add(1, Ordering::Relaxed);
-            }
+            connections.run(stream, peer, service).await;
             drop(place);
         });
     }
     drop(listener);
     tasks.close();
-    if timeout(grace, tasks.wait()).await.is_err() {
+    if timeout(grace, tasks.wait()).await.is_ok() {
+        return 0;
+    }
+    let left = most - places.available_permits();
+    over.cancel();
+    if timeout(LAST_WORDS, tasks.wait()).await.is_err() {
         cut.cancel();
         // Dropping a connection takes no time; a destructor that blocks must not keep the process alive.
         let _ = timeout(CUT_TIME, tasks.wait()).await;
     }
-    cuts.load(Ordering::Relaxed)
+    left
 }
 
 /// Tells the client why its connection closes, as far as that takes no waiting.

@@ -103,7 +103,8 @@ async fn start(options: ServerOptions, grace: Duration) -> Running {
         let leaving = Leaving(leave.clone());
         async move { Ok(answer(request, leaving).await) }
     });
-    let server = tokio::spawn(serve(listener, service, options, shutdown.clone(), grace));
+    let server =
+        tokio::spawn(serve(listener, service, options, shutdown.clone(), CancellationToken::new(), grace));
     Running { address, shutdown, server, calls, left }
 }
 
