@@ -26,14 +26,16 @@ fn ask(model: &str, max_tokens: Option<u64>) -> Value {
 #[tokio::test]
 async fn a_request_over_the_budgets_own_ceiling_is_shortened_or_refused_before_it_is_sent() {
     let sim = Served::start("tokens=5000").await;
-    let weir = start(&sim, &budget("b", "global", "daily = 100.0\nper_request = 0.05\nmin_output = 400")).await;
+    let weir =
+        start(&sim, &budget("b", "global", "daily = 100.0\nper_request = 0.05\nmin_output = 400")).await;
     for (most, told) in [(Some(300), ""), (Some(500), ""), (Some(501), "500"), (None, "500")] {
         let answer = weir.client().post_json(CHAT, &ask("p", most)).await;
         assert_eq!((answer.status.as_u16(), answer.header("x-weir-max-output")), (200, told), "{most:?}");
         let cost = if most == Some(300) { "0.03" } else { "0.05" };
         assert_eq!(answer.header("x-weir-cost-usd"), cost, "{most:?}");
     }
-    let strict = start(&sim, &budget("b", "global", "daily = 100.0\nper_request = 0.03\nmin_output = 400")).await;
+    let strict =
+        start(&sim, &budget("b", "global", "daily = 100.0\nper_request = 0.03\nmin_output = 400")).await;
     for (most, fits) in [(Some(300), true), (Some(301), false), (Some(5000), false), (None, false)] {
         let hits = sim.hits();
         let answer = strict.client().post_json(CHAT, &ask("p", most)).await;

@@ -26,7 +26,8 @@ async fn start(sim: &Served, more: &str) -> Weir {
 }
 
 async fn ask(weir: &Weir) -> Answer {
-    let body = json!({ "model": "main", "max_tokens": 100, "messages": [{ "role": "user", "content": "x" }] });
+    let body =
+        json!({ "model": "main", "max_tokens": 100, "messages": [{ "role": "user", "content": "x" }] });
     weir.client().post_json(CHAT, &body).await
 }
 
@@ -47,7 +48,8 @@ async fn a_hard_budget_goes_on_with_what_is_cheap_until_that_is_too_dear_too() {
     }
     ask(&weir).await.refused(429, "insufficient_quota", "budget_exceeded", false);
     assert_eq!((weir.spent("b").await, sim.hits()), (nanos("0.0204"), 6));
-    let downgrades = weir.metric("weir_budget_refusals_total{action=\"downgrade\",budget=\"b\"}").await as u64;
+    let downgrades =
+        weir.metric("weir_budget_refusals_total{action=\"downgrade\",budget=\"b\"}").await as u64;
     assert_eq!(downgrades, 5);
     let rows = weir.attempts(6).await;
     assert!(rows.iter().all(|row| row.route == "main" && row.attempt == 1), "{rows:#?}");
@@ -71,7 +73,12 @@ async fn a_soft_budget_without_a_cheaper_route_ends_at_its_limit() {
     let weir = start(&sim, "daily = 0.015\nenforce = \"soft\"").await;
     for _ in 0..2 {
         let answer = ask(&weir).await;
-        assert_eq!((answer.status.as_u16(), answer.header("x-weir-max-output")), (200, ""), "{}", answer.text());
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("x-weir-max-output")),
+            (200, ""),
+            "{}",
+            answer.text()
+        );
     }
     ask(&weir).await.refused(429, "insufficient_quota", "budget_exceeded", false);
     assert_eq!((weir.spent("b").await, sim.hits()), (nanos("0.02"), 2));

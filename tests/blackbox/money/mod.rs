@@ -8,6 +8,7 @@ mod doors;
 mod downgrade;
 mod leaving;
 mod overrun;
+mod reload;
 mod told;
 mod tries;
 mod unpriced;

@@ -13,7 +13,12 @@ use crate::support::{
 async fn start(first: &Served, second: &Served, more: &str) -> Weir {
     let toml = [
         OPEN,
-        &target("first", &first.base_url(), "answer_timeout = \"400ms\"\nfirst_byte_timeout = \"400ms\"", &price("0.0", "100.0")),
+        &target(
+            "first",
+            &first.base_url(),
+            "answer_timeout = \"400ms\"\nfirst_byte_timeout = \"400ms\"",
+            &price("0.0", "100.0"),
+        ),
         &target("second", &second.base_url(), "", &price("0.0", "50.0")),
         &route("chain", &["first", "second"], ""),
         more,
@@ -38,7 +43,12 @@ async fn a_target_whose_budget_is_spent_is_passed_over() {
         let weir = start(&first, &second, &budget("b", scope, "daily = 0.01")).await;
         for (model, skipped) in [("first", ""), ("second", "first=budget"), ("second", "first=budget")] {
             let answer = weir.client().post_json(CHAT, &ask(false)).await;
-            assert_eq!((answer.status.as_u16(), answer.header("x-weir-model")), (200, model), "{}", answer.text());
+            assert_eq!(
+                (answer.status.as_u16(), answer.header("x-weir-model")),
+                (200, model),
+                "{}",
+                answer.text()
+            );
             assert_eq!((answer.header("x-weir-skipped"), answer.header("x-weir-attempts")), (skipped, "1"));
         }
         assert_eq!((first.hits(), second.hits()), (1, 2));
@@ -55,7 +65,12 @@ async fn a_failed_try_that_was_never_worked_on_is_a_row_that_costs_nothing() {
     // Too little for both, but the first one gives its part back.
     let weir = start(&first, &second, &budget("b", "global", "daily = 0.012")).await;
     let answer = weir.client().post_json(CHAT, &ask(false)).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-weir-cost-usd")), (200, "0.005"), "{}", answer.text());
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("x-weir-cost-usd")),
+        (200, "0.005"),
+        "{}",
+        answer.text()
+    );
     let rows = weir.attempts(first.hits() as usize + 1).await;
     let (last, failed) = rows.split_last().unwrap();
     for (number, row) in (1..).zip(failed) {
@@ -71,7 +86,12 @@ async fn a_try_that_may_be_billed_is_posted_before_the_next_one_is_admitted() {
     let (first, second) = (Served::start("first_token=60s").await, Served::start("tokens=100").await);
     let weir = start(&first, &second, &budget("b", "global", "daily = 0.015")).await;
     let answer = weir.client().post_json(CHAT, &ask(false)).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-weir-cost-usd")), (200, "0.015"), "{}", answer.text());
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("x-weir-cost-usd")),
+        (200, "0.015"),
+        "{}",
+        answer.text()
+    );
     let rows = weir.attempts(2).await;
     // A whole answer may have been made out of sight: all that it was allowed counts.
     assert_eq!(told(&rows[0]), (1, "first", 1, "estimated", "timeout", nanos("0.01")));
