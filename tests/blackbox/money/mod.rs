@@ -9,6 +9,7 @@ mod downgrade;
 mod leaving;
 mod overrun;
 mod reload;
+mod stop;
 mod told;
 mod tries;
 mod unpriced;
