@@ -142,3 +142,33 @@ async fn who_leaves_in_the_middle_leaves_no_answer_behind() {
     assert_eq!((answer.status.as_u16(), answer.header("x-weir-replayed"), sim.hits()), (200, "", 2));
     assert!(answer.text().ends_with("data: [DONE]\n\n"));
 }
+
+#[tokio::test]
+async fn what_was_paid_for_is_given_again_when_all_is_spent() {
+    let sim = Served::start("tokens=300").await;
+    let config = config(&sim.base_url(), "").replace("daily = 100.0", "daily = 0.04");
+    let weir = Weir::start(&config).await;
+    let asked = async |name: &str| client(&weir, "sk-bot", name).post_json(CHAT, &ask("x", false)).await;
+    let first = asked("one").await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    asked("two").await.refused(429, "insufficient_quota", "budget_exceeded", false);
+    let again = asked("one").await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
+    assert_eq!(sim.hits(), 1);
+}
+
+#[tokio::test]
+async fn where_answers_are_not_to_be_kept_none_is() {
+    let sim = Served::start("tokens=20").await;
+    let weir = Weir::start(&config(&sim.base_url(), "").replace("idempotency = true", "")).await;
+    for hits in 1..=2 {
+        let answer = client(&weir, "sk-bot", "one").post_json(CHAT, &ask("x", false)).await;
+        assert_eq!((answer.header("x-weir-replayed"), sim.hits()), ("", hits));
+    }
+    let answer = client(&weir, "sk-bot", "one").post_json(CHAT, &ask("x", false)).await;
+    let text = answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    for file in std::fs::read_dir(weir.folder()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(text.len()).any(|part| part == text.as_bytes()), "an answer is in the ledger");
+    }
+}

@@ -85,3 +85,24 @@ async fn a_limit_of_the_clients_is_lowered_only_where_it_is_too_high() {
     let sent: Vec<Value> = sim.log().iter().map(|entry| serde_json::from_str(&entry.body).unwrap()).collect();
     assert_eq!((&sent[0]["max_tokens"], &sent[1]["max_tokens"]), (&json!(300), &json!(990)));
 }
+
+#[tokio::test]
+async fn several_answers_share_what_is_left() {
+    let sim = Served::start("tokens=4000").await;
+    let toml = [
+        OPEN,
+        &target("p", &sim.base_url(), "", &price("0.0", "50.0")),
+        &budget("b", "global", "daily = 0.06"),
+    ]
+    .concat();
+    let weir = Weir::start(&toml).await;
+    let body = json!({ "model": "p", "n": 3, "messages": [{ "role": "user", "content": "Go on." }] });
+    let answer = weir.client().post_json(CHAT, &body).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("x-weir-max-output")),
+        (200, "400"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!((weir.spent("b").await, sim.log()[0].completion_tokens), (nanos("0.06"), 1200));
+}

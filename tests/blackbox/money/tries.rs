@@ -1,4 +1,4 @@
-//! Each try is admitted and written down by itself.
+//! Each try is written down by itself, once it was admitted.
 
 use serde_json::{Value, json};
 

@@ -141,6 +141,17 @@ async fn a_dollar_for_a_provider_pays_for_a_hundred_cents() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dollar_pays_for_a_hundred_streams() {
+    let _quiet = quiet().await;
+    open_files(8192);
+    let sim = Served::start("tokens=100&tps=1000").await;
+    let mut body = cent("Say something.");
+    body["stream"] = true.into();
+    let weir = exact(&sim, "global", CHAT, body).await;
+    assert!(weir.attempts(100).await.iter().all(|row| row.stream && row.output == 100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn completions_and_embeddings_are_no_back_doors() {
     let _quiet = quiet().await;
     open_files(8192);
