@@ -75,7 +75,9 @@ async fn a_bad_file_changes_nothing_whatever_asks_for_it() {
     assert_eq!((answer.status.as_u16(), answer.json()["reloaded"].as_bool()), (422, Some(false)));
     let faults = answer.json()["faults"].as_str().unwrap().to_owned();
     assert!(faults.contains("routes.two.fallback") && faults.contains("nobody"), "{faults}");
-    assert_eq!(weir.logs().matches("was not reloaded, nothing has changed").count(), 3, "{}", weir.logs());
+    let told = || weir.logs().matches("was not reloaded, nothing has changed").count();
+    wait_for(|| (told() >= 3).then_some(())).await;
+    assert_eq!(told(), 3, "{}", weir.logs());
     assert!(weir.logs().contains("routes.two.fallback"));
     assert_eq!(reloads(&weir, "ok").await, 0);
     assert_eq!(status(&client, "one").await, 200);

@@ -132,11 +132,14 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for its end; all of its output is here then.
     pub async fn wait_exit(&mut self, patience: Duration) -> ExitStatus {
         let end = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                for reader in self.readers.drain(..) {
+                    reader.join().unwrap();
+                }
                 return status;
             }
             assert!(Instant::now() < end, "still running after {patience:?}:\n{}", self.logs());

@@ -48,6 +48,7 @@ async fn each_threshold_is_told_once() {
         );
     }
     assert_eq!((weir.metric(metric).await as u64, hook.requests().len()), (2, 3));
+    weir.logged("a budget has reached 0.9 of its limit").await;
     let logs = weir.logs();
     for share in ["0.5", "0.9"] {
         assert_eq!(logs.matches(&format!("a budget has reached {share} of its limit")).count(), 1, "{logs}");
