@@ -17,20 +17,22 @@ use weir::{
     },
     config,
     ledger::{
-        Entry, Kind, Ledger, Origin, read,
+        Entry, Kind, Ledger, Origin, SpentQuery, Unavailable, read,
         report::{By, Period as Span, Question},
     },
     metrics::Metrics,
     openai::Usage,
 };
 
-use crate::{Times, row};
+use crate::{Failure, Times, row};
 
 const COST: i64 = 1_000;
+/// In milliseconds.
+const MONTH: u64 = 30 * 24 * 3_600_000;
 
 fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn settings(file: &Path) -> config::Ledger {
@@ -84,10 +86,13 @@ fn charges() -> Vec<Charge> {
 }
 
 /// Many requests at a time, each of them waits until its row is on the disk, then posts the next one.
-pub fn settlements(folder: &Path, posters: u64, span: Duration) {
+///
+/// # Errors
+/// The ledger cannot be written.
+pub fn settlements(folder: &Path, posters: u64, span: Duration) -> Result<(), Failure> {
     let file = folder.join(format!("settlements-{posters}.db"));
-    let (ledger, _) = Ledger::open(&settings(&file), &Metrics::new().unwrap(), now_ms()).unwrap();
-    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+    let (ledger, _) = Ledger::open(&settings(&file), &Metrics::new()?, now_ms())?;
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
     let begun = Instant::now();
     let mut waits = Vec::new();
     runtime.block_on(async {
@@ -99,47 +104,58 @@ pub fn settlements(folder: &Path, posters: u64, span: Duration) {
                 while Instant::now() < until {
                     let entry = entry(number, now_ms());
                     let begun = Instant::now();
-                    ledger.post(entry, charges()).await.unwrap();
+                    ledger.post(entry, charges()).await?;
                     waits.push(begun.elapsed());
                 }
-                waits
+                Ok::<_, Unavailable>(waits)
             })
         };
         let posters: Vec<_> = (0..posters).map(poster).collect();
         for poster in posters {
-            waits.extend(poster.await.unwrap());
+            waits.extend(poster.await??);
         }
-    });
+        Ok::<_, Failure>(())
+    })?;
     let rate = waits.len() as f64 / begun.elapsed().as_secs_f64();
-    runtime.block_on(ledger.close()).unwrap();
+    // What was waited for has to be there.
+    let all = SpentQuery { scope: config::Scope::Global, since: 0, budget: String::new() };
+    let spent: Nanos = runtime.block_on(ledger.books().spent(all))?.into_iter().map(|(_, sum)| sum).sum();
+    assert_eq!(spent.0, COST * i64::try_from(waits.len())?, "the ledger has other rows than were posted");
+    runtime.block_on(ledger.close())?;
     let waits = Times::new(waits);
     let ms = |share| waits.at(share).as_secs_f64() * 1000.0;
     let note = format!("waits p50 {:.2} ms, p99 {:.2} ms   target: 20000/s", ms(0.5), ms(0.99));
     row(&format!("durable settlements, {posters} at a time"), &format!("{rate:.0}/s"), &note);
+    Ok(())
 }
 
 /// Writes so many rows of a month, then asks for its report.
-pub fn report(folder: &Path, rows: u64) {
+///
+/// # Errors
+/// The ledger cannot be written or read.
+pub fn report(folder: &Path, rows: u64) -> Result<(), Failure> {
     let settings = settings(&folder.join("report.db"));
     let now = now_ms();
-    let (ledger, _) = Ledger::open(&settings, &Metrics::new().unwrap(), now).unwrap();
-    let month = 30 * 24 * 3_600_000;
+    let (ledger, _) = Ledger::open(&settings, &Metrics::new()?, now)?;
+    let since = now - i64::try_from(MONTH)?;
     let begun = Instant::now();
     for number in 0..rows {
-        let time = now - month + i64::try_from(number * month as u64 / rows).unwrap();
+        let time = since + i64::try_from(number * MONTH / rows)?;
         let ack = ledger.post(entry(number, time), Vec::new());
         // The writer's queue has no end of its own.
         if number % 10_000 == 9_999 {
-            ack.wait().unwrap();
+            ack.wait()?;
         }
     }
-    let runtime = Builder::new_current_thread().build().unwrap();
-    runtime.block_on(ledger.close()).unwrap();
+    let runtime = Builder::new_current_thread().build()?;
+    runtime.block_on(ledger.close())?;
     let rate = rows as f64 / begun.elapsed().as_secs_f64();
     row(&format!("rows written one behind the other, {rows}"), &format!("{rate:.0}/s"), "");
-    let period = Span::new(now - month, None, now).unwrap();
+    let period = Span::new(since, None, now)?;
     let begun = Instant::now();
-    read::report(&settings, Question { period, by: By::Model, now }).unwrap();
+    let report = read::report(&settings, Question { period, by: By::Model, now })?;
     let figure = format!("{:.2} s", begun.elapsed().as_secs_f64());
     row(&format!("a report of {rows} rows by model"), &figure, "");
+    assert_eq!(report.totals.attempts, rows, "the report has other rows than were posted");
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! What counting money costs: admission, durable settlements beside the disk's own time, a report of a million rows.
 #![allow(clippy::print_stdout, reason = "its figures are for whoever runs it")]
-#![allow(clippy::unwrap_used, reason = "a bench may stop at the first surprise")]
 
 mod disk;
 mod ledger;
@@ -17,6 +16,9 @@ use weir::{
     budget::{Accounts, Admission, Ask, Bound, Estimate, Held, Rules, TargetName, Who},
     config::Budget,
 };
+
+/// What ends the bench.
+type Failure = Box<dyn std::error::Error>;
 
 const DOLLAR: i64 = 1_000_000_000;
 const NOW_S: i64 = 1_800_000_000;
@@ -93,11 +95,11 @@ fn admit(accounts: &Accounts, bound: &Bound, ask: &Ask<'_>) -> Held {
 }
 
 /// How long an admission takes, then its settlement.
-fn admission(budgets: &[Budget]) {
+fn admission(budgets: &[Budget]) -> Result<(), Failure> {
     let tags = [("team", "blue"), ("stage", "live")];
     let tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let (accounts, ask) = (Accounts::new(), ask(&tags));
-    let rules = Rules::compile(budgets, []).unwrap();
+    let rules = Rules::compile(budgets, []).map_err(|faults| faults.join("\n"))?;
     let (bound, _) = accounts.bind(rules, &["bot"], NOW_S);
     let (mut admits, mut settles) = (Vec::new(), Vec::new());
     let mut held = Vec::with_capacity(TOGETHER as usize);
@@ -120,25 +122,26 @@ fn admission(budgets: &[Budget]) {
         let note = format!("p99 {} ns   {target}", times.at(0.99).as_nanos());
         row(&format!("{what}, {count} budgets apply, median"), &figure, &note);
     }
+    Ok(())
 }
 
 /// Where the ledgers of this run lie: the folder that `WEIR_BENCH_FOLDER` names, else the build's.
-fn folder() -> tempfile::TempDir {
+fn folder() -> std::io::Result<tempfile::TempDir> {
     let above = std::env::var_os("WEIR_BENCH_FOLDER").map(PathBuf::from);
-    tempfile::tempdir_in(above.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into())).unwrap()
+    tempfile::tempdir_in(above.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into()))
 }
 
-fn main() {
+fn main() -> Result<(), Failure> {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let budgets = ten_budgets();
-    admission(&budgets[..1]);
-    admission(&budgets);
-    let folder = folder();
-    disk::time(folder.path());
+    admission(&budgets[..1])?;
+    admission(&budgets)?;
+    let folder = folder()?;
+    disk::time(folder.path())?;
     let seconds = if quick { 1 } else { 5 };
     for posters in [64, 256, 1024] {
-        ledger::settlements(folder.path(), posters, Duration::from_secs(seconds));
+        ledger::settlements(folder.path(), posters, Duration::from_secs(seconds))?;
     }
-    disk::time(folder.path());
-    ledger::report(folder.path(), if quick { 20_000 } else { 1_000_000 });
+    disk::time(folder.path())?;
+    ledger::report(folder.path(), if quick { 20_000 } else { 1_000_000 })
 }

@@ -1,4 +1,4 @@
-//! A ledger that cannot be written: no answer without an entry, and a quick return.
+//! A ledger that cannot be written: no answer without an entry, a quick return.
 
 use std::{
     fs,
@@ -161,6 +161,36 @@ async fn answers_under_way_end_without_their_end() {
         let rows = books.entries_of(id);
         assert!(rows.len() == 1 && rows[0].kind == "actual" && rows[0].cost > 0, "{id}: {rows:?}");
     }
+}
+
+/// The next target of a chain needs more from the ledger than it may give now; who waits for that may leave.
+#[tokio::test]
+async fn a_client_that_leaves_while_the_ledger_is_asked_leaves_nothing_held() {
+    let upstream = upstream().await;
+    let toml = [
+        &config(&upstream),
+        "[models.fails]\nprovider = \"p\"\nupstream_model = \"m?status=500&first_token=600ms\"\n",
+        "price = { input = 1, output = 10 }\n",
+        &route("chain", &["fails", "quick"], ""),
+        "[[budgets]]\nname = \"quick\"\nscope = \"model:quick\"\ntotal = 100000\n",
+    ]
+    .concat();
+    let weir = Weir::start(&toml).await;
+    let client = weir.client();
+    let request = body("chain", false);
+    let mut asking = Box::pin(client.post_json(CHAT, &request));
+    let early = Duration::from_millis(300);
+    assert!(tokio::time::timeout(early, &mut asking).await.is_err(), "an answer in {early:?}");
+    let lock = Books::in_folder(weir.folder()).lock();
+    // The first target has failed by now, the second one waits for the file.
+    let amid = Duration::from_millis(500);
+    assert!(tokio::time::timeout(amid, &mut asking).await.is_err(), "an answer in {amid:?}");
+    drop(asking);
+    drop(lock);
+    recovers(&weir, &Books::in_folder(weir.folder())).await;
+    let budgets = client.get("/admin/budgets").await.json();
+    let held = budgets["data"].as_array().unwrap().iter().filter(|row| row["held_usd"] != "0");
+    assert_eq!(held.count(), 0, "{budgets}");
 }
 
 /// Sets how far the files of a gateway may grow; what it writes beyond fails as on a full disk.
