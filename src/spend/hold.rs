@@ -19,7 +19,7 @@ use crate::{
     route::Target,
 };
 
-use super::purse::Inner;
+use super::{purse::Inner, usual::Habit};
 
 /// What an attempt took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,10 +157,14 @@ impl Hold {
         }
     }
 
-    /// What the model can have made in the time that passed, no more than it was allowed.
+    /// What the model has made in the time that passed, no more than it was allowed: at its usual pace, or under a
+    /// budget at the highest that there is, since nothing may be spent that is not counted.
     fn made(&self, held: &Held) -> u64 {
-        let habit = self.purse.till.usual.of(&self.target);
-        let each = habit.made_in(self.begun.elapsed()).min(self.allowed(held));
+        let pace = match held.amount > Nanos::ZERO {
+            true => Habit::FASTEST,
+            false => self.purse.till.usual.of(&self.target),
+        };
+        let each = pace.made_in(self.begun.elapsed()).min(self.allowed(held));
         each.saturating_mul(self.purse.demand.answers())
     }
 

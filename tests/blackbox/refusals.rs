@@ -73,7 +73,7 @@ async fn all_down_is_503() {
     told(&answer, 503, "upstream_error", "upstream_unavailable");
     assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds >= 1));
     let outcomes: Vec<_> = outcomes(&answer);
-    assert_eq!(outcomes, ["server_error", "connect_error", "server_error"]);
+    assert_eq!(outcomes, ["server_error", "connection_reset", "server_error"]);
     let answer = asked(vec![limited(&[("retry-after", "7")]), Script::json(500, "{}")], "").await;
     told(&answer, 503, "upstream_error", "upstream_unavailable");
 }
@@ -134,7 +134,7 @@ async fn every_try_is_named_but_nothing_secret() {
         "credential_rejected",
         "model_unknown",
         "rate_limited",
-        "connect_error",
+        "connection_reset",
         "server_error",
     ];
     assert_eq!(attempts.len(), expected.len(), "{}", answer.text());
