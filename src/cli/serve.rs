@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     alerts, app,
-    base::clock::Clock,
+    base::{clock::Clock, tokens},
     budget::Crossed,
     config::{self, Loaded},
     edge::{State, router, server},
@@ -54,6 +54,7 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     let built = built.await.map_err(|error| format!("the start broke off: {error}"))?;
     let (state, alerts) = built.map_err(|faults| faults.join("\n"))?;
     tokio::spawn(tell(state.clone(), alerts));
+    drop(spawn_blocking(tokens::warm));
     tokio::spawn(close_windows(state.clone()));
     let settings = state.snapshot().config.server.clone();
     let options = server::ServerOptions::new(&settings)?;
