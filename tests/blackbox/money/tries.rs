@@ -104,7 +104,9 @@ async fn a_next_try_that_no_longer_fits_is_not_made() {
     let (first, second) = (Served::start("first_token=60s").await, Served::start("tokens=100").await);
     let weir = start(&first, &second, &budget("b", "global", "daily = 0.014")).await;
     let refused = weir.client().post_json(CHAT, &ask(false)).await;
-    refused.refused(429, "insufficient_quota", "budget_exceeded", false);
+    // What went wrong is told, with what kept the next one from being asked.
+    refused.refused(504, "upstream_error", "upstream_timeout", false);
+    assert_eq!(refused.json()["error"]["attempts"][0]["lacks"], "budget");
     assert_eq!((first.hits(), second.hits()), (1, 0));
     assert_eq!(weir.spent("b").await, nanos("0.01"));
     assert_eq!(told(&weir.attempts(1).await[0]), (1, "first", 1, "estimated", "timeout", nanos("0.01")));
