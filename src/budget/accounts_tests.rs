@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     thread,
@@ -24,6 +24,7 @@ const DOLLAR: i64 = 1_000_000_000;
 const CENT: i64 = DOLLAR / 100;
 
 static NO_TAGS: BTreeMap<String, String> = BTreeMap::new();
+static ROUTES: LazyLock<[Arc<str>; 1]> = LazyLock::new(|| ["standard".into()]);
 
 /// 1,000 tokens of output at $10 a million: a cent.
 fn cent() -> Estimate {
@@ -40,7 +41,7 @@ fn cent() -> Estimate {
 }
 
 fn ask(estimate: Estimate) -> Ask<'static> {
-    let who = Who { key: "bot", tags: &NO_TAGS, route: "standard" };
+    let who = Who { key: "bot", tags: &NO_TAGS, routes: &*ROUTES };
     let target = Some(TargetName { model: "m", provider: "p" });
     Ask { who, target, estimate, downgraded: false }
 }
@@ -262,7 +263,7 @@ fn a_quota_counts_each_request_once() {
     assert_eq!((refused.unit, refused.limit), (Unit::Requests, Limit::Period(Period::Monthly)));
     // Another attempt of a request that was counted.
     assert!(desk.admit(Estimate { counts: false, ..cent() }).unwrap().is_free());
-    let who = Who { key: "bot", tags: &NO_TAGS, route: "r" };
+    let who = Who { key: "bot", tags: &NO_TAGS, routes: &*ROUTES };
     assert_eq!(desk.accounts.remaining(&desk.bound, &who, Period::Monthly, NOW), None);
     assert_eq!(desk.bound.bounds(&who, None), None);
 }
@@ -362,7 +363,7 @@ fn what_the_ledger_knows_is_taken_over() {
     assert_eq!(fresh[0].scope, crate::config::Scope::Key("b".into()));
     // What was spent before the budget came is put in before it is used.
     accounts.load(vec![state("d", today, DOLLAR)]);
-    let who = |key| Who { key, tags: &NO_TAGS, route: "r" };
+    let who = |key| Who { key, tags: &NO_TAGS, routes: &*ROUTES };
     assert_eq!(accounts.remaining(&bound, &who("d"), Period::Daily, NOW), Some(Nanos::ZERO));
     // A reload keeps what was spent.
     let (again, fresh) = accounts.bind(Rules::compile([&daily(2)], []).unwrap(), &["a"], NOW);
@@ -407,7 +408,7 @@ fn a_target_without_room_is_only_passed_over() {
 fn each_key_has_its_own_share_and_the_keyless_one_together() {
     let desk =
         Desk::new(&[Budget { scope: "each-key".into(), daily: Some(Nanos(CENT)), ..Budget::named("b") }]);
-    let by = |key| Ask { who: Who { key, tags: &NO_TAGS, route: "r" }, ..ask(cent()) };
+    let by = |key| Ask { who: Who { key, tags: &NO_TAGS, routes: &*ROUTES }, ..ask(cent()) };
     let holds = ["a", "b", ""].map(|key| desk.admit_at(&by(key), None, NOW).unwrap());
     assert!(desk.admit_at(&by(""), None, NOW).is_err());
     let holders: Vec<Arc<str>> =
@@ -469,7 +470,7 @@ fn wave(desk: &Desk, asks: usize, ask: &Ask<'_>, cost: impl Fn(&Held) -> i64 + S
 #[test]
 fn a_thousand_at_once_spend_a_dollar_to_the_cent_in_every_scope() {
     let tags = BTreeMap::from([("team".to_owned(), "x".to_owned())]);
-    let who = Who { key: "bot", tags: &tags, route: "standard" };
+    let who = Who { key: "bot", tags: &tags, routes: &*ROUTES };
     let scopes = ["global", "key:bot", "each-key", "tag:team=x", "route:standard", "model:m", "provider:p"];
     for scope in scopes {
         let desk = Desk::new(&[Budget { scope: scope.into(), ..daily(1) }]);

@@ -25,8 +25,8 @@ pub struct Who<'a> {
     pub key: &'a str,
     /// The key's tags, none that the client set.
     pub tags: &'a BTreeMap<String, String>,
-    /// The entry of the chain.
-    pub route: &'a str,
+    /// The entries of the chain, each once: several where the client lists routes of its own.
+    pub routes: &'a [Arc<str>],
 }
 
 /// The target of an attempt.

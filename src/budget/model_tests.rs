@@ -168,7 +168,7 @@ impl World {
             counts: true,
         };
         let tags = BTreeMap::new();
-        let who = Who { key: "", tags: &tags, route: "r" };
+        let who = Who { key: "", tags: &tags, routes: &[] };
         let ask = Ask { who, target: None, estimate, downgraded: wish.downgraded };
         let (mut swap, taken) = old.map_or((None, None), |(held, taken)| (Some(held), Some(taken)));
         if let Some(taken) = taken {

@@ -219,7 +219,7 @@ impl Index {
             map.get(name).into_iter().flatten().copied().for_each(&mut each);
         };
         named(&self.keys, who.key);
-        named(&self.routes, who.route);
+        who.routes.iter().for_each(|route| named(&self.routes, route));
         for (key, values) in &self.tags {
             if let Some(value) = who.tags.get(&**key) {
                 named(values, value);
@@ -298,16 +298,17 @@ mod tests {
             scopes.iter().map(|scope| Budget { scope: (*scope).into(), ..Budget::named(*scope) }).collect();
         let rules = Rules::compile(&budgets, [("bot", 5), ("other", 0)]).unwrap();
         let tags = BTreeMap::from([("team".to_owned(), "y".to_owned())]);
-        let found = |key, route, target: Option<TargetName<'_>>| {
+        let found = |key, route: &str, target: Option<TargetName<'_>>| {
             let mut found = Vec::new();
-            let who = Who { key, tags: &tags, route };
+            let routes: Vec<Arc<str>> = route.split(',').map(Arc::from).collect();
+            let who = Who { key, tags: &tags, routes: &routes };
             rules.applying(&who, target.as_ref(), |at| found.push(&*rules.rules[at].name));
             found.sort_unstable();
             found
         };
         assert_eq!(found("", "", None), ["each-key", "global", "tag:team=y"]);
         assert_eq!(
-            found("bot", "fast", Some(TargetName { model: "m", provider: "q" })),
+            found("bot", "cheap,fast", Some(TargetName { model: "m", provider: "q" })),
             ["each-key", "global", "key:bot", "model:m", "requests_per_month", "route:fast", "tag:team=y",]
         );
     }

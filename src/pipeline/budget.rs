@@ -109,6 +109,7 @@ fn purpose(job: &mut Job, chain: &Chain) -> Purpose {
         bound: snapshot.bound.clone(),
         deadline: job.timing.deadline,
         defaults: Arc::clone(&chain.defaults),
+        routes: Arc::clone(&chain.routes),
         route_label: label(chain).into(),
         first_choice: chain.targets.first().and_then(|target| target.price.clone()),
         baseline: snapshot.baseline.clone(),
@@ -170,5 +171,11 @@ fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<Chain> {
     let cheaper = plan::chain(job, &[wanted]).ok()?;
     tracing::info!(%budget, to = %route, "a budget has no room: the request is downgraded");
     let (route, defaults) = (Arc::clone(&chain.route), Arc::clone(&chain.defaults));
-    Some(Chain { route, configured: chain.configured, defaults, ..cheaper })
+    Some(Chain {
+        route,
+        routes: Arc::clone(&chain.routes),
+        configured: chain.configured,
+        defaults,
+        ..cheaper
+    })
 }

@@ -43,6 +43,8 @@ pub struct Unknown(pub String);
 pub struct Chain {
     /// The route at the entry; a model's own name where one was named directly.
     pub route: Arc<str>,
+    /// Every entry, each once: `route`, and the others where the client lists several. Budgets of all of them apply.
+    pub routes: Arc<[Arc<str>]>,
     /// Whether `route` is a route of the configuration; metrics count any other as `direct`.
     pub configured: bool,
     /// The targets, each once.
@@ -128,6 +130,7 @@ impl Book {
         let max_attempts = max.map_or_else(|| default_tries(&targets), |max| max as usize);
         Chain {
             route: Arc::clone(route),
+            routes: entries(wanted),
             configured,
             targets,
             start: 0,
@@ -189,6 +192,7 @@ impl Chain {
     fn empty() -> Self {
         Self {
             route: "none".into(),
+            routes: Arc::default(),
             configured: false,
             targets: Vec::new(),
             start: 0,
@@ -230,6 +234,21 @@ fn default_tries(targets: &[Arc<Target>]) -> usize {
     targets.len().min(DEFAULT_MAX_ATTEMPTS) + repeats
 }
 
+/// The names of what is wanted, each once.
+fn entries(wanted: &[Wanted]) -> Arc<[Arc<str>]> {
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(wanted.len());
+    for item in wanted {
+        let name = match item {
+            Wanted::Route(route) => &route.name,
+            Wanted::Model(target) | Wanted::Pinned(target, _) => &target.name,
+        };
+        if !names.contains(name) {
+            names.push(Arc::clone(name));
+        }
+    }
+    names.into()
+}
+
 fn add(targets: &mut Vec<Arc<Target>>, target: &Arc<Target>) {
     if !targets.iter().any(|known| known.name == target.name) {
         targets.push(Arc::clone(target));
@@ -251,6 +270,16 @@ fn drawn<T>(weighted: &[(T, f64)], draw: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_enters_by_each_of_its_names_once() {
+        let book = book();
+        let list = ["cheap", "a", "best", "cheap"].map(str::to_owned);
+        let wanted = book.wanted(WantedBy::List(&list)).unwrap();
+        assert_eq!(book.chain(&wanted, || 0.0).routes[..], ["cheap", "a", "best"].map(Arc::from));
+        let one = book.wanted(WantedBy::Name("best")).unwrap();
+        assert_eq!(book.chain(&one, || 0.0).routes[..], [Arc::from("best")]);
+    }
 
     fn book() -> Book {
         let config = serde_json::from_value(serde_json::json!({

@@ -51,6 +51,8 @@ pub struct Purpose {
     pub bound: Bound,
     /// Fields that apply where the client said nothing.
     pub defaults: Arc<[(String, String)]>,
+    /// The entries of the chain, whose budgets apply.
+    pub routes: Arc<[Arc<str>]>,
     /// The metrics label of the chain's entry.
     pub route_label: Arc<str>,
     /// The price of the chain's first choice.
@@ -97,6 +99,7 @@ pub(super) struct Inner {
     /// The time of all attempts so far, in microseconds.
     pub(super) waited_us: AtomicU32,
     bound: Bound,
+    routes: Arc<[Arc<str>]>,
     own_tags: Arc<BTreeMap<String, String>>,
     ceiling: Option<Nanos>,
     cost: AtomicI64,
@@ -139,6 +142,7 @@ impl Purse {
             attempts: AtomicU32::new(0),
             waited_us: AtomicU32::new(0),
             bound: purpose.bound,
+            routes: purpose.routes,
             own_tags: purpose.own_tags,
             ceiling: purpose.ceiling,
             cost: AtomicI64::new(0),
@@ -264,7 +268,7 @@ impl Inner {
     }
 
     fn who(&self) -> Who<'_> {
-        Who { key: &self.origin.key, tags: &self.own_tags, route: &self.origin.route }
+        Who { key: &self.origin.key, tags: &self.own_tags, routes: &self.routes }
     }
 
     /// What an attempt on the target may cost.
