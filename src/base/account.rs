@@ -55,6 +55,9 @@ impl AccountKey {
     /// The name that the monthly quotas of keys stand under. Their accounts count requests, not nanodollars.
     pub const REQUESTS_PER_MONTH: &str = "requests_per_month";
 
+    /// Who holds the share of all callers without a key.
+    pub const NOBODY: &str = "-";
+
     /// Whether the account counts requests.
     pub fn counts_requests(&self) -> bool {
         *self.budget == *Self::REQUESTS_PER_MONTH

@@ -1,14 +1,13 @@
 //! One account: what was spent, held, allowed in its window.
 
+use std::sync::Arc;
+
 use crate::base::{
     account::{AccountKey, AccountState, AccountWindow, Period},
     calendar::Zone,
 };
 
 use super::window::Window;
-
-/// How many windows before the present one are kept for holds that are still out.
-const KEPT_WINDOWS: usize = 16;
 
 /// An account. Amounts are nanodollars, or requests where it counts those.
 #[derive(Debug)]
@@ -21,10 +20,19 @@ pub(super) struct Account {
     pub(super) watermark: i64,
     /// How often more was spent than held.
     pub(super) overruns: u64,
+    /// Whether what was spent before somebody looked after it is in it, as far as the ledger knows.
+    pub(super) seeded: bool,
+    /// The latest bind that named it.
+    pub(super) bind: u64,
+    /// What it counted by that bind.
+    pub(super) scope: Option<Arc<str>>,
+    /// Whether somebody asked in this window, so that the ledger may have raised its watermark.
+    asked: bool,
+    /// One a window that was used, until its watermark is known to be lowered.
     past: Vec<Past>,
 }
 
-/// A window that is over and may still have holds.
+/// A window that is over, whose watermark the ledger has to lower when nothing is held there any more.
 #[derive(Debug)]
 struct Past {
     start: i64,
@@ -36,8 +44,20 @@ impl Account {
     pub(super) fn new(key: AccountKey, zone: &Zone, now_s: i64, durable: Option<&AccountState>) -> Self {
         let start = durable.map(|state| state.window.start);
         let window = Window::new(zone, key.period, now_s, start);
-        let mut account =
-            Self { key, window, posted: 0, held: 0, holds: 0, watermark: 0, overruns: 0, past: Vec::new() };
+        let mut account = Self {
+            key,
+            window,
+            posted: 0,
+            held: 0,
+            holds: 0,
+            watermark: 0,
+            overruns: 0,
+            seeded: false,
+            bind: 0,
+            scope: None,
+            asked: false,
+            past: Vec::new(),
+        };
         if let Some(state) = durable {
             account.restore(state);
         }
@@ -54,6 +74,7 @@ impl Account {
         if state.window.start == self.window.start() {
             self.posted = self.posted.max(state.posted.0);
             self.watermark = self.watermark.max(state.watermark.0).max(self.used());
+            self.seeded = true;
         }
     }
 
@@ -72,13 +93,17 @@ impl Account {
         if !self.window.advance(zone, self.key.period, now_s) {
             return;
         }
-        if self.holds > 0 || self.watermark > self.posted {
-            if self.past.len() >= KEPT_WINDOWS {
-                self.past.retain(|past| past.holds > 0);
-            }
+        // Also where all was spent that was allowed: a raise may be under way that nobody waits for any more.
+        if self.asked || self.holds > 0 || self.watermark > self.posted {
             self.past.push(Past { start, holds: self.holds, since: now_s });
         }
         (self.posted, self.held, self.holds, self.watermark) = (0, 0, 0, 0);
+        self.asked = false;
+    }
+
+    /// Notes that somebody asks in the present window.
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
     }
 
     /// Holds an amount in a window, which is the present one but for a hold that is put back.
@@ -118,10 +143,14 @@ impl Account {
         AccountWindow { account: self.key.clone(), start }
     }
 
-    /// Takes out the windows in which nothing has been held since a moment.
-    pub(super) fn take_ended(&mut self, before_s: i64, out: &mut Vec<AccountWindow>) {
-        let is_over = |past: &Past| past.holds == 0 && past.since <= before_s;
-        out.extend(self.past.iter().filter(|past| is_over(past)).map(|past| self.window_at(past.start)));
-        self.past.retain(|past| !is_over(past));
+    /// The windows in which nothing has been held since a moment.
+    pub(super) fn ended(&self, before_s: i64, out: &mut Vec<AccountWindow>) {
+        let over = self.past.iter().filter(|past| past.holds == 0 && past.since <= before_s);
+        out.extend(over.map(|past| self.window_at(past.start)));
+    }
+
+    /// Forgets a window whose watermark was lowered, unless something is held there again.
+    pub(super) fn closed(&mut self, start: i64) {
+        self.past.retain(|past| past.start != start || past.holds > 0);
     }
 }

@@ -14,13 +14,16 @@ use super::{
     admit,
     bound::{Bound, Fresh},
     hold::{Admission, Ask, Crossed, Held, Overrun, Part, Settled, Unit, Who},
-    report::AccountReport,
+    report::{AccountReport, Cursor},
     rules::{Rule, Rules},
     state::State,
 };
 
 /// How long after its last hold a window's last charge has surely been handed to the ledger, in seconds.
 const SETTLED_AFTER: i64 = 60;
+
+/// How many accounts are looked at in a row before admissions get their turn.
+const CHUNK: usize = 512;
 
 /// Every account of the process. It outlives reloads.
 #[derive(Debug, Default)]
@@ -42,7 +45,8 @@ impl Accounts {
     }
 
     /// Binds rules to their accounts, opening what is missing: for budgets that each key has of its own, those of the
-    /// `holders`. Those that the ledger has no row of come along.
+    /// `holders` with that of callers without a key. Those that may lack what was spent before come along, each time
+    /// until [`Accounts::load`] was given it.
     pub fn bind(&self, rules: Rules, holders: &[&str], now_s: i64) -> (Bound, Vec<Fresh>) {
         self.lock().bind(rules, holders, now_s)
     }
@@ -117,34 +121,89 @@ impl Accounts {
         tightest.map(Nanos)
     }
 
-    /// Every account of the rules, as it stands now.
-    pub fn list(&self, bound: &Bound, now_s: i64) -> Vec<AccountReport> {
-        let mut out = Vec::new();
-        let mut state = self.lock();
-        for (at, rule) in bound.0.rules.rules.iter().enumerate() {
-            for (line_at, line) in rule.lines.iter().enumerate() {
-                for account in state.accounts_of(bound, at as u32, line_at) {
-                    let account = &mut state.accounts[account as usize];
-                    account.advance(&rule.zone, now_s);
-                    out.push(AccountReport::new(rule, line.limit, account));
+    /// At most so many accounts of the rules from a place on, as they stand now, and where to go on if there are more.
+    pub fn page(
+        &self,
+        bound: &Bound,
+        from: Cursor,
+        limit: usize,
+        now_s: i64,
+    ) -> (Vec<AccountReport>, Option<Cursor>) {
+        let mut out = Vec::with_capacity(limit.min(CHUNK));
+        let mut next = Some(from);
+        while let Some(from) = next.filter(|_| out.len() < limit) {
+            let most = CHUNK.min(limit - out.len());
+            next = self.lock().walk(bound, from, most, now_s, |rule, line, account| {
+                out.push(AccountReport::new(rule, line.limit, account));
+            });
+        }
+        (out, next)
+    }
+
+    /// One report for each limit on money, as it stands now. Where each key has a share of its own, it has the most
+    /// that any has spent with the most that any holds.
+    pub fn fullest(&self, bound: &Bound, now_s: i64) -> Vec<AccountReport> {
+        let mut out: Vec<AccountReport> = Vec::new();
+        let mut next = Some(Cursor::default());
+        while let Some(from) = next {
+            next = self.lock().walk(bound, from, CHUNK, now_s, |rule, line, account| {
+                if rule.unit != Unit::Money {
+                    return;
                 }
+                match out.last_mut() {
+                    Some(last) if last.budget == rule.name && last.period == line.period => {
+                        last.spent = last.spent.max(Nanos(account.posted));
+                        last.held = last.held.max(Nanos(account.held));
+                    }
+                    _ => out.push(AccountReport::new(rule, line.limit, account)),
+                }
+            });
+        }
+        out
+    }
+
+    /// Windows that are over and settled: their watermarks may be lowered to what was spent, so that a crash does not
+    /// post the rest. Each is told until [`Accounts::closed`] hears that it was done.
+    pub fn ended(&self, now_s: i64) -> Vec<AccountWindow> {
+        let mut out = Vec::new();
+        for from in (0..).step_by(CHUNK) {
+            let state = self.lock();
+            let Some(rest) = state.accounts.get(from..).filter(|rest| !rest.is_empty()) else { break };
+            for account in &rest[..rest.len().min(CHUNK)] {
+                account.ended(now_s.saturating_sub(SETTLED_AFTER), &mut out);
             }
         }
         out
     }
 
-    /// Windows that are over and settled, each told once: their watermarks may be lowered to what was spent, so that
-    /// a crash does not post the rest.
-    pub fn take_ended(&self, now_s: i64) -> Vec<AccountWindow> {
-        let mut out = Vec::new();
-        for account in &mut self.lock().accounts {
-            account.take_ended(now_s.saturating_sub(SETTLED_AFTER), &mut out);
+    /// Notes that the watermarks of these windows were lowered.
+    pub fn closed(&self, windows: &[AccountWindow]) {
+        let mut state = self.lock();
+        for window in windows {
+            if let Some(account) = state.find(&window.account) {
+                account.closed(window.start);
+            }
         }
-        out
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Accounts {
+    /// Every account of the rules, sorted by holder within each limit.
+    pub(super) fn list(&self, bound: &Bound, now_s: i64) -> Vec<AccountReport> {
+        let (mut out, mut next) = (Vec::new(), Some(Cursor::default()));
+        while let Some(from) = next {
+            let (page, after) = self.page(bound, from, 2, now_s);
+            out.extend(page);
+            next = after;
+        }
+        out.chunk_by_mut(|a, b| (&a.budget, a.period) == (&b.budget, b.period))
+            .for_each(|limit| limit.sort_by(|a, b| a.holder.cmp(&b.holder)));
+        out
     }
 }
 

@@ -29,8 +29,8 @@ pub(super) enum Place {
     Each(u32),
 }
 
-/// An account that has not counted what was spent: a new budget, an old one in a new window, or one that was away for a
-/// time. What was spent in its scope before may be put in by `Accounts::load`.
+/// An account that may lack what was spent in its scope before: it is new, nobody looked after it for a while, or what
+/// was spent could not be read. `Accounts::load` puts that in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fresh {
     /// The account's window.

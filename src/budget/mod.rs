@@ -26,5 +26,5 @@ pub use bound::{Bound, Bounds, Fresh};
 pub use hold::{
     Action, Admission, Ask, Crossed, Estimate, Exceeded, Held, Limit, Overrun, Settled, TargetName, Unit, Who,
 };
-pub use report::AccountReport;
+pub use report::{AccountReport, Cursor};
 pub use rules::Rules;

@@ -1,6 +1,6 @@
 //! What is told of an account to those who look after it.
 
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::{
     base::{account::Period, money::Nanos},
@@ -40,6 +40,32 @@ pub struct AccountReport {
     pub overruns: u64,
     /// When the limit begins anew, in seconds since 1970, if it does.
     pub resets_at: Option<i64>,
+}
+
+/// A place in the list of accounts. It stays good while the rules do; after a reload it may skip or repeat some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    pub(super) rule: u32,
+    pub(super) line: u32,
+    pub(super) member: u32,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.rule, self.line, self.member)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split('-').map(|part| part.parse().ok());
+        match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten(), parts.next()) {
+            (Some(rule), Some(line), Some(member), None) => Ok(Self { rule, line, member }),
+            _ => Err("it must be what `next` gave"),
+        }
+    }
 }
 
 impl AccountReport {

@@ -1,12 +1,9 @@
 //! All accounts of the process, as they stand behind the lock.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    base::account::{AccountKey, AccountState, Period},
+    base::account::{AccountKey, AccountState},
     config::Scope,
 };
 
@@ -14,14 +11,12 @@ use super::{
     account::Account,
     bound::{Bound, Fresh, Inner, Place},
     hold::{Held, Who},
-    rules::{Rule, Rules},
+    report::Cursor,
+    rules::{Line, Rule, Rules},
 };
 
 /// How many accounts there may be; past it, keys without an account are refused rather than forgotten.
 const MOST_ACCOUNTS: usize = 1 << 20;
-
-/// Who shares are counted under where no key was needed.
-const NOBODY: &str = "-";
 
 /// No account yet.
 const NONE: u32 = u32::MAX;
@@ -34,8 +29,8 @@ pub(super) struct State {
     groups: Vec<Group>,
     /// What the ledger knows of accounts that no rule has asked for.
     known: HashMap<AccountKey, AccountState>,
-    /// The limits that were bound last, each with its scope: their accounts have counted everything since.
-    live: HashSet<(Arc<str>, Arc<str>, Period)>,
+    /// How often rules were bound.
+    binds: u64,
     /// Room to work in, kept between admissions.
     pub(super) scratch: Scratch,
 }
@@ -44,8 +39,10 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Group {
     budget: Arc<str>,
-    /// By holder, then by period.
-    holders: HashMap<Arc<str>, [u32; 3]>,
+    /// The place of each holder among the members.
+    holders: HashMap<Arc<str>, u32>,
+    /// The accounts of each holder, by period. Never shrinks, so that a walk can go on where it stopped.
+    members: Vec<[u32; 3]>,
 }
 
 /// What applies to the attempt in question.
@@ -79,106 +76,99 @@ impl State {
         }
     }
 
+    /// Binds rules to their accounts. Those that may lack what was spent before come along: new ones, those whose
+    /// spending could not be read the last time, those that the bind before did not name.
     pub(super) fn bind(&mut self, rules: Rules, holders: &[&str], now_s: i64) -> (Bound, Vec<Fresh>) {
-        let (mut fresh, before) = (Vec::new(), self.accounts.len());
+        self.binds += 1;
+        let mut fresh = Vec::new();
         let mut places = Vec::with_capacity(rules.rules.len());
         for rule in &rules.rules {
             places.push(if rule.scope == Scope::EachKey {
                 let group = self.group(&rule.name);
-                for holder in holders {
+                for holder in [AccountKey::NOBODY].iter().chain(holders) {
                     for line in 0..rule.lines.len() {
-                        self.share(rule, group, line, holder, now_s, Some(&mut fresh));
+                        let at = self.share(rule, group, line, holder, now_s);
+                        fresh.extend(at.and_then(|at| self.name(rule, at, now_s)));
                     }
                 }
                 Place::Each(group)
             } else {
-                let open = |line: usize| self.open(rule, line, rule.holder.clone(), now_s, Some(&mut fresh));
-                Place::Fixed((0..rule.lines.len()).map(open).collect())
+                let mut open = |line: usize| {
+                    let at = self.open(rule, line, rule.holder.clone(), now_s);
+                    fresh.extend(self.name(rule, at, now_s));
+                    at
+                };
+                Place::Fixed((0..rule.lines.len()).map(&mut open).collect())
             });
         }
-        let bound = Bound(Arc::new(Inner { rules, places }));
-        self.returning(&bound, before, now_s, &mut fresh);
-        (bound, fresh)
+        for account in self.accounts.iter_mut().filter(|account| account.bind != self.binds) {
+            // From here on others may spend in its scope without its being told.
+            account.seeded = false;
+        }
+        (Bound(Arc::new(Inner { rules, places })), fresh)
     }
 
-    /// Finds the accounts of budgets that are bound again after a time without: they did not count what was spent then.
-    /// `before`: how many accounts there were.
-    fn returning(&mut self, bound: &Bound, before: usize, now_s: i64, fresh: &mut Vec<Fresh>) {
-        let mut live = HashSet::new();
-        for (at, rule) in (0..).zip(&bound.0.rules.rules) {
-            for (line_at, line) in rule.lines.iter().enumerate() {
-                let limit = (rule.name.clone(), rule.scope_text.clone(), line.period);
-                if !self.live.contains(&limit) {
-                    for account in self.accounts_of(bound, at, line_at) {
-                        if (account as usize) < before {
-                            let account = &mut self.accounts[account as usize];
-                            account.advance(&rule.zone, now_s);
-                            fresh.push(to_fill(rule, account));
-                        }
-                    }
-                }
-                live.insert(limit);
-            }
-        }
-        self.live = live;
+    /// Notes that the present bind names an account.
+    fn name(&mut self, rule: &Rule, at: u32, now_s: i64) -> Option<Fresh> {
+        let account = &mut self.accounts[at as usize];
+        account.bind = self.binds;
+        let before = account.scope.replace(Arc::clone(&rule.scope_text));
+        // What is counted from now on was not before.
+        account.seeded &= before.is_none_or(|before| before == rule.scope_text);
+        account.advance(&rule.zone, now_s);
+        let scope = || match &rule.scope {
+            Scope::EachKey => Scope::Key(account.key.holder.to_string()),
+            other => other.clone(),
+        };
+        (!account.seeded).then(|| Fresh { window: account.window_at(account.window.start()), scope: scope() })
     }
 
     fn group(&mut self, budget: &Arc<str>) -> u32 {
         let known = self.groups.iter().position(|group| group.budget == *budget);
         let at = known.unwrap_or_else(|| {
-            self.groups.push(Group { budget: budget.clone(), holders: HashMap::new() });
+            self.groups.push(Group { budget: budget.clone(), holders: HashMap::new(), members: Vec::new() });
             self.groups.len() - 1
         });
         at as u32
     }
 
     /// The account of a limit, opened where there is none.
-    fn open(
-        &mut self,
-        rule: &Rule,
-        line: usize,
-        holder: Arc<str>,
-        now_s: i64,
-        fresh: Option<&mut Vec<Fresh>>,
-    ) -> u32 {
+    fn open(&mut self, rule: &Rule, line: usize, holder: Arc<str>, now_s: i64) -> u32 {
         let key = AccountKey { budget: rule.name.clone(), holder, period: rule.lines[line].period };
         if let Some(at) = self.index.get(&key) {
             return *at;
         }
         let durable = self.known.remove(&key);
-        let account = Account::new(key.clone(), &rule.zone, now_s, durable.as_ref());
-        let start = account.window.start();
-        if let Some(fresh) = fresh.filter(|_| durable.is_none_or(|state| state.window.start != start)) {
-            fresh.push(to_fill(rule, &account));
-        }
         let at = self.accounts.len() as u32;
+        let mut account = Account::new(key.clone(), &rule.zone, now_s, durable.as_ref());
+        // What the ledger knew at the start is old by the second bind.
+        account.seeded &= self.binds <= 1;
         self.accounts.push(account);
         self.index.insert(key, at);
         at
     }
 
     /// A key's account of a limit, opened where there is none and room for one.
-    fn share(
-        &mut self,
-        rule: &Rule,
-        group: u32,
-        line: usize,
-        holder: &str,
-        now_s: i64,
-        fresh: Option<&mut Vec<Fresh>>,
-    ) -> Option<u32> {
+    fn share(&mut self, rule: &Rule, group: u32, line: usize, holder: &str, now_s: i64) -> Option<u32> {
         let period = rule.lines[line].period as usize;
-        let holders = &self.groups[group as usize].holders;
-        let known = holders.get_key_value(holder);
-        if let Some(at) = known.map(|(_, places)| places[period]).filter(|at| *at != NONE) {
+        let Group { holders, members, .. } = &self.groups[group as usize];
+        let known = holders.get(holder).copied();
+        if let Some(at) = known.map(|member| members[member as usize][period]).filter(|at| *at != NONE) {
             return Some(at);
         }
         if self.accounts.len() >= MOST_ACCOUNTS {
             return None;
         }
-        let holder: Arc<str> = known.map_or_else(|| Arc::from(holder), |(name, _)| name.clone());
-        let at = self.open(rule, line, holder.clone(), now_s, fresh);
-        self.groups[group as usize].holders.entry(holder).or_insert([NONE; 3])[period] = at;
+        let name = holders.get_key_value(holder).map_or_else(|| Arc::from(holder), |(name, _)| name.clone());
+        let at = self.open(rule, line, Arc::clone(&name), now_s);
+        let Group { holders, members, .. } = &mut self.groups[group as usize];
+        let member = known.unwrap_or_else(|| {
+            members.push([NONE; 3]);
+            let member = members.len() as u32 - 1;
+            holders.insert(name, member);
+            member
+        });
+        members[member as usize][period] = at;
         Some(at)
     }
 
@@ -195,25 +185,57 @@ impl State {
         let at = match &bound.0.places[rule_at as usize] {
             Place::Fixed(accounts) => accounts[line],
             Place::Each(group) => {
-                let holder = if who.key.is_empty() { NOBODY } else { who.key };
-                self.share(rule, *group, line, holder, now_s, None)?
+                let holder = if who.key.is_empty() { AccountKey::NOBODY } else { who.key };
+                self.share(rule, *group, line, holder, now_s)?
             }
         };
-        self.accounts[at as usize].advance(&rule.zone, now_s);
+        let account = &mut self.accounts[at as usize];
+        account.advance(&rule.zone, now_s);
+        account.ask();
         Some(at)
     }
 
-    /// Every account that a limit counts in.
-    pub(super) fn accounts_of(&self, bound: &Bound, rule_at: u32, line: usize) -> Vec<u32> {
-        match &bound.0.places[rule_at as usize] {
-            Place::Fixed(accounts) => vec![accounts[line]],
-            Place::Each(group) => {
-                let period = bound.rule(rule_at).lines[line].period as usize;
-                let shares = self.groups[*group as usize].holders.values();
-                let mut found: Vec<u32> =
-                    shares.map(|places| places[period]).filter(|at| *at != NONE).collect();
-                found.sort_unstable_by_key(|at| &self.accounts[*at as usize].key.holder);
-                found
+    /// Calls with at most so many accounts from a place of the list on, each with its limit, as it stands now. Where
+    /// there are more, says where to go on.
+    pub(super) fn walk(
+        &mut self,
+        bound: &Bound,
+        from: Cursor,
+        most: usize,
+        now_s: i64,
+        mut each: impl FnMut(&Rule, &Line, &Account),
+    ) -> Option<Cursor> {
+        let mut next = self.seek(bound, from);
+        for _ in 0..most {
+            let (Cursor { rule, line, member }, at) = next?;
+            let (place, rule) = (rule, bound.rule(rule));
+            let account = &mut self.accounts[at as usize];
+            account.advance(&rule.zone, now_s);
+            each(rule, &rule.lines[line as usize], account);
+            next = self.seek(bound, Cursor { rule: place, line, member: member.saturating_add(1) });
+        }
+        next.map(|(place, _)| place)
+    }
+
+    /// The first account at a place of the list or behind it.
+    fn seek(&self, bound: &Bound, mut at: Cursor) -> Option<(Cursor, u32)> {
+        loop {
+            let rule = bound.0.rules.rules.get(at.rule as usize)?;
+            let Some(line) = rule.lines.get(at.line as usize) else {
+                at = Cursor { rule: at.rule + 1, line: 0, member: 0 };
+                continue;
+            };
+            let found = match &bound.0.places[at.rule as usize] {
+                Place::Fixed(accounts) => (at.member == 0).then(|| accounts[at.line as usize]),
+                Place::Each(group) => {
+                    let members = &self.groups[*group as usize].members;
+                    members.get(at.member as usize).map(|places| places[line.period as usize])
+                }
+            };
+            match found {
+                Some(NONE) => at.member += 1,
+                Some(account) => return Some((at, account)),
+                None => at = Cursor { line: at.line + 1, member: 0, ..at },
             }
         }
     }
@@ -235,13 +257,4 @@ impl State {
             self.accounts[part.account as usize].take(part.start, part.amount);
         }
     }
-}
-
-/// An account that does not count yet what was spent in its scope.
-fn to_fill(rule: &Rule, account: &Account) -> Fresh {
-    let scope = match &rule.scope {
-        Scope::EachKey => Scope::Key(account.key.holder.to_string()),
-        other => other.clone(),
-    };
-    Fresh { window: account.window_at(account.window.start()), scope }
 }

@@ -38,7 +38,7 @@ pub struct Batch<'a> {
     pub now: i64,
     /// Rows. One whose `id` and `time` are there already was written before; it and its charges are passed over.
     pub posts: &'a [Post],
-    /// Windows to be made where there are none.
+    /// Windows to be made, or raised where they are there.
     pub seeds: Vec<AccountState>,
     /// Watermarks to be raised.
     pub raises: Vec<Watermark>,

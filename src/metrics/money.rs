@@ -118,7 +118,7 @@ impl MoneyMetrics {
         self.alerts.with_label_values(&[budget, period.as_str()]).inc();
     }
 
-    /// Says where the budgets stand. Where each key has a share of its own, the fullest one counts.
+    /// Says where the budgets stand, once a limit.
     pub fn standings<'a>(&self, standings: impl Iterator<Item = Standing<'a>>) {
         self.limit.reset();
         self.spent.reset();
@@ -126,10 +126,8 @@ impl MoneyMetrics {
         for now in standings {
             let labels = [now.budget, now.period.as_str()];
             self.limit.with_label_values(&labels).set(usd(now.limit));
-            for (gauge, amount) in [(&self.spent, now.spent), (&self.held, now.held)] {
-                let gauge = gauge.with_label_values(&labels);
-                gauge.set(gauge.get().max(usd(amount)));
-            }
+            self.spent.with_label_values(&labels).set(usd(now.spent));
+            self.held.with_label_values(&labels).set(usd(now.held));
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What all purses of a process share: the accounts, the ledger, the clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
     base::{account::AccountState, clock::Clock},
-    budget::{Accounts, Bound, Crossed, Fresh, Rules, Unit},
+    budget::{Accounts, Bound, Crossed, Fresh, Rules},
     ledger::{Ledger, SpentQuery},
     metrics::money::{MoneyMetrics, Standing},
 };
@@ -26,7 +26,12 @@ pub struct Till {
     pub clock: Clock,
     pub(super) usual: Usual,
     alerts: mpsc::Sender<Crossed>,
+    /// One at a time says where the budgets stand, so that no page shows half of it.
+    showing: Mutex<()>,
 }
+
+/// How many windows are closed in one commit, so that no answer's end waits long for it.
+const CLOSED_AT_ONCE: usize = 1000;
 
 impl Till {
     /// A till over a ledger. Crossed thresholds go to `alerts`; where nobody takes them in time they stay in the log.
@@ -37,7 +42,15 @@ impl Till {
         clock: Clock,
         alerts: mpsc::Sender<Crossed>,
     ) -> Arc<Self> {
-        Arc::new(Self { accounts, ledger, metrics, clock, usual: Usual::default(), alerts })
+        Arc::new(Self {
+            accounts,
+            ledger,
+            metrics,
+            clock,
+            usual: Usual::default(),
+            alerts,
+            showing: Mutex::default(),
+        })
     }
 
     /// A till over a ledger in memory, for tests.
@@ -71,29 +84,36 @@ impl Till {
             let posted = spent.map_err(|error| error.to_string())?.into_iter().map(|(_, sum)| sum).sum();
             states.push(AccountState { window, posted, watermark: posted });
         }
-        self.accounts.load(states.clone());
-        self.ledger.seed(states).await.map_err(|error| error.to_string())
+        // Only what is on the disk counts as known: else a bind that is tried again would find nothing to do.
+        self.ledger.seed(states.clone()).await.map_err(|error| error.to_string())?;
+        self.accounts.load(states);
+        Ok(())
     }
 
     /// Closes windows that are over, so that a crash does not count as spent what was only allowed there.
     pub async fn close_windows(&self) {
-        let over = self.accounts.take_ended(self.clock.seconds());
-        if !over.is_empty() && self.ledger.lower(over).await.is_err() {
-            tracing::warn!("the windows of budgets that are over could not be closed");
+        for over in self.accounts.ended(self.clock.seconds()).chunks(CLOSED_AT_ONCE) {
+            if self.ledger.lower(over.to_vec()).await.is_err() {
+                tracing::warn!("the windows of budgets that are over could not be closed; it is tried again");
+                return;
+            }
+            self.accounts.closed(over);
         }
     }
 
-    /// Says in the metrics where the budgets stand.
-    pub fn show(&self, bound: &Bound) {
-        let all = self.accounts.list(bound, self.clock.seconds());
-        let money = all.iter().filter(|account| account.unit == Unit::Money);
-        self.metrics.standings(money.map(|account| Standing {
+    /// Says in the metrics where the budgets stand, then makes a page of them.
+    pub fn show<T>(&self, bound: &Bound, page: impl FnOnce() -> T) -> T {
+        // Nothing is kept in it that a panic could break.
+        let _turn = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = self.accounts.fullest(bound, self.clock.seconds());
+        self.metrics.standings(limits.iter().map(|account| Standing {
             budget: &account.budget,
             period: account.period,
             limit: account.limit,
             spent: account.spent,
             held: account.held,
         }));
+        page()
     }
 
     /// Tells that budgets have reached shares of their limits.

@@ -2,25 +2,47 @@
 
 use axum::{
     extract,
-    http::header,
+    http::{Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
 use crate::{
     base::calendar,
-    budget::{AccountReport, Unit},
+    budget::{AccountReport, Cursor, Unit},
     config::Enforce,
-    edge::state::State,
+    edge::{error, parameters::Parameters, state::State},
+    pipeline::Refusal,
 };
 
-/// `GET /admin/budgets`: every limit of every budget, quotas of keys included.
-pub async fn list(extract::State(state): extract::State<State>) -> Response {
+/// How many limits a page shows where nobody says, and at most.
+const LIMIT: usize = 1000;
+
+/// `GET /admin/budgets`: every limit of every budget, quotas of keys included, page by page.
+pub async fn list(extract::State(state): extract::State<State>, uri: Uri) -> Response {
+    let (from, limit) = match question(&uri) {
+        Ok(question) => question,
+        Err(refusal) => return error::refused(&state.0.metrics, &refusal),
+    };
     let till = &state.0.till;
-    let accounts = till.accounts.list(&state.snapshot().bound, till.clock.seconds());
+    let bound = &state.snapshot().bound;
+    let (accounts, next) = till.accounts.page(bound, from, limit, till.clock.seconds());
     let data: Vec<Value> = accounts.iter().map(row).collect();
-    let body = json!({ "data": data, "next": null });
+    let body = json!({ "data": data, "next": next.map(|next| next.to_string()) });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+fn question(uri: &Uri) -> Result<(Cursor, usize), Box<Refusal>> {
+    let parameters = Parameters::read(uri, &["limit", "cursor"])?;
+    let limit = |text: &str| match text.parse() {
+        Ok(limit @ 1..=LIMIT) => Ok(limit),
+        _ => Err(format!("it must be a whole number from 1 to {LIMIT}")),
+    };
+    let cursor = |text: &str| text.parse().map_err(str::to_owned);
+    Ok((
+        parameters.parsed("cursor", cursor)?.unwrap_or_default(),
+        parameters.parsed("limit", limit)?.unwrap_or(LIMIT),
+    ))
 }
 
 fn row(account: &AccountReport) -> Value {

@@ -6,6 +6,6 @@ use crate::edge::state::State;
 
 /// The metrics page.
 pub async fn page(extract::State(state): extract::State<State>) -> impl IntoResponse {
-    state.0.till.show(&state.snapshot().bound);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.0.metrics.page())
+    let page = state.0.till.show(&state.snapshot().bound, || state.0.metrics.page());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page)
 }

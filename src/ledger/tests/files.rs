@@ -185,6 +185,25 @@ fn a_seed_lowers_nothing_that_is_known() {
 }
 
 #[test]
+fn callers_without_a_key_have_a_sum() {
+    let home = Home::new();
+    let (ledger, _) = home.open();
+    let by = |key: &str, cost| {
+        let one = entry(cost);
+        let origin = Origin { key: key.into(), ..(*one.origin).clone() };
+        ledger.post(Entry { origin: Arc::new(origin), ..one }, vec![]).wait().unwrap();
+    };
+    by("", 5);
+    by("bot", 7);
+    by("", 9);
+    let spent = |name: &str| {
+        let query = SpentQuery { scope: Scope::Key(name.into()), since: 0, budget: "b".into() };
+        wait(ledger.books().spent(query)).unwrap().into_iter().map(|(_, sum)| sum.0).sum::<i64>()
+    };
+    assert_eq!((spent("-"), spent("bot")), (14, 7));
+}
+
+#[test]
 fn a_ledger_in_memory_is_read_beside_its_writer() {
     let config = config::Ledger { url: "sqlite::memory:".into(), ..config::Ledger::default() };
     let open = || Ledger::open(&config, &Metrics::new().unwrap(), NOON).unwrap().0;

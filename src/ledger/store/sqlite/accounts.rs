@@ -51,7 +51,7 @@ pub(super) fn lower_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute("UPDATE accounts SET watermark = posted WHERE watermark > posted", []).map(drop)
 }
 
-/// Makes windows where there are none.
+/// Makes windows, or raises those that are there: what was spent while nobody looked after them counts too.
 pub(super) fn seed(transaction: &Transaction<'_>, windows: &[AccountState]) -> rusqlite::Result<()> {
     let sql = "INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4 * 1000) ON CONFLICT DO UPDATE \
         SET posted = max(posted, excluded.posted), watermark = max(watermark, excluded.watermark)";

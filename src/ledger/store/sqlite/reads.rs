@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::{PATIENT, answers, keys, pages, place::Place, scan};
 use crate::{
-    base::{money::Nanos, outcome::Outcome},
+    base::{account::AccountKey, money::Nanos, outcome::Outcome},
     config::Scope,
     ledger::{
         KeptAnswer, Key, KeyRow, LedgerError, QUOTA,
@@ -103,6 +103,10 @@ fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(S
     }
     let (which, what, value) = match &query.scope {
         Scope::Global | Scope::EachKey => ("TRUE".to_owned(), "", ""),
+        // All callers without a key have one share; adjustments of it carry its name.
+        Scope::Key(name) if name == AccountKey::NOBODY => {
+            (format!("(key IS NULL OR {})", is_named("key")), name.as_str(), "")
+        }
         Scope::Key(name) => (is_named("key"), name.as_str(), ""),
         Scope::Route(name) => (is_named("route"), name.as_str(), ""),
         Scope::Model(name) => (is_named("model"), name.as_str(), ""),
