@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 10
 MIB = 1024 * 1024
 BODY = b'{"model":"standard","messages":[{"role":"user","content":"Hello"}]}'
-HEAD = "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\ncontent-type: application/json\r\nconnection: close\r\n"
+HEAD = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n"
 QUESTION = f"{HEAD}content-length: {len(BODY)}\r\n\r\n".encode() + BODY
 
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
-    /// `keys`: a virtual key is needed; where none is configured only loopback addresses are served.
-    /// `open`: anybody may ask; refused on an address that others can reach.
+    /// `keys`: a virtual key is needed; where there is none, only programs of this machine are served: not through a
+    /// proxy, not for web pages of other sites. `open`: no key is needed, on the same terms; refused on an address that
+    /// others can reach.
     pub mode: AuthMode,
-    /// Let `mode = "open"` listen on an address that others can reach.
+    /// With `mode = "open"`, serve anybody: on an address that others can reach, through a proxy, for any web page.
     pub allow_open_network: bool,
     /// The tags that clients may set by `x-weir-tags`; others are refused. They serve reports, never budgets.
     pub client_tags: Vec<String>,

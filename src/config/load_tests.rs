@@ -263,6 +263,14 @@ fn secrets_are_never_echoed() {
 }
 
 #[test]
+fn a_token_that_is_named_and_not_set_is_worth_a_word() {
+    let warned = good("[server]\nadmin_token = \"env:WEIR_TEST_SURELY_UNSET\"").warnings;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].to_string().contains("env:WEIR_TEST_SURELY_UNSET is not set"), "{warned:?}");
+    assert!(good("[server]\nadmin_token = \"env:PATH\"").warnings.is_empty());
+}
+
+#[test]
 fn a_circle_of_fallbacks_is_named_once() {
     let text = with_chain(
         "[routes.b]\nfallback = \"c\"\n[routes.c]\nfallback = \"a\"\n[routes.a]\nfallback = \"b\"\n\

@@ -15,7 +15,8 @@ pub struct Server {
     pub listen: String,
     /// An address of its own for `/metrics` and `/admin`; empty: the same port. A reload does not move it.
     pub admin_listen: String,
-    /// The bearer token of `/admin`. Unset: `/admin` answers only to loopback addresses.
+    /// The bearer token of `/admin`. Absent, or a variable or file that is not set: `/admin` answers only to programs of
+    /// this machine, not through a proxy, nor to web pages.
     pub admin_token: Option<SecretSource>,
     /// The largest request body.
     pub max_body: Size,

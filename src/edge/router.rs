@@ -22,7 +22,7 @@ pub enum Access {
     Public,
     /// Whoever has a virtual key.
     Client,
-    /// Whoever has the admin token; without one, loopback addresses.
+    /// Whoever has the admin token; without one, programs of this machine.
     Admin,
 }
 
@@ -157,12 +157,19 @@ mod tests {
             let peer: SocketAddr = peer.parse().unwrap();
             for (method, path) in [(Method::GET, "/v1/models"), (Method::POST, "/admin/reload")] {
                 let mut request = Request::new(Body::empty());
-                *request.method_mut() = method;
+                *request.method_mut() = method.clone();
                 *request.uri_mut() = path.parse().unwrap();
-                request.headers_mut().insert("x-forwarded-for", "127.0.0.1".parse().unwrap());
+                request.headers_mut().insert("host", "localhost".parse().unwrap());
                 request.extensions_mut().insert(ConnectInfo(peer));
                 let status = router.clone().oneshot(request).await.unwrap().status();
                 assert_eq!(status, if inside { 200 } else { 401 }, "{path} from {peer}");
+                // What comes through a proxy could come from anywhere.
+                let mut proxied = Request::new(Body::empty());
+                (*proxied.method_mut(), *proxied.uri_mut()) = (method, path.parse().unwrap());
+                proxied.headers_mut().insert("host", "localhost".parse().unwrap());
+                proxied.headers_mut().insert("x-forwarded-for", "127.0.0.1".parse().unwrap());
+                proxied.extensions_mut().insert(ConnectInfo(peer));
+                assert_eq!(router.clone().oneshot(proxied).await.unwrap().status(), 401, "{path} {peer}");
             }
         }
     }

@@ -58,11 +58,17 @@ async fn a_body_past_its_limit_is_refused_before_it_is_all_there() {
     let weir = Weir::start(CONFIG).await;
     // A length that will never come.
     let mut line = Line::to(weir.address()).await;
-    line.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999\r\n\r\n").await;
+    line.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n",
+    )
+    .await;
     line.answer().await.unwrap().refused(413, INVALID, "request_too_large", false);
     // Chunks without end.
     let mut line = Line::to(weir.address()).await;
-    line.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    line.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n",
+    )
+    .await;
     let chunk = wire::chunk(vec![b' '; 64 * 1024]);
     for _ in 0..17 {
         line.write(&chunk).await;
@@ -82,9 +88,9 @@ async fn a_head_past_its_limit_is_refused() {
     let long = "x".repeat(20 * 1024);
     let many: String = (0..2000).map(|n| format!("x-{n}: y\r\n")).collect();
     for request in [
-        format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx-long: {long}\r\n\r\n"),
-        format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{many}\r\n"),
-        format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"),
+        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n"),
+        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{many}\r\n"),
+        format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"),
     ] {
         let answer = exchange(weir.address(), request.as_bytes(), SOON).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -110,7 +116,8 @@ async fn a_client_that_dribbles_is_cut() {
     assert!(!open, "a slow head is taken for ever");
     // A body.
     let mut line = Line::to(weir.address()).await;
-    line.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n{").await;
+    line.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{")
+        .await;
     line.answer().await.unwrap().refused(408, INVALID, "request_timeout", true);
     // Nothing at all.
     let mut line = Line::to(weir.address()).await;

@@ -57,7 +57,7 @@ fn inside(method: &Method, path: &str) -> u16 {
 
 async fn ask(address: &str, method: &str, target: &str, headers: &str) -> Option<Answer> {
     let mut line = Line::to(address).await;
-    let host = if headers.to_lowercase().contains("host:") { "" } else { "host: weir\r\n" };
+    let host = if headers.starts_with("host:") { "" } else { "host: localhost\r\n" };
     let request = format!(
         "{method} {target} HTTP/1.1\r\n{host}{headers}content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{BODY}",
         BODY.len()
@@ -225,17 +225,59 @@ async fn what_is_for_operators_moves_to_their_own_port() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_named_but_unset_opens_nothing() {
+async fn a_token_that_is_named_but_unset_is_none() {
     let upstream = upstream().await;
     let server = "[server]\nadmin_token = \"env:SURELY_UNSET_TOKEN\"";
-    match Weir::with(&config(&upstream, server)).try_start().await {
-        Err(exited) => assert!(exited.stderr.contains("admin_token"), "{}", exited.stderr),
-        Ok(weir) => {
-            for headers in ["authorization: Bearer \r\n", "authorization: Bearer env:SURELY_UNSET_TOKEN\r\n"]
-            {
-                let answer = ask(weir.address(), "POST", "/admin/reload", headers).await.unwrap();
-                assert_eq!(answer.status, 401, "{headers}");
+    let weir = Weir::start(&config(&upstream, server)).await;
+    assert!(weir.logs().contains("env:SURELY_UNSET_TOKEN is not set"), "{}", weir.logs());
+    for (headers, status) in [
+        ("", 200),
+        ("authorization: Bearer env:SURELY_UNSET_TOKEN\r\n", 200),
+        ("host: weir.example\r\n", 401),
+        ("x-forwarded-for: 127.0.0.1\r\n", 401),
+    ] {
+        let answer = ask(weir.address(), "POST", "/admin/reload", headers).await.unwrap();
+        assert_eq!(answer.status, status, "{headers}: {}", answer.text());
+    }
+}
+
+/// What a browser sends for a page of somebody else, or a reverse proxy for anybody.
+const OTHERS: [&str; 9] = [
+    "host: rebound.example\r\n",
+    "host: rebound.example:8080\r\norigin: http://rebound.example:8080\r\nsec-fetch-site: same-origin\r\n",
+    "origin: https://evil.example\r\n",
+    "origin: null\r\n",
+    "sec-fetch-site: cross-site\r\n",
+    "sec-fetch-site: same-site\r\n",
+    "x-forwarded-for: 192.0.2.1\r\n",
+    "forwarded: for=192.0.2.1\r\n",
+    "x-real-ip: 192.0.2.1\r\n",
+];
+
+#[tokio::test]
+async fn where_loopback_is_enough_no_page_and_no_proxy_gets_in() {
+    let upstream = upstream().await;
+    let keyless = config(&upstream, "");
+    let (_, keyless) = keyless.split_once("[providers").unwrap();
+    let keyless = format!("[providers{keyless}");
+    let open = format!("[auth]\nmode = \"open\"\n{keyless}");
+    for (text, remedy) in [(&keyless, "weir keys new"), (&open, "auth.mode")] {
+        let weir = Weir::start(text).await;
+        for (method, path, access) in protected() {
+            let remedy = if access == Access::Admin { "server.admin_token" } else { remedy };
+            for headers in OTHERS {
+                let answer = ask(weir.address(), method.as_str(), &path, headers).await.unwrap();
+                assert_eq!(answer.status, 401, "{method} {path} {headers:?}");
+                assert!(answer.text().contains(remedy), "{path}: {}", answer.text());
             }
+        }
+        assert_eq!(upstream.connections().len(), 0, "nothing was spent");
+        let page = "origin: http://localhost:3000\r\nsec-fetch-site: same-site\r\n";
+        for (path, headers, status) in
+            [("/v1/models", "", 200), ("/v1/models", page, 200), ("/admin/budgets", page, 401)]
+        {
+            let answer = ask(weir.address(), "GET", path, headers).await.unwrap();
+            assert_eq!(answer.status, status, "{path} {headers:?}");
         }
     }
 }

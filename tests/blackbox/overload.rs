@@ -54,8 +54,10 @@ async fn bodies_share_a_bounded_memory() {
     let mut held = Line::to(weir.address()).await;
     let body = asking("m", false).to_string();
     let length = 200 * 1024;
-    held.write(format!("POST {CHAT} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n").as_bytes())
-        .await;
+    held.write(
+        format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n").as_bytes(),
+    )
+    .await;
     held.write(&vec![b' '; length - body.len()]).await;
     let mut large = asking("m", false);
     large["x"] = "y".repeat(150 * 1024).into();
@@ -80,12 +82,12 @@ async fn past_max_connections_one_more_is_told_and_closed() {
     let mut kept = Vec::new();
     for _ in 0..2 {
         let mut line = Line::to(weir.address()).await;
-        line.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        line.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         assert_eq!(line.answer().await.unwrap().status, 200);
         kept.push(line);
     }
     let mut more = Line::to(weir.address()).await;
-    more.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    more.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let answer = more.answer().await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "overloaded"));
     assert!(answer.retry_after() >= 1);

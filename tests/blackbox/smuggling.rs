@@ -7,12 +7,12 @@ use super::support::{client::exchange, line::Line, weir::Weir};
 const CONFIG: &str = "[providers.sim]\nprotocol = \"sim\"\n[models.m]\nprovider = \"sim\"\n";
 
 /// The request that a smuggler hides behind the first.
-const HIDDEN: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+const HIDDEN: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[tokio::test]
 async fn what_two_servers_could_read_differently_is_refused() {
     let weir = Weir::start(CONFIG).await;
-    let post = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n";
+    let post = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n";
     for (what, head) in [
         ("two lengths", "content-length: 4\r\ncontent-length: 5\r\n"),
         ("two lengths in one", "content-length: 4, 5\r\n"),
@@ -52,8 +52,8 @@ async fn what_two_servers_could_read_differently_is_refused() {
 #[tokio::test]
 async fn a_bad_second_request_is_refused_too() {
     let weir = Weir::start(CONFIG).await;
-    let first = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
-    let second = "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let first = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let second = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
     let mut line = Line::to(weir.address()).await;
     line.write(format!("{first}{second}{HIDDEN}").as_bytes()).await;
     assert_eq!(line.answer().await.unwrap().status, 200);
@@ -71,7 +71,8 @@ async fn bad_chunks_never_reach_a_model() {
         "3\r\nabcdef\r\n0\r\n\r\n",
     ] {
         let mut line = Line::to(weir.address()).await;
-        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head =
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
         line.write(format!("{head}{chunks}{HIDDEN}").as_bytes()).await;
         assert_eq!(line.answer().await.unwrap().status, 400, "{chunks:?}");
         assert!(line.closes(Duration::from_secs(5)).await, "{chunks:?}");

@@ -11,7 +11,7 @@ const ANSWER: &str = r#"{"choices":[{"message":{"role":"assistant","content":"x"
 
 fn config(upstream: &RawUpstream) -> String {
     format!(
-        "[providers.p]\nbase_url = \"{}\"\napi_keys = [\"their-key-1\"]\n[models.m]\nprovider = \"p\"\n[routes.r]\ntargets = [\"m\"]\n",
+        "[auth]\nmode = \"open\"\nallow_open_network = true\n[providers.p]\nbase_url = \"{}\"\napi_keys = [\"their-key-1\"]\n[models.m]\nprovider = \"p\"\n[routes.r]\ntargets = [\"m\"]\n",
         upstream.base_url()
     )
 }

@@ -52,7 +52,7 @@ impl Line {
     pub async fn post(&mut self, path: &str, headers: &str, body: &[u8]) -> Option<Answer> {
         let length = body.len();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: weir\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n"
         );
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);

@@ -9,8 +9,13 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     if let Some(token) = &config.server.admin_token {
         let path = KeyPath::of(&["server", "admin_token"]);
         check_source(&path, token, report);
-        if let Err(error) = token.resolve() {
-            report.fault(&path, error, "Let Weir's user read the file.");
+        match token.resolve() {
+            Ok(None) if !matches!(token, SecretSource::Literal(_)) => {
+                let problem = format!("{token} is not set, so /admin answers only to this machine");
+                report.warn(&path, problem, "Set it to use /admin from others, or leave the key out.");
+            }
+            Ok(_) => {}
+            Err(error) => report.fault(&path, error, "Let Weir's user read the file."),
         }
     }
     for (at, key) in config.keys.iter().enumerate() {

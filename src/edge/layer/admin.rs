@@ -1,4 +1,4 @@
-//! Lets only operators in: by the admin token, or where there is none by a loopback address.
+//! Lets only operators in: by the admin token, or where there is none from this machine.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,14 @@ use tokio::time::Instant;
 
 use crate::{
     config::SecretSource,
-    edge::{error, layer::auth::bearer, state::State},
+    edge::{
+        error,
+        layer::{
+            auth::bearer,
+            local::{self, Door},
+        },
+        state::State,
+    },
     pipeline::{Code, Refusal},
 };
 
@@ -36,37 +43,29 @@ fn check(state: &State, peer: SocketAddr, request: &Request) -> Result<(), Box<R
             .into());
     }
     let snapshot = state.snapshot();
-    let Some(source) = &snapshot.config.server.admin_token else {
-        return match peer.ip().to_canonical().is_loopback() {
-            // Any page that a browser on this machine shows could send this.
-            true if is_cross_site(request) => Err(Refusal::new(
-                Code::InvalidApiKey,
-                "Without `server.admin_token` the admin paths take nothing from other web sites.",
-            )
-            .into()),
-            true => Ok(()),
-            false => Err(Refusal::new(
-                Code::InvalidApiKey,
-                "Without `server.admin_token` the admin paths answer only to loopback addresses.",
-            )
-            .into()),
-        };
+    let server = &snapshot.config.server;
+    let token = match server.admin_token.as_ref().map(SecretSource::resolve).transpose() {
+        Ok(token) => token.flatten(),
+        Err(problem) => {
+            state.0.failures.record(peer.ip(), now);
+            tracing::warn!("server.admin_token: {problem}");
+            return Err(refused());
+        }
     };
-    let token = SecretSource::resolve(source).ok().flatten();
-    match (token, bearer(request.headers())) {
-        (Some(token), Some(presented)) if token.matches(presented) => Ok(()),
+    // One that is named and not set is no token.
+    let Some(token) = token else {
+        return local::check(Door::Admin, server, peer, request.uri(), request.headers());
+    };
+    match bearer(request.headers()) {
+        Some(presented) if token.matches(presented) => Ok(()),
         _ => {
             state.0.failures.record(peer.ip(), now);
-            let message = "The admin paths need the admin token as `Authorization: Bearer TOKEN`.";
-            Err(Refusal::new(Code::InvalidApiKey, message).into())
+            Err(refused())
         }
     }
 }
 
-/// Whether a browser says that another site's page sends this. Other clients send no such header.
-fn is_cross_site(request: &Request) -> bool {
-    request
-        .headers()
-        .get("sec-fetch-site")
-        .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
+fn refused() -> Box<Refusal> {
+    let message = "The admin paths need the admin token as `Authorization: Bearer TOKEN`.";
+    Refusal::new(Code::InvalidApiKey, message).into()
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{self, ConnectInfo, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, Uri, header},
     middleware::Next,
     response::Response,
 };
@@ -12,7 +12,11 @@ use tokio::time::Instant;
 
 use crate::{
     config::AuthMode,
-    edge::{error, state::State},
+    edge::{
+        error,
+        layer::local::{self, Door},
+        state::State,
+    },
     keys::VirtualKey,
     pipeline::{Code, Refusal, Snapshot},
 };
@@ -28,7 +32,7 @@ pub async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match caller(&state, &state.snapshot(), peer, request.headers()) {
+    match caller(&state, &state.snapshot(), peer, request.uri(), request.headers()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -41,22 +45,18 @@ fn caller(
     state: &State,
     snapshot: &Snapshot,
     peer: SocketAddr,
+    uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Caller, Box<Refusal>> {
     let config = &snapshot.config;
+    let only_here = |door| local::check(door, &config.server, peer, uri, headers).map(|()| Caller(None));
     if config.auth.mode == AuthMode::Open {
-        return Ok(Caller(None));
+        // Who lets the whole network in keeps nobody out.
+        return if config.auth.allow_open_network { Ok(Caller(None)) } else { only_here(Door::Open) };
     }
     // Keys whose variables are unset still count, and revoked ones: a key that is missing must not open the door.
     if snapshot.has_no_keys() {
-        return match peer.ip().to_canonical().is_loopback() {
-            true => Ok(Caller(None)),
-            false => Err(Refusal::new(
-                Code::InvalidApiKey,
-                "This gateway has no keys yet and answers only locally.",
-            )
-            .into()),
-        };
+        return only_here(Door::Keyless);
     }
     let now = Instant::now();
     if let Some(wait) = state.0.failures.blocked(peer.ip(), now) {
