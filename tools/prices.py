@@ -19,7 +19,7 @@ HEAD = f"""\
 #
 # Source: LiteLLM 1.109.1 model table (MIT), facts only, taken {TAKEN}; written by tools/prices.py.
 # A price in the configuration ([models.NAME] price = ...) goes before the one here. USD per million tokens:
-# input, output, cached_input (read from the prompt cache), cache_write, cache_write_1h, reasoning, audio_input.
+# input, output, cached_input (read from the prompt cache), cache_write, cache_write_1h, reasoning, audio_input, audio_output.
 # A tier holds for the whole request once its prompt has more tokens than `above`. context: tokens of question and
 # answer; max_output: tokens of an answer. A model whose `can` is given lacks what it does not name.
 """
@@ -32,6 +32,7 @@ KINDS = {
     "cache_write_1h": "cache_write_1h",
     "input_audio": "audio_input",
     "output": "output",
+    "output_audio": "audio_output",
     "reasoning_output": "reasoning",
 }
 SKILLS = {

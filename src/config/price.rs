@@ -28,7 +28,7 @@ pub struct Price {
     /// Tokens heard; absent: as `input`.
     #[serde(default)]
     pub audio_input: Option<Pico>,
-    /// Tokens spoken; absent: as `output`.
+    /// Tokens spoken; absent: unknown, so that a budget refuses requests that want speech.
     #[serde(default)]
     pub audio_output: Option<Pico>,
     /// Prices of requests whose prompt is longer than a size.

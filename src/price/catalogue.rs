@@ -30,6 +30,7 @@ struct Entry {
     cache_write_1h: Option<Pico>,
     reasoning: Option<Pico>,
     audio_input: Option<Pico>,
+    audio_output: Option<Pico>,
     tiers: Vec<PriceTier>,
     context: Option<u64>,
     max_output: Option<u64>,
@@ -163,7 +164,7 @@ impl Entry {
                 cache_write_1h: self.cache_write_1h,
                 reasoning: self.reasoning,
                 audio_input: self.audio_input,
-                audio_output: None,
+                audio_output: self.audio_output,
                 tiers: self.tiers.clone(),
             })
         });

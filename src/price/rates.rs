@@ -33,6 +33,8 @@ pub struct Price {
     base: Rates,
     /// Prompt sizes beyond which other rates hold for the whole request, the smallest first.
     tiers: Vec<(u64, Rates)>,
+    /// Whether the table says what spoken tokens cost.
+    prices_audio: bool,
 }
 
 impl Rates {
@@ -82,7 +84,7 @@ impl Price {
         };
         let mut tiers: Vec<_> = table.tiers.iter().map(|tier| (tier.above, tiered(&base, tier))).collect();
         tiers.sort_by_key(|(above, _)| *above);
-        Self { base, tiers }
+        Self { base, tiers, prices_audio: table.audio_output.is_some() }
     }
 
     /// The rates of a request whose prompt has so many tokens.
@@ -95,6 +97,11 @@ impl Price {
     pub fn highest(&self, prompt_tokens: u64) -> Rates {
         let reached = self.tiers.iter().filter(|(above, _)| prompt_tokens > *above);
         reached.fold(self.base, |highest, (_, rates)| highest.max(rates))
+    }
+
+    /// Whether it is known what spoken tokens cost. Text is no guide: they cost a multiple of it.
+    pub fn prices_audio(&self) -> bool {
+        self.prices_audio
     }
 
     /// The rates of a short prompt.
@@ -163,6 +170,12 @@ mod tests {
         let usage =
             Usage { cached_input: 1, cache_write_1h: 1, audio_input: 1, reasoning: 1, ..Usage::default() };
         assert_eq!(cost(&price, &usage), Nanos(2_000 * 3 + 8_000));
+    }
+
+    #[test]
+    fn speech_has_a_price_only_where_one_is_given() {
+        assert!(!price(json!({ "input": 2, "output": 8 })).prices_audio());
+        assert!(price(json!({ "input": 2, "output": 8, "audio_output": 64 })).prices_audio());
     }
 
     #[test]
