@@ -135,3 +135,22 @@ impl Till {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{base::money::Nanos, config::Budget, metrics::Metrics};
+
+    #[tokio::test]
+    async fn a_budget_that_could_not_be_seeded_is_still_fresh() {
+        let till = Till::in_memory(&Metrics::new().unwrap());
+        let rules = || Rules::compile(&[Budget { daily: Some(Nanos(1)), ..Budget::named("b") }], []).unwrap();
+        till.ledger.close().await.unwrap();
+        let binding = Arc::clone(&till);
+        // Binding blocks.
+        let bound = tokio::task::spawn_blocking(move || binding.bind(rules(), &[])).await.unwrap();
+        assert!(bound.is_err(), "nothing is written any more");
+        let (_, fresh) = till.accounts.bind(rules(), &[], till.clock.seconds());
+        assert_eq!(fresh.len(), 1, "the next one reads what was spent");
+    }
+}
