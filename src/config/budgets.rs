@@ -43,13 +43,15 @@ pub struct Budget {
     /// How many tokens a request may answer that names no limit of its own.
     #[serde(default = "default_max_output")]
     pub default_max_output: u64,
-    /// A request that could answer no more than so many tokens does not fit.
+    /// A request that could answer with fewer tokens than this does not fit, unless it asks for fewer itself.
     #[serde(default = "min_output")]
     pub min_output: u64,
-    /// How many tokens a picture counts at most.
+    /// How many tokens are held for a picture. Raise it for models that count a large picture as more: what they charge
+    /// beyond it can overspend the budget.
     #[serde(default = "picture_tokens")]
     pub picture_tokens: u64,
-    /// How many tokens a file or a piece of audio counts at most.
+    /// How many tokens are held for a file or a piece of audio. Raise it where long ones are sent: what they count
+    /// beyond it can overspend the budget.
     #[serde(default = "file_tokens")]
     pub file_tokens: u64,
     /// Shares of a limit at which an alert is raised, 0 to 1.
