@@ -240,7 +240,12 @@ impl Store for Sqlite {
     fn vacuum(&mut self) -> Result<bool, LedgerError> {
         let free = "PRAGMA freelist_count";
         let vacuum = || -> rusqlite::Result<bool> {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+            let mut statement =
+                self.connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+            // Each step of the statement frees one page.
+            let mut pages = statement.query([])?;
+            while pages.next()?.is_some() {}
+            drop(pages);
             self.connection.query_row(free, [], |row| row.get::<_, i64>(0)).map(|pages| pages > 0)
         };
         vacuum().map_err(|why| self.place.failed("vacuum", why))
