@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{Entry, Kind, Origin};
+use super::{Entry, Kind, Origin, store::Adjustment};
 use crate::{
     base::{
         account::{AccountState, Period},
@@ -40,7 +40,7 @@ fn moment(state: &AccountState, inside: i64, now: i64) -> i64 {
 
 /// One row for each window whose watermark is above what was posted; with each comes a moment that is known to lie
 /// inside of it. Times are in milliseconds since 1970.
-pub fn adjustments(unsettled: &[(AccountState, i64)], now: i64) -> Vec<Entry> {
+pub fn adjustments(unsettled: &[(AccountState, i64)], now: i64) -> Vec<Adjustment> {
     let rows = unsettled.iter().filter(|(state, _)| &*state.window.account.budget != QUOTA);
     rows.filter_map(|(state, inside)| {
         let rest = state.watermark.0.saturating_sub(state.posted.0);
@@ -49,7 +49,7 @@ pub fn adjustments(unsettled: &[(AccountState, i64)], now: i64) -> Vec<Entry> {
     .collect()
 }
 
-fn adjustment(state: &AccountState, cost: Nanos, time: i64) -> Entry {
+fn adjustment(state: &AccountState, cost: Nanos, time: i64) -> Adjustment {
     let account = &state.window.account;
     let origin = Origin {
         request_id: "".into(),
@@ -57,7 +57,7 @@ fn adjustment(state: &AccountState, cost: Nanos, time: i64) -> Entry {
         tags: Arc::new(BTreeMap::new()),
         ..Origin::default()
     };
-    Entry {
+    let entry = Entry {
         id: Uuid::now_v7(),
         origin: Arc::new(origin),
         attempt: 0,
@@ -76,7 +76,8 @@ fn adjustment(state: &AccountState, cost: Nanos, time: i64) -> Entry {
         duration_ms: 0,
         overhead_us: 0,
         budget: Some(account.budget.clone()),
-    }
+    };
+    Adjustment { entry, window: state.window.clone() }
 }
 
 #[cfg(test)]
@@ -108,7 +109,8 @@ mod tests {
     #[test]
     fn a_share_is_its_keys() {
         let found = adjustments(&[(state(Period::Daily, 0, "bot"), 7)], HOUR);
-        let [row] = &found[..] else { panic!("one row") };
+        let [Adjustment { entry: row, window }] = &found[..] else { panic!("one row") };
+        assert_eq!((window.account.period, window.start), (Period::Daily, 0));
         assert_eq!((row.cost, &*row.origin.key, row.budget.as_deref()), (Nanos(70), "bot", Some("company")));
         assert_eq!((row.kind, row.time), (Kind::Adjustment, HOUR));
     }

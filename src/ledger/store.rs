@@ -31,6 +31,15 @@ pub struct Post {
     pub charges: Vec<Charge>,
 }
 
+/// What a crash may have left unwritten in one window of a budget.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adjustment {
+    /// Its row.
+    pub entry: Entry,
+    /// The window that it belongs to: it counts in no other one.
+    pub window: AccountWindow,
+}
+
 /// What is written in one transaction.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
@@ -69,7 +78,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// The store's own; nothing was changed then.
-    fn adjust(&mut self, entries: &[Entry]) -> Result<(), LedgerError>;
+    fn adjust(&mut self, adjustments: &[Adjustment]) -> Result<(), LedgerError>;
 
     /// Lowers each watermark to what was posted: nothing is held any more.
     ///
@@ -112,10 +121,8 @@ pub trait Store: Send {
 pub struct SpentQuery {
     /// By whom.
     pub scope: Scope,
-    /// Since when, in milliseconds since 1970.
-    pub since: i64,
-    /// The budget that asks: of adjustments only its own count.
-    pub budget: String,
+    /// The window that asks: since its beginning, and of adjustments only its own count.
+    pub window: AccountWindow,
 }
 
 /// One that reads, and writes keys.

@@ -78,9 +78,8 @@ impl Till {
     async fn open_accounts(&self, fresh: Vec<Fresh>) -> Result<(), String> {
         let mut states = Vec::new();
         for Fresh { window, scope } in fresh {
-            let since = window.start.saturating_mul(1000);
-            let budget = window.account.budget.to_string();
-            let spent = self.ledger.books().spent(SpentQuery { scope, since, budget }).await;
+            let query = SpentQuery { scope, window: window.clone() };
+            let spent = self.ledger.books().spent(query).await;
             let posted = spent.map_err(|error| error.to_string())?.into_iter().map(|(_, sum)| sum).sum();
             states.push(AccountState { window, posted, watermark: posted });
         }

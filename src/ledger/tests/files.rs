@@ -167,7 +167,7 @@ fn sums_stay_at_the_bounds() {
         ledger.post(entry(i64::MAX), vec![charge("company", i64::MAX)]).wait().unwrap();
     }
     assert_eq!(number(&home.look(), "SELECT posted FROM accounts"), i64::MAX);
-    let query = SpentQuery { scope: Scope::Global, since: 0, budget: "company".into() };
+    let query = SpentQuery { scope: Scope::Global, window: window("company", "") };
     assert_eq!(wait(ledger.books().spent(query)).unwrap(), [(String::new(), Nanos::MAX)]);
 }
 
@@ -208,7 +208,7 @@ fn a_ledger_in_memory_is_read_beside_its_writer() {
     let config = config::Ledger { url: "sqlite::memory:".into(), ..config::Ledger::default() };
     let open = || Ledger::open(&config, &Metrics::new().unwrap(), NOON).unwrap().0;
     let (ledger, other) = (open(), open());
-    let query = SpentQuery { scope: Scope::Global, since: 0, budget: String::new() };
+    let query = SpentQuery { scope: Scope::Global, window: window("", "") };
     wait(async {
         for sum in 1..=50 {
             ledger.post(entry(1), vec![]).await.unwrap();

@@ -15,7 +15,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    store::{Batch, Reader, sqlite::Sqlite},
+    store::{Adjustment, Batch, Reader, sqlite::Sqlite},
     *,
 };
 use crate::{
@@ -158,8 +158,8 @@ impl Store for Faulty {
     fn unsettled(&mut self) -> Result<Vec<(AccountState, i64)>, LedgerError> {
         self.store.unsettled()
     }
-    fn adjust(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
-        self.store.adjust(entries)
+    fn adjust(&mut self, adjustments: &[Adjustment]) -> Result<(), LedgerError> {
+        self.store.adjust(adjustments)
     }
     fn settle(&mut self) -> Result<(), LedgerError> {
         self.store.settle()

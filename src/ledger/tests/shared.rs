@@ -79,32 +79,50 @@ fn spending_is_summed_by_scope() {
     posted(1, "a", &|_| {});
     posted(2, "b", &|_| {});
     posted(4, "a", &|row| row.model = Some("other".into()));
-    posted(8, "a", &|row| row.time = NOON - 1000);
+    posted(8, "a", &|row| row.time = DAY * 1000 - 1);
     posted(16, "", &|_| {});
-    posted(32, "a", &|row| {
-        row.kind = Kind::Adjustment;
-        row.budget = Some("mine".into());
-    });
-    posted(64, "b", &|row| {
-        row.kind = Kind::Adjustment;
-        row.budget = Some("mine".into());
-    });
-    let spent = |scope, budget: &str| {
-        let query = SpentQuery { scope, since: NOON, budget: budget.into() };
+    let spent = |scope| {
+        let query = SpentQuery { scope, window: window("new", "") };
         let sums = wait(ledger.books().spent(query)).unwrap();
         sums.into_iter().map(|(holder, sum)| format!("{holder}={}", sum.0)).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(spent(Scope::Global, "new"), "=23");
-    assert_eq!(spent(Scope::Global, "mine"), "=119");
-    assert_eq!(spent(Scope::Key("a".into()), "new"), "=5");
-    assert_eq!(spent(Scope::Key("a".into()), "mine"), "=37");
-    assert_eq!(spent(Scope::Key("nobody".into()), "new"), "=0");
-    assert_eq!(spent(Scope::EachKey, "new"), "=16 a=5 b=2");
-    assert_eq!(spent(Scope::Tag("team".into(), "support".into()), "new"), "=21");
-    assert_eq!(spent(Scope::Tag("team".into(), "sales".into()), "new"), "=0");
-    assert_eq!(spent(Scope::Route("premium".into()), "new"), "=2");
-    assert_eq!(spent(Scope::Model("other".into()), "new"), "=4");
-    assert_eq!(spent(Scope::Provider("openai".into()), "new"), "=23");
+    assert_eq!(spent(Scope::Global), "=23");
+    assert_eq!(spent(Scope::Key("a".into())), "=5");
+    assert_eq!(spent(Scope::Key("nobody".into())), "=0");
+    assert_eq!(spent(Scope::EachKey), "=16 a=5 b=2");
+    assert_eq!(spent(Scope::Tag("team".into(), "support".into())), "=21");
+    assert_eq!(spent(Scope::Tag("team".into(), "sales".into())), "=0");
+    assert_eq!(spent(Scope::Route("premium".into())), "=2");
+    assert_eq!(spent(Scope::Model("other".into())), "=4");
+    assert_eq!(spent(Scope::Provider("openai".into())), "=23");
+}
+
+#[test]
+fn an_adjustment_counts_in_its_own_window_alone() {
+    let home = Home::new();
+    let (ledger, _) = home.open();
+    let to = |window, to| Watermark { window, to: Nanos(to) };
+    let monthly = |start| {
+        let mut window = window("company", "");
+        window.account.period = Period::Monthly;
+        AccountWindow { start, ..window }
+    };
+    let raises = vec![
+        to(window("company", ""), 1),
+        to(monthly(DAY), 2),
+        to(monthly(DAY - 1), 4),
+        to(window("company", "a"), 8),
+        to(window("other", ""), 16),
+    ];
+    ledger.raise(raises).wait().unwrap();
+    drop(ledger);
+    let (ledger, opened) = home.open();
+    assert_eq!(opened.adjusted, 5);
+    let spent = |scope, window| wait(ledger.books().spent(SpentQuery { scope, window })).unwrap()[0].1.0;
+    assert_eq!(spent(Scope::Global, window("company", "")), 1);
+    assert_eq!(spent(Scope::Global, monthly(DAY)), 2);
+    assert_eq!(spent(Scope::Key("a".into()), window("company", "a")), 8);
+    assert_eq!(spent(Scope::Global, window("new", "")), 0);
 }
 
 fn kept(idempotency_key: &str, bytes: usize) -> KeptAnswer {
@@ -235,6 +253,6 @@ fn what_clients_invent_does_not_make_the_names_grow_without_end() {
     let look = home.look();
     assert_eq!(number(&look, "SELECT count(*) FROM names WHERE length(text) > 100"), 0);
     assert_eq!(number(&look, "SELECT length(model) FROM ledger_rows"), 600);
-    let query = SpentQuery { scope: Scope::Model(long), since: 0, budget: String::new() };
+    let query = SpentQuery { scope: Scope::Model(long), window: window("", "") };
     assert_eq!(wait(ledger.books().spent(query)).unwrap()[0].1, Nanos(1));
 }

@@ -21,11 +21,8 @@ use std::{fs::File, time::Duration};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Batch, Reader, Store};
-use crate::{
-    base::account::AccountState,
-    ledger::{Entry, LedgerError},
-};
+use super::{Adjustment, Batch, Reader, Store};
+use crate::{base::account::AccountState, ledger::LedgerError};
 use names::Names;
 use place::Place;
 
@@ -190,10 +187,10 @@ impl Store for Sqlite {
         accounts::unsettled(&self.connection).map_err(|why| self.place.failed("read", why))
     }
 
-    fn adjust(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    fn adjust(&mut self, adjustments: &[Adjustment]) -> Result<(), LedgerError> {
         self.change("write", |change| {
-            for entry in entries {
-                rows::insert(change, entry)?;
+            for Adjustment { entry, window } in adjustments {
+                rows::insert(change, entry, Some(window))?;
             }
             accounts::count_all(&change.transaction)
         })
@@ -208,7 +205,7 @@ impl Store for Sqlite {
             accounts::seed(&change.transaction, &batch.seeds)?;
             let mut sums = accounts::Sums::default();
             for post in batch.posts {
-                if rows::insert(change, &post.entry)? {
+                if rows::insert(change, &post.entry, None)? {
                     sums.add(&post.charges, post.entry.time);
                 }
             }

@@ -4,10 +4,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::{PATIENT, answers, keys, pages, place::Place, scan};
 use crate::{
-    base::{account::AccountKey, money::Nanos, outcome::Outcome},
+    base::{account::{AccountKey, AccountWindow}, money::Nanos, outcome::Outcome},
     config::Scope,
     ledger::{
-        KeptAnswer, Key, KeyRow, LedgerError, QUOTA,
+        KeptAnswer, Key, KeyRow, LedgerError,
         report::{Question, Summary},
         rows::{Page, RowQuery},
         store::{Reader, SpentQuery},
@@ -98,7 +98,7 @@ const TAGGED: &str = "(tags IN (SELECT id FROM tag_sets WHERE EXISTS \
 
 /// Sums what was spent. In two halves: SQLite gives an error where a sum of whole numbers is too large.
 fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(String, Nanos)>> {
-    if query.budget == QUOTA {
+    if query.window.account.counts_requests() {
         return Ok(vec![(String::new(), Nanos(requests(connection, query)?))]);
     }
     let (which, what, value) = match &query.scope {
@@ -113,18 +113,22 @@ fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(S
         Scope::Provider(name) => (is_named("provider"), name.as_str(), ""),
         Scope::Tag(key, value) => (TAGGED.to_owned(), key.as_str(), value.as_str()),
     };
-    let holder = if query.scope == Scope::EachKey { "key" } else { "NULL" };
+    let AccountWindow { account, start } = &query.window;
+    let each = query.scope == Scope::EachKey;
+    let holder = if each { "key" } else { "NULL" };
     // Where each key has a share of its own, one key's adjustments are not another's.
-    let share = match &query.scope {
-        Scope::Key(_) => format!("(key IS NULL OR {which})"),
-        _ => "TRUE".to_owned(),
+    let share = match &*account.holder {
+        _ if each => "TRUE",
+        "" => "key IS NULL",
+        _ => "key IN ((SELECT id FROM names WHERE text = ?5), ?5)",
     };
     let sql = format!(
         "SELECT CASE typeof(holder) WHEN 'integer' THEN (SELECT text FROM names WHERE id = holder) ELSE holder END, \
             high, low FROM (SELECT {holder} AS holder, sum(cost >> 32) AS high, sum(cost & 4294967295) AS low \
             FROM entries WHERE time >= ?1 AND CASE kind WHEN {adjustment} \
                 THEN budget IN ((SELECT id FROM names WHERE text = ?2), ?2) AND {share} \
-                ELSE {which} AND ?3 IS NOT NULL AND ?4 IS NOT NULL END GROUP BY 1)",
+                    AND period = ?6 AND window_start = ?7 \
+                ELSE {which} AND ?3 IS NOT NULL AND ?4 IS NOT NULL AND ?5 IS NOT NULL END GROUP BY 1)",
         adjustment = super::ADJUSTMENT
     );
     let sum = |row: &Row<'_>| {
@@ -136,7 +140,18 @@ fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(S
     };
     let mut sums: Vec<_> = connection
         .prepare_cached(&sql)?
-        .query_map(params![query.since, query.budget, what, value], sum)?
+        .query_map(
+            params![
+                start.saturating_mul(1000),
+                account.budget,
+                what,
+                value,
+                account.holder,
+                account.period.as_str(),
+                start
+            ],
+            sum,
+        )?
         .collect::<rusqlite::Result<_>>()?;
     if sums.is_empty() && query.scope != Scope::EachKey {
         sums.push((String::new(), Nanos::ZERO));
@@ -152,7 +167,7 @@ fn requests(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<i64
         AND (kind = 1 OR outcome IN ((SELECT id FROM names WHERE text = ?3), ?3))";
     connection
         .prepare_cached(sql)?
-        .query_row(params![query.since, key, Outcome::Ok.as_str()], |row| row.get(0))
+        .query_row(params![query.window.start.saturating_mul(1000), key, Outcome::Ok.as_str()], |row| row.get(0))
 }
 
 /// Whether a column has the name of the third parameter.

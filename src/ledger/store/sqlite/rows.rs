@@ -3,17 +3,25 @@
 use rusqlite::{Transaction, params, types::Value};
 
 use super::{Change, Names};
-use crate::ledger::{Entry, Kind};
+use crate::{
+    base::account::AccountWindow,
+    ledger::{Entry, Kind},
+};
 
 const INSERT: &str = "INSERT INTO entries (time, id, request, attempt, key, tags, route, tier, task, complexity, \
     requested_model, stream, cache, model, provider, position, kind, outcome, input, cached_input, cache_write, \
     cache_write_1h, audio_input, output, reasoning, audio_output, cost, priced, baseline, first_choice, \
-    first_byte_ms, duration_ms, overhead_us, budget) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-    ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34) \
+    first_byte_ms, duration_ms, overhead_us, budget, period, window_start) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+    ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, \
+    ?36) \
     ON CONFLICT DO NOTHING";
 
-/// Writes a row; false if it was there already.
-pub(super) fn insert(change: &mut Change<'_>, entry: &Entry) -> rusqlite::Result<bool> {
+/// Writes a row; false if it was there already. An adjustment has the window that it belongs to.
+pub(super) fn insert(
+    change: &mut Change<'_>,
+    entry: &Entry,
+    window: Option<&AccountWindow>,
+) -> rusqlite::Result<bool> {
     let transaction = &change.transaction;
     let names = &mut *change.names;
     let mut name = |text: &str| named(names, transaction, Some(text));
@@ -66,6 +74,8 @@ pub(super) fn insert(change: &mut Change<'_>, entry: &Entry) -> rusqlite::Result
         entry.duration_ms,
         entry.overhead_us,
         budget,
+        window.map(|window| window.account.period.as_str()),
+        window.map(|window| window.start),
     ])?;
     Ok(written > 0)
 }

@@ -50,7 +50,9 @@ CREATE TABLE entries (
     first_byte_ms INTEGER,
     duration_ms INTEGER NOT NULL,
     overhead_us INTEGER NOT NULL,
-    budget ANY,                       -- name; of an adjustment
+    budget ANY,                       -- name; of an adjustment, as are the two below
+    period TEXT,                      -- daily, monthly, total
+    window_start INTEGER,             -- when that window of the budget began, in seconds
     PRIMARY KEY (time, id)
 ) STRICT, WITHOUT ROWID;
 
@@ -130,5 +132,6 @@ CREATE VIEW ledger_rows AS SELECT
         ELSE outcome END AS outcome,
     input, cached_input, cache_write, cache_write_1h, audio_input, output, reasoning, audio_output,
     cost, priced, baseline, first_choice, first_byte_ms, duration_ms, overhead_us,
-    CASE typeof(budget) WHEN 'integer' THEN (SELECT text FROM names WHERE names.id = budget) ELSE budget END AS budget
+    CASE typeof(budget) WHEN 'integer' THEN (SELECT text FROM names WHERE names.id = budget) ELSE budget END AS budget,
+    period, window_start
 FROM entries;
