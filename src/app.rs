@@ -78,7 +78,7 @@ fn till(
 ) -> Result<(Arc<Till>, mpsc::Receiver<Crossed>), String> {
     let money = MoneyMetrics::new(metrics).map_err(|error| error.to_string())?;
     let (ledger, opened) =
-        Ledger::open(&config.ledger, metrics, clock.millis()).map_err(|error| error.to_string())?;
+        Ledger::open(&config.ledger, metrics, clock.clone()).map_err(|error| error.to_string())?;
     let accounts = Accounts::new();
     accounts.load(opened.accounts);
     let (sender, alerts) = mpsc::channel(alerts::ROOM);

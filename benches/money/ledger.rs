@@ -12,6 +12,7 @@ use uuid::Uuid;
 use weir::{
     base::{
         account::{AccountKey, AccountWindow, Charge, Period},
+        clock::Clock,
         money::Nanos,
         outcome::Outcome,
     },
@@ -91,7 +92,7 @@ fn charges() -> Vec<Charge> {
 /// The ledger cannot be written.
 pub fn settlements(folder: &Path, posters: u64, span: Duration) -> Result<(), Failure> {
     let file = folder.join(format!("settlements-{posters}.db"));
-    let (ledger, _) = Ledger::open(&settings(&file), &Metrics::new()?, now_ms())?;
+    let (ledger, _) = Ledger::open(&settings(&file), &Metrics::new()?, Clock::system())?;
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let begun = Instant::now();
     let mut waits = Vec::new();
@@ -136,7 +137,7 @@ pub fn settlements(folder: &Path, posters: u64, span: Duration) -> Result<(), Fa
 pub fn report(folder: &Path, rows: u64) -> Result<(), Failure> {
     let settings = settings(&folder.join("report.db"));
     let now = now_ms();
-    let (ledger, _) = Ledger::open(&settings, &Metrics::new()?, now)?;
+    let (ledger, _) = Ledger::open(&settings, &Metrics::new()?, Clock::system())?;
     let since = now - i64::try_from(MONTH)?;
     let begun = Instant::now();
     for number in 0..rows {

@@ -19,9 +19,13 @@ pub mod report;
 pub mod rows;
 mod store;
 mod upkeep;
+mod waiting;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub use ack::Ack;
 pub use answers::{Begun, KeptAnswer, Key, Lead};
@@ -35,12 +39,15 @@ pub use recovery::{ADJUSTMENT, QUOTA};
 pub use store::SpentQuery;
 
 use crate::{
-    base::account::{AccountState, AccountWindow, Charge, Watermark},
+    base::{
+        account::{AccountState, AccountWindow, Charge, Watermark},
+        clock::Clock,
+    },
     config,
     metrics::Metrics,
 };
 use answers::{Joined, UnderWay};
-use clock::Clock;
+use clock::Careful;
 use queue::Queue;
 use store::{Store, sqlite};
 
@@ -72,9 +79,13 @@ impl Ledger {
     ///
     /// # Errors
     /// The url is wrong, another server owns the file, it is no ledger or a newer one, it cannot be written.
-    pub fn open(config: &config::Ledger, metrics: &Metrics, now: i64) -> Result<(Self, Opened), LedgerError> {
+    pub fn open(
+        config: &config::Ledger,
+        metrics: &Metrics,
+        clock: Clock,
+    ) -> Result<(Self, Opened), LedgerError> {
         let store = sqlite::Sqlite::open(&config.url)?;
-        Self::start(Box::new(store), config, metrics, now)
+        Self::start(Box::new(store), config, metrics, clock)
     }
 
     /// The ledger over a store that is open.
@@ -82,10 +93,10 @@ impl Ledger {
         mut store: Box<dyn Store>,
         config: &config::Ledger,
         metrics: &Metrics,
-        now: i64,
+        clock: Clock,
     ) -> Result<(Self, Opened), LedgerError> {
         let unsettled = store.unsettled()?;
-        let adjustments = recovery::adjustments(&unsettled, now);
+        let adjustments = recovery::adjustments(&unsettled, clock.millis());
         store.adjust(&adjustments)?;
         if !unsettled.is_empty() {
             tracing::warn!(
@@ -95,7 +106,8 @@ impl Ledger {
         }
         let opened = Opened { accounts: store.accounts()?, adjusted: unsettled.len() };
         let readers = (0..READERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>()?;
-        let queue = writer::start(store, config, metrics.ledger(), Clock::at(now))?;
+        let clock = Careful::new(clock, store.newest()?, Instant::now());
+        let queue = writer::start(store, config, metrics.ledger(), clock)?;
         Ok((Self { queue, books: Books::new(readers), under_way: UnderWay::default() }, opened))
     }
 
@@ -177,12 +189,21 @@ impl Ledger {
     }
 
     /// Writes everything, lowers the watermarks to what was spent, and ends the writer. Nothing may be held any more:
-    /// what is posted later is lost.
+    /// what is posted later is lost, and no budget counts it.
     ///
     /// # Errors
     /// The store could not write for five seconds; budgets then count what may have been spent as spent.
     pub async fn close(&self) -> Result<(), Unavailable> {
-        self.queue.close(CLOSE_WITHIN).await
+        self.queue.close(CLOSE_WITHIN, true).await
+    }
+
+    /// Writes everything and ends the writer while something may still be held: the watermarks stay, so that the next
+    /// start counts as spent what may have been.
+    ///
+    /// # Errors
+    /// As [`Ledger::close`].
+    pub async fn close_holding(&self) -> Result<(), Unavailable> {
+        self.queue.close(CLOSE_WITHIN, false).await
     }
 }
 

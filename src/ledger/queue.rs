@@ -7,37 +7,46 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::Sender,
     },
+    thread,
     time::{Duration, Instant},
 };
 
-use super::{Ack, KeptAnswer, Unavailable, ack::Waiter, answers::Place, store, upkeep::Rules};
+use super::{
+    Ack, KeptAnswer, Unavailable,
+    answers::Place,
+    store,
+    upkeep::Rules,
+    waiting::{Ticket, Waiting},
+};
 use crate::{
     base::account::{AccountState, AccountWindow, Watermark},
     config,
     metrics::LedgerMetrics,
 };
 
-/// A commit that takes longer than this hangs: nothing new is let in behind it.
+/// A write that takes longer than this hangs: nothing new is let in behind it, and who waits for it is told.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
+/// How often it is looked whether a write hangs.
+const WATCH: Duration = Duration::from_millis(100);
 /// How many bytes of answers may wait to be stored; past it an answer is given, but not kept.
 const ANSWERS_WAITING: usize = 64 * 1024 * 1024;
 
 /// Something for the writer.
 pub(super) enum Job {
-    /// A row. No waiter: nobody may believe that it is written soon.
-    Row(Box<store::Post>, Option<Waiter>),
+    /// A row. No ticket: nobody may believe that it is written soon.
+    Row(Box<store::Post>, Option<Ticket>),
     /// Watermarks.
-    Raise(Vec<Watermark>, Waiter),
+    Raise(Vec<Watermark>, Ticket),
     /// Windows that are new.
-    Seed(Vec<AccountState>, Waiter),
+    Seed(Vec<AccountState>, Ticket),
     /// Windows that are over: their watermarks go down to what was posted.
-    Lower(Vec<AccountWindow>, Waiter),
+    Lower(Vec<AccountWindow>, Ticket),
     /// An answer to be kept. The place is free when it is stored.
-    Answer(Arc<KeptAnswer>, Place, Waiter),
+    Answer(Arc<KeptAnswer>, Place, Ticket),
     /// Other times for the chores.
     Rules(Rules),
-    /// The end, and how long may be tried to write everything.
-    Close(Duration, Waiter),
+    /// The end, how long may be tried to write everything, and whether nothing is held any more.
+    Close(Duration, bool, Ticket),
 }
 
 /// How the writer is.
@@ -49,8 +58,10 @@ pub(super) struct Health {
     rows: AtomicUsize,
     /// How many bytes of answers wait.
     answers: AtomicUsize,
-    /// When the commit under way began, in milliseconds since `started` plus one; 0: none is.
-    committing: AtomicU64,
+    /// When the write under way began, in milliseconds since `started` plus one; 0: none is.
+    writing: AtomicU64,
+    /// Those who wait for the writer.
+    pub(super) waiting: Waiting,
     started: Instant,
     max_queue: usize,
     metrics: LedgerMetrics,
@@ -63,7 +74,8 @@ impl Health {
             alive: AtomicBool::new(true),
             rows: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
-            committing: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
+            waiting: Waiting::default(),
             started: Instant::now(),
             max_queue,
             metrics,
@@ -84,14 +96,30 @@ impl Health {
 
     pub(super) fn died(&self) {
         self.alive.store(false, Ordering::Release);
+        self.waiting.dismiss();
     }
 
-    pub(super) fn commit_began(&self) {
-        self.committing.store(self.elapsed_ms() + 1, Ordering::Release);
+    /// Looks after the writer: whoever waits for one that hangs is told. Blocks until the writer is gone.
+    pub(super) fn watch(&self) {
+        while self.alive.load(Ordering::Acquire) {
+            if self.hangs() {
+                self.waiting.give_up(Instant::now());
+            }
+            thread::sleep(WATCH);
+        }
     }
 
-    pub(super) fn commit_ended(&self) {
-        self.committing.store(0, Ordering::Release);
+    /// Whether there is sense in waiting for the writer.
+    fn writes(&self) -> bool {
+        self.available() && !self.hangs()
+    }
+
+    pub(super) fn write_began(&self) {
+        self.writing.store(self.elapsed_ms() + 1, Ordering::Release);
+    }
+
+    pub(super) fn write_ended(&self) {
+        self.writing.store(0, Ordering::Release);
     }
 
     fn row_came(&self) {
@@ -108,18 +136,17 @@ impl Health {
         self.answers.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    /// Whether the commit under way takes longer than any should: a disk that does not answer fails nothing.
+    /// Whether the write under way takes longer than any should: a disk that does not answer fails nothing.
     fn hangs(&self) -> bool {
-        let began = self.committing.load(Ordering::Acquire);
+        let began = self.writing.load(Ordering::Acquire);
         let took = (self.elapsed_ms() + 1).saturating_sub(began);
         began > 0 && u128::from(took) > HANGS_AFTER.as_millis()
     }
 
     pub(super) fn check(&self) -> Result<(), Unavailable> {
-        let well = self.available()
+        let well = self.writes()
             && self.alive.load(Ordering::Acquire)
-            && self.rows.load(Ordering::Acquire) <= self.max_queue
-            && !self.hangs();
+            && self.rows.load(Ordering::Acquire) <= self.max_queue;
         if well { Ok(()) } else { Err(Unavailable) }
     }
 }
@@ -148,29 +175,30 @@ impl Queue {
 
     pub(super) fn row(&self, post: store::Post) -> Ack {
         self.health.row_came();
-        let (waiter, ack) = if self.health.available() {
-            let (waiter, ack) = Ack::pair();
-            (Some(waiter), ack)
+        let (ticket, ack) = if self.health.writes() {
+            let (ticket, ack) = self.health.waiting.join(None);
+            (Some(ticket), ack)
         } else {
             (None, Ack::known(Err(Unavailable)))
         };
-        if self.jobs.send(Job::Row(Box::new(post), waiter)).is_err() {
+        if let Err(back) = self.jobs.send(Job::Row(Box::new(post), ticket)) {
             self.health.rows_went(1);
-            tracing::error!("the ledger's writer is gone: a row is lost; budgets count it at the next start");
+            tracing::error!("a row is lost: it came when the ledger was closed, or its writer had failed");
+            self.refuse(back.0);
         }
         ack
     }
 
     pub(super) fn raise(&self, to: Vec<Watermark>) -> Ack {
-        self.unless_down(|waiter| Job::Raise(to, waiter))
+        self.unless_down(|ticket| Job::Raise(to, ticket))
     }
 
     pub(super) fn lower(&self, windows: Vec<AccountWindow>) -> Ack {
-        self.unless_down(|waiter| Job::Lower(windows, waiter))
+        self.unless_down(|ticket| Job::Lower(windows, ticket))
     }
 
     pub(super) fn seed(&self, windows: Vec<AccountState>) -> Ack {
-        self.unless_down(|waiter| Job::Seed(windows, waiter))
+        self.unless_down(|ticket| Job::Seed(windows, ticket))
     }
 
     /// Gives an answer to be kept; dropped where too many wait, since answers are no money.
@@ -181,9 +209,10 @@ impl Queue {
             self.health.answer_went(bytes);
             return Ack::known(Err(Unavailable));
         }
-        let (waiter, ack) = Ack::pair();
-        if self.jobs.send(Job::Answer(answer, place, waiter)).is_err() {
+        let (ticket, ack) = self.health.waiting.join(None);
+        if let Err(back) = self.jobs.send(Job::Answer(answer, place, ticket)) {
             self.health.answer_went(bytes);
+            self.refuse(back.0);
         }
         ack
     }
@@ -193,20 +222,37 @@ impl Queue {
         let _ = self.jobs.send(Job::Rules(Rules::new(config)));
     }
 
-    pub(super) fn close(&self, within: Duration) -> Ack {
-        let (waiter, ack) = Ack::pair();
-        // A writer that is gone drops the waiter, which says so.
-        let _ = self.jobs.send(Job::Close(within, waiter));
+    /// Ends the writer. Where something may still be held, the watermarks stay as they are.
+    pub(super) fn close(&self, within: Duration, nothing_held: bool) -> Ack {
+        // A commit that is slow may end, one that hangs for so long is not waited for.
+        let until = Instant::now() + within + HANGS_AFTER;
+        let (ticket, ack) = self.health.waiting.join(Some(until));
+        if let Err(back) = self.jobs.send(Job::Close(within, nothing_held, ticket)) {
+            self.refuse(back.0);
+        }
         ack
     }
 
+    /// Tells who waits for a job that did not go.
+    fn refuse(&self, job: Job) {
+        let ticket = match job {
+            Job::Row(_, ticket) => ticket,
+            Job::Raise(_, ticket) | Job::Seed(_, ticket) | Job::Lower(_, ticket) => Some(ticket),
+            Job::Answer(_, _, ticket) | Job::Close(_, _, ticket) => Some(ticket),
+            Job::Rules(_) => None,
+        };
+        self.health.waiting.tell(ticket, Err(Unavailable));
+    }
+
     /// Sends what need not be kept where it cannot be written.
-    fn unless_down(&self, job: impl FnOnce(Waiter) -> Job) -> Ack {
-        if !self.health.available() {
+    fn unless_down(&self, job: impl FnOnce(Ticket) -> Job) -> Ack {
+        if !self.health.writes() {
             return Ack::known(Err(Unavailable));
         }
-        let (waiter, ack) = Ack::pair();
-        let _ = self.jobs.send(job(waiter));
+        let (ticket, ack) = self.health.waiting.join(None);
+        if let Err(back) = self.jobs.send(job(ticket)) {
+            self.refuse(back.0);
+        }
         ack
     }
 }
@@ -219,11 +265,11 @@ mod tests {
     #[test]
     fn nothing_is_let_in_behind_a_commit_that_hangs() {
         let mut health = Health::new(10, Metrics::new().unwrap().ledger());
-        health.commit_began();
+        health.write_began();
         assert_eq!(health.check(), Ok(()));
         health.started = health.started.checked_sub(Duration::from_secs(2)).unwrap();
         assert_eq!(health.check(), Err(Unavailable));
-        health.commit_ended();
+        health.write_ended();
         assert_eq!(health.check(), Ok(()));
     }
 }

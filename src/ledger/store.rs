@@ -74,6 +74,12 @@ pub trait Store: Send {
     /// The store's own.
     fn unsettled(&mut self) -> Result<Vec<(AccountState, i64)>, LedgerError>;
 
+    /// The time of the newest row, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn newest(&mut self) -> Result<Option<i64>, LedgerError>;
+
     /// Writes these rows, and counts everything up to each watermark as posted. One transaction.
     ///
     /// # Errors

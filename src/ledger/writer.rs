@@ -12,12 +12,12 @@ use std::{
 
 use super::{
     KeptAnswer, LedgerError, Unavailable,
-    ack::Waiter,
     answers::Place,
-    clock::Clock,
+    clock::Careful,
     queue::{Health, Job, Queue},
     store::{self, Batch, Store},
     upkeep::{Rules, Upkeep},
+    waiting::Ticket,
 };
 use crate::{
     base::account::{AccountState, AccountWindow, Watermark},
@@ -38,11 +38,12 @@ pub(super) fn start(
     store: Box<dyn Store>,
     config: &config::Ledger,
     metrics: LedgerMetrics,
-    clock: Clock,
+    clock: Careful,
 ) -> Result<Queue, LedgerError> {
     let (sender, jobs) = mpsc::channel();
     let health = Arc::new(Health::new(config.max_queue, metrics.clone()));
     let queue = Queue::new(sender, health.clone());
+    let watched = health.clone();
     let upkeep = Upkeep::new(Rules::new(config), Instant::now());
     let run = move || {
         // Also where a bug makes this thread panic: nobody may believe that it still writes.
@@ -52,10 +53,10 @@ pub(super) fn start(
         Writer { store, jobs, health, metrics, clock, upkeep, rows, round, retry_at: None, closing: None }
             .run();
     };
-    thread::Builder::new()
-        .name("ledger".into())
-        .spawn(run)
-        .map_err(|why| LedgerError::failed("start the writer's thread", why))?;
+    let failed = |why| LedgerError::failed("start the writer's thread", why);
+    thread::Builder::new().name("ledger".into()).spawn(run).map_err(failed)?;
+    let watch = move || watched.watch();
+    thread::Builder::new().name("ledger watch".into()).spawn(watch).map_err(failed)?;
     Ok(queue)
 }
 
@@ -75,7 +76,7 @@ struct Round {
     raises: Vec<Watermark>,
     answers: Vec<Arc<KeptAnswer>>,
     places: Vec<Place>,
-    waiters: Vec<Waiter>,
+    waiters: Vec<Ticket>,
 }
 
 struct Writer {
@@ -83,15 +84,16 @@ struct Writer {
     jobs: Receiver<Job>,
     health: Arc<Health>,
     metrics: LedgerMetrics,
-    clock: Clock,
+    clock: Careful,
     upkeep: Upkeep,
     /// Rows that are not written yet, the oldest first. They leave it only when they are.
     rows: Vec<store::Post>,
     round: Round,
     /// Set while the ledger is unavailable.
     retry_at: Option<Instant>,
-    /// Set when the end was asked for: how long may be tried to write everything, and who waits for it.
-    closing: Option<(Duration, Waiter)>,
+    /// Set when the end was asked for: how long may be tried to write everything, whether nothing is held, and who
+    /// waits for it.
+    closing: Option<(Duration, bool, Ticket)>,
 }
 
 impl Writer {
@@ -110,8 +112,8 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return self.write_all(Instant::now()),
             };
             self.gather(first);
-            if let Some((within, waiter)) = self.closing.take() {
-                return self.close(within, waiter);
+            if let Some((within, nothing_held, ticket)) = self.closing.take() {
+                return self.close(within, nothing_held, &ticket);
             }
             match self.retry_at {
                 Some(at) if Instant::now() < at => self.refuse(),
@@ -151,7 +153,9 @@ impl Writer {
                     round.waiters.push(waiter);
                 }
                 Job::Rules(rules) => self.upkeep.rules = rules,
-                Job::Close(within, waiter) => self.closing = Some((within, waiter)),
+                Job::Close(within, nothing_held, ticket) => {
+                    self.closing = Some((within, nothing_held, ticket));
+                }
             }
         }
     }
@@ -175,14 +179,16 @@ impl Writer {
         let Round { seeds, over, raises, answers, places, waiters } = round;
         let answers_max = self.upkeep.rules.answers_max;
         let kept: usize = answers.iter().map(|answer| answer.body.len()).sum();
-        let (now, posts) = (self.clock.now(), &self.rows[..count]);
+        let (now, posts) = (self.clock.wall(), &self.rows[..count]);
         let batch = Batch { now, posts, seeds, raises, over, answers, answers_max };
         let began = Instant::now();
-        self.health.commit_began();
+        self.health.write_began();
         let result = self.store.commit(&batch);
-        self.health.commit_ended();
+        self.health.write_ended();
         drop(batch);
         self.health.answer_went(kept);
+        // Only now: whoever asks for the same answer again finds it in the store. Before anyone is told, who may ask.
+        drop(places);
         match result {
             Ok(()) => {
                 self.metrics.committed(began.elapsed());
@@ -191,15 +197,13 @@ impl Writer {
                 if self.rows.is_empty() {
                     self.recovered();
                 }
-                tell(waiters, Ok(()));
+                self.health.waiting.tell(waiters, Ok(()));
             }
             Err(why) => {
                 self.failed(&why);
-                tell(waiters, Err(Unavailable));
+                self.health.waiting.tell(waiters, Err(Unavailable));
             }
         }
-        // Only now: whoever asks for the same answer again finds it in the store.
-        drop(places);
     }
 
     fn recovered(&mut self) {
@@ -225,7 +229,7 @@ impl Writer {
     fn refuse(&mut self) {
         let round = mem::take(&mut self.round);
         self.health.answer_went(round.answers.iter().map(|answer| answer.body.len()).sum());
-        tell(round.waiters, Err(Unavailable));
+        self.health.waiting.tell(round.waiters, Err(Unavailable));
     }
 
     fn chores(&mut self) {
@@ -233,7 +237,11 @@ impl Writer {
         if self.retry_at.is_some() || now < self.upkeep.due() {
             return;
         }
-        if let Err(why) = self.upkeep.step(&mut *self.store, now, self.clock.now()) {
+        let surely = self.clock.surely(now);
+        self.health.write_began();
+        let result = self.upkeep.step(&mut *self.store, now, surely);
+        self.health.write_ended();
+        if let Err(why) = result {
             tracing::warn!(%why, "the ledger could not be tidied up; it is tried again in a minute");
         }
     }
@@ -251,7 +259,7 @@ impl Writer {
         }
     }
 
-    fn close(mut self, within: Duration, waiter: Waiter) {
+    fn close(mut self, within: Duration, nothing_held: bool, ticket: &Ticket) {
         let until = Instant::now() + within;
         // What came after the end was asked for is still taken.
         while let Ok(job) = self.jobs.try_recv() {
@@ -259,7 +267,7 @@ impl Writer {
         }
         self.write_all(until);
         let lost = self.rows.len();
-        let settled = if lost == 0 { self.store.settle() } else { Ok(()) };
+        let settled = if lost == 0 && nothing_held { self.store.settle() } else { Ok(()) };
         if lost > 0 {
             tracing::error!(rows = lost, "the ledger was closed without rows that it could not write");
         }
@@ -269,14 +277,10 @@ impl Writer {
         self.store.close();
         // Before anyone is told: neither the ledger's owner nor its health may be what they were.
         drop(self.store);
+        let waiter = self.health.waiting.take(ticket);
         self.health.died();
-        let _ = waiter.send(if lost == 0 && settled.is_ok() { Ok(()) } else { Err(Unavailable) });
-    }
-}
-
-fn tell(waiters: Vec<Waiter>, result: Result<(), Unavailable>) {
-    for waiter in waiters {
-        // Whoever does not wait any more need not know.
-        let _ = waiter.send(result);
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(if lost == 0 && settled.is_ok() { Ok(()) } else { Err(Unavailable) });
+        }
     }
 }

@@ -58,7 +58,7 @@ impl Till {
     pub fn in_memory(metrics: &crate::metrics::Metrics) -> Arc<Self> {
         let settings =
             crate::config::Ledger { url: "sqlite::memory:".into(), ..crate::config::Ledger::default() };
-        let (ledger, _) = Ledger::open(&settings, metrics, 0).expect("memory can be opened");
+        let (ledger, _) = Ledger::open(&settings, metrics, Clock::system()).expect("memory can be opened");
         let money = MoneyMetrics::new(metrics).expect("the names are constants");
         Self::new(Accounts::new(), ledger, money, Clock::system(), mpsc::channel(1).0)
     }

@@ -90,7 +90,7 @@ fn a_writer_that_panics_hangs_nobody() {
 fn a_long_queue_lets_nothing_more_in() {
     let home = Home::new();
     let config = config::Ledger { max_queue: 10, ..home.config() };
-    let ledger = Ledger::open(&config, &Metrics::new().unwrap(), NOON).unwrap().0;
+    let ledger = Ledger::open(&config, &Metrics::new().unwrap(), noon()).unwrap().0;
     let other = home.look();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let acks: Vec<_> = (0..11).map(|_| ledger.post(entry(1), vec![])).collect();
@@ -102,12 +102,33 @@ fn a_long_queue_lets_nothing_more_in() {
 }
 
 #[test]
+fn whoever_waits_for_a_disk_that_hangs_is_told() {
+    let home = Home::new();
+    let (ledger, fault) = Faulty::ledger(&home);
+    *fault.lock().unwrap() = Fault::Hang;
+    // The first is in the commit, the others wait behind it.
+    let acks = [
+        ledger.post(entry(1), vec![]),
+        ledger.raise(vec![mark("company", 10)]),
+        ledger.post(entry(1), vec![]),
+    ];
+    assert!(acks.into_iter().all(|ack| ack.wait().is_err()));
+    assert_eq!(ledger.check(), Err(Unavailable));
+    assert_eq!(ledger.raise(vec![mark("company", 10)]).wait(), Err(Unavailable));
+    assert_eq!(ledger.post(entry(1), vec![]).wait(), Err(Unavailable));
+    *fault.lock().unwrap() = Fault::None;
+    soon("recovery", || ledger.check().is_ok());
+    ledger.post(entry(1), vec![]).wait().unwrap();
+    assert_eq!(number(&home.look(), "SELECT count(*) FROM entries"), 4, "no row is lost");
+}
+
+#[test]
 fn a_close_that_cannot_write_gives_up() {
     let home = Home::new();
     let (ledger, fault) = Faulty::ledger(&home);
     *fault.lock().unwrap() = Fault::ReadOnly;
     drop(ledger.post(entry(1), vec![]));
-    assert_eq!(ledger.queue.close(Duration::from_millis(300)).wait(), Err(Unavailable));
+    assert_eq!(ledger.queue.close(Duration::from_millis(300), true).wait(), Err(Unavailable));
 }
 
 #[test]

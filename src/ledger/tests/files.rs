@@ -71,6 +71,17 @@ fn a_crash_costs_the_rest_of_each_watermark_once() {
 }
 
 #[test]
+fn what_is_held_at_the_end_is_counted_as_spent() {
+    let home = Home::new();
+    let (ledger, _) = home.open();
+    ledger.raise(vec![mark("company", 100)]).wait().unwrap();
+    drop(ledger.post(entry(30), vec![charge("company", 30)]));
+    wait(ledger.close_holding()).unwrap();
+    let opened = home.open().1;
+    assert_eq!((opened.adjusted, opened.accounts), (1, vec![state("company", 100, 100)]));
+}
+
+#[test]
 fn an_adjustment_lies_in_its_window() {
     let home = Home::new();
     let (ledger, _) = home.open();
@@ -79,7 +90,9 @@ fn an_adjustment_lies_in_its_window() {
     drop(ledger);
     let two_days_later = NOON + 2 * 86_400_000;
     let metrics = Metrics::new().unwrap();
-    soon("the next start", || Ledger::open(&home.config(), &metrics, two_days_later).is_ok());
+    soon("the next start", || {
+        Ledger::open(&home.config(), &metrics, Clock::of(move || two_days_later)).is_ok()
+    });
     assert_eq!(number(&home.look(), "SELECT time FROM entries"), raised);
 }
 
@@ -87,7 +100,7 @@ fn an_adjustment_lies_in_its_window() {
 fn one_server_owns_a_file() {
     let home = Home::new();
     let (ledger, _) = home.open();
-    let again = Ledger::open(&home.config(), &Metrics::new().unwrap(), NOON).unwrap_err().to_string();
+    let again = Ledger::open(&home.config(), &Metrics::new().unwrap(), noon()).unwrap_err().to_string();
     assert!(again.contains("ledger.url") && again.contains("another weir server"), "{again}");
     drop(ledger);
     assert!(home.try_open().is_ok());
@@ -141,11 +154,11 @@ fn a_newer_file_is_refused() {
 fn wrong_urls_say_what_is_right() {
     for url in ["", "weir.db", "sqlite:", "postgres://localhost/weir"] {
         let config = config::Ledger { url: url.into(), ..config::Ledger::default() };
-        let why = Ledger::open(&config, &Metrics::new().unwrap(), NOON).unwrap_err().to_string();
+        let why = Ledger::open(&config, &Metrics::new().unwrap(), noon()).unwrap_err().to_string();
         assert!(why.contains("sqlite:PATH"), "{why}");
     }
     let config = config::Ledger { url: "sqlite:/nowhere/at/all/weir.db".into(), ..config::Ledger::default() };
-    let why = Ledger::open(&config, &Metrics::new().unwrap(), NOON).unwrap_err().to_string();
+    let why = Ledger::open(&config, &Metrics::new().unwrap(), noon()).unwrap_err().to_string();
     assert!(why.contains("/nowhere/at/all/weir.db"), "{why}");
 }
 
@@ -206,7 +219,7 @@ fn callers_without_a_key_have_a_sum() {
 #[test]
 fn a_ledger_in_memory_is_read_beside_its_writer() {
     let config = config::Ledger { url: "sqlite::memory:".into(), ..config::Ledger::default() };
-    let open = || Ledger::open(&config, &Metrics::new().unwrap(), NOON).unwrap().0;
+    let open = || Ledger::open(&config, &Metrics::new().unwrap(), noon()).unwrap().0;
     let (ledger, other) = (open(), open());
     let query = SpentQuery { scope: Scope::Global, window: window("", "") };
     wait(async {

@@ -31,6 +31,11 @@ use crate::{
 pub const NOON: i64 = 1_795_262_400_000;
 pub const DAY: i64 = NOON / 1000 - 43_200;
 
+/// A clock that stands at noon.
+pub fn noon() -> Clock {
+    Clock::of(|| NOON)
+}
+
 /// A file of its own, gone with the folder.
 pub struct Home {
     pub folder: tempfile::TempDir,
@@ -57,7 +62,7 @@ impl Home {
     pub fn try_open(&self) -> Result<(Ledger, Opened), LedgerError> {
         let until = Instant::now() + Duration::from_secs(5);
         loop {
-            match Ledger::open(&self.config(), &Metrics::new().unwrap(), NOON) {
+            match Ledger::open(&self.config(), &Metrics::new().unwrap(), noon()) {
                 Err(LedgerError::Owned(_)) if Instant::now() < until => std::thread::yield_now(),
                 other => return other,
             }
@@ -140,6 +145,8 @@ pub enum Fault {
     Full,
     ReadOnly,
     Panic,
+    /// A disk that does not answer until this is over.
+    Hang,
 }
 
 impl Faulty {
@@ -147,7 +154,7 @@ impl Faulty {
         let fault = Arc::new(Mutex::new(Fault::None));
         let store = Self { store: Sqlite::open(&home.config().url).unwrap(), fault: fault.clone() };
         let metrics = Metrics::new().unwrap();
-        (Ledger::start(Box::new(store), &home.config(), &metrics, NOON).unwrap().0, fault)
+        (Ledger::start(Box::new(store), &home.config(), &metrics, noon()).unwrap().0, fault)
     }
 }
 
@@ -158,6 +165,9 @@ impl Store for Faulty {
     fn unsettled(&mut self) -> Result<Vec<(AccountState, i64)>, LedgerError> {
         self.store.unsettled()
     }
+    fn newest(&mut self) -> Result<Option<i64>, LedgerError> {
+        self.store.newest()
+    }
     fn adjust(&mut self, adjustments: &[Adjustment]) -> Result<(), LedgerError> {
         self.store.adjust(adjustments)
     }
@@ -167,6 +177,9 @@ impl Store for Faulty {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), LedgerError> {
         let fault = *self.fault.lock().unwrap();
         assert_ne!(fault, Fault::Panic, "as asked for");
+        while *self.fault.lock().unwrap() == Fault::Hang {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.store.fill(fault == Fault::Full);
         self.store.forbid(fault == Fault::ReadOnly);
         self.store.commit(batch)

@@ -65,7 +65,9 @@ impl Sqlite {
         let names = Names::load(&connection, names::TEXTS).map_err(failed)?;
         let tags = Names::load(&connection, names::TAGS).map_err(failed)?;
         let kept = answers::bytes(&connection).map_err(failed)?;
-        connection.busy_timeout(BUSY).map_err(failed)?;
+        // In memory there is no log: a commit waits for whoever reads.
+        let patience = if matches!(place, Place::Memory(_)) { PATIENT } else { BUSY };
+        connection.busy_timeout(patience).map_err(failed)?;
         Ok(Self { place, connection, names, tags, kept, _owned: owned })
     }
 
@@ -185,6 +187,11 @@ impl Store for Sqlite {
 
     fn unsettled(&mut self) -> Result<Vec<(AccountState, i64)>, LedgerError> {
         accounts::unsettled(&self.connection).map_err(|why| self.place.failed("read", why))
+    }
+
+    fn newest(&mut self) -> Result<Option<i64>, LedgerError> {
+        let newest = self.connection.query_row("SELECT max(time) FROM entries", [], |row| row.get(0));
+        newest.map_err(|why| self.place.failed("read", why))
     }
 
     fn adjust(&mut self, adjustments: &[Adjustment]) -> Result<(), LedgerError> {
