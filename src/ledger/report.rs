@@ -124,6 +124,11 @@ impl Report {
         self.outlook.since()
     }
 
+    /// Tells when the first row of the whole ledger was, in milliseconds since 1970, for the forecast.
+    pub fn began(&mut self, first: Option<i64>) {
+        self.outlook.began(first);
+    }
+
     /// Counts what was spent at a time for the forecast, whatever the period: all rows but adjustments.
     pub fn spent(&mut self, time: i64, cost: i64) {
         self.outlook.add(time, cost);

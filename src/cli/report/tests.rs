@@ -86,6 +86,7 @@ fn summary(args: &ReportArgs) -> Summary {
             report.spent(row.time, row.cost.0);
         }
     }
+    report.began(Some(first().time));
     report.finish(&Named)
 }
 

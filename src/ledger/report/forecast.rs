@@ -19,7 +19,7 @@ pub struct Outlook {
     recent_start: i64,
     spent: i128,
     recent: i128,
-    /// The first row of the recent days: a younger ledger is not spread over days that it did not see.
+    /// The first row of the ledger: a younger one is not spread over days that it did not see.
     first: Option<i64>,
 }
 
@@ -74,8 +74,12 @@ impl Outlook {
         }
         if time >= self.recent_start {
             self.recent += i128::from(cost);
-            self.first = Some(self.first.map_or(time, |first| first.min(time)));
         }
+    }
+
+    /// Tells when the first row of the ledger was.
+    pub fn began(&mut self, first: Option<i64>) {
+        self.first = first;
     }
 
     /// Adds what was counted elsewhere.
@@ -87,7 +91,7 @@ impl Outlook {
 
     /// The forecast.
     pub fn finish(&self) -> Forecast {
-        let seen = self.now - self.first.unwrap_or(self.now);
+        let seen = self.now.saturating_sub(self.first.unwrap_or(self.now));
         let span = i128::from(seen.clamp(DAY_MS, RECENT_DAYS * DAY_MS));
         let left = self.month_end - self.now;
         let (year, month, _) = civil(day_of(self.now));
@@ -114,6 +118,7 @@ mod tests {
     #[test]
     fn the_last_week_goes_on() {
         let mut outlook = Outlook::new(NOW);
+        outlook.began(Some(NOW - 25 * DAY_MS));
         // In the month but not recent; recent; before the month; in the future.
         outlook.add(NOW - 15 * DAY_MS, 10 * DOLLAR);
         outlook.add(NOW - 7 * DAY_MS, 4 * DOLLAR);
@@ -130,13 +135,23 @@ mod tests {
     #[test]
     fn a_young_ledger_is_not_spread_over_days_that_it_did_not_see() {
         let mut outlook = Outlook::new(NOW);
+        outlook.began(Some(NOW - 2 * DAY_MS));
         outlook.add(NOW - 2 * DAY_MS, 3 * DOLLAR);
         outlook.add(NOW, DOLLAR);
         assert_eq!(outlook.finish().daily_usd.to_string(), "2");
         let mut outlook = Outlook::new(NOW);
+        outlook.began(Some(NOW - 1000));
         outlook.add(NOW - 1000, DOLLAR);
         assert_eq!(outlook.finish().daily_usd.to_string(), "1", "at least a day");
         assert_eq!(Outlook::new(NOW).finish().month_usd, Usd(0));
+    }
+
+    #[test]
+    fn quiet_days_of_an_old_ledger_count() {
+        let mut outlook = Outlook::new(NOW);
+        outlook.began(Some(NOW - 400 * DAY_MS));
+        outlook.add(NOW - DAY_MS, 7 * DOLLAR);
+        assert_eq!(outlook.finish().daily_usd.to_string(), "1");
     }
 
     #[test]
@@ -144,6 +159,7 @@ mod tests {
         let first = 1_793_491_200_000;
         assert_eq!(crate::base::calendar::rfc3339(first), "2026-11-01T00:00:00.000Z");
         let mut outlook = Outlook::new(first);
+        outlook.began(Some(first - 7 * DAY_MS));
         outlook.add(first - 7 * DAY_MS, 7 * DOLLAR);
         let forecast = outlook.finish();
         assert_eq!((forecast.spent_usd, forecast.days_left), (Usd(0), 30.0));

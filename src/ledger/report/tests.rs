@@ -84,6 +84,7 @@ fn report(by: By, rows: &[Row]) -> Summary {
         report.fold(row);
         report.spent(row.time, row.cost.0);
     }
+    report.began(rows.iter().map(|row| row.time).min());
     report.finish(&Numbered)
 }
 
@@ -310,6 +311,7 @@ proptest! {
             };
             let mut whole = part(&rows[..cut]);
             whole.merge(part(&rows[cut..]));
+            whole.began(rows.iter().map(|row| row.time).min());
             prop_assert_eq!(whole.finish(&Numbered), report(by, &rows));
         }
     }

@@ -39,6 +39,7 @@ pub fn finish(
 ) -> rusqlite::Result<Summary> {
     // The forecast looks at a time of its own; only what the period did not hold is still to be read.
     let (since, until) = (question.period.since, question.period.until);
+    report.began(connection.query_row("SELECT min(time) FROM entries", [], |row| row.get(0))?);
     let (first, last) = (report.outlook_since(), question.now.saturating_add(1));
     spent(connection, first, since.min(last), &mut report)?;
     spent(connection, first.max(until), last, &mut report)?;
