@@ -9,7 +9,8 @@ use crate::{config, egress};
 /// Arguments of `weir health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// The gateway's address, like http://127.0.0.1:8080; absent: the configured one, on this machine.
+    /// The gateway's address, like http://127.0.0.1:8080; absent: the configured one, on this machine. With https it
+    /// is trusted by the built-in authorities, or by those in the PEM file that SSL_CERT_FILE names.
     #[arg(long)]
     url: Option<String>,
 }

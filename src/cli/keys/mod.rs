@@ -83,7 +83,8 @@ struct NewKey {
 #[derive(Args, Clone, Debug)]
 struct Place {
     /// Ask the running server at this address, like http://127.0.0.1:8080, with the token in WEIR_ADMIN_TOKEN if it
-    /// is set; absent: the ledger that the configuration names
+    /// is set (https: trusted by the built-in authorities, or those in the file that SSL_CERT_FILE names); absent: the
+    /// ledger that the configuration names
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
