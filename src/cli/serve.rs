@@ -11,13 +11,13 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     alerts, app,
-    base::{clock::Clock, tokens},
+    base::{clock::Clock, money::Nanos, tokens},
     budget::Crossed,
     config::{self, Loaded},
     edge::{State, router, server},
@@ -25,6 +25,8 @@ use crate::{
 
 use super::{block_on, log};
 
+/// How long requests that were cut may take to say what they cost.
+const SETTLES_WITHIN: Duration = Duration::from_secs(1);
 /// How often the configuration files are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 
@@ -92,16 +94,34 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
         }
     };
     let (cut, _) = tokio::join!(clients, operators);
-    if state.0.till.ledger.close().await.is_err() {
-        tracing::error!(
-            "the ledger could not be closed: what is still held counts as spent at the next start"
-        );
-    }
+    close_ledger(&state).await;
     match cut {
         0 => tracing::info!("every request has ended; goodbye"),
         cut => tracing::warn!("{cut} connections were cut at the end of server.shutdown_grace; goodbye"),
     }
     Ok(())
+}
+
+/// Closes the ledger. Where something is held still, by a request that was cut and has not yet said what it cost, the
+/// next start counts that as spent.
+async fn close_ledger(state: &State) {
+    let till = &state.0.till;
+    let until = Instant::now() + SETTLES_WITHIN;
+    let held = || {
+        till.accounts
+            .list(&state.snapshot().bound, till.clock.seconds())
+            .iter()
+            .any(|account| account.held > Nanos::ZERO)
+    };
+    while held() && Instant::now() < until {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let closed = if held() { till.ledger.close_holding().await } else { till.ledger.close().await };
+    if closed.is_err() {
+        tracing::error!(
+            "the ledger could not be closed: what is still held counts as spent at the next start"
+        );
+    }
 }
 
 /// Closes the windows of budgets that are over, each minute.
