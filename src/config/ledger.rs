@@ -29,6 +29,28 @@ pub struct Ledger {
     pub idempotency_max_bytes: Size,
 }
 
+/// Where a ledger lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In the memory of its process.
+    Memory,
+    /// In a file.
+    File(&'a str),
+}
+
+impl<'a> Place<'a> {
+    /// Reads `ledger.url`; `None`: it names no place.
+    pub fn parse(url: &'a str) -> Option<Self> {
+        let path = url.strip_prefix("sqlite:")?;
+        match path.strip_prefix("//").unwrap_or(path) {
+            ":memory:" => Some(Self::Memory),
+            // SQLite has meanings of its own for those.
+            path if path.is_empty() || path.starts_with(':') => None,
+            path => Some(Self::File(path)),
+        }
+    }
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         Self {
@@ -53,4 +75,25 @@ pub enum Ack {
     Durable,
     /// At once.
     Async,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_path_or_memory() {
+        for (url, place) in [
+            ("sqlite:a/b.db", Some(Place::File("a/b.db"))),
+            ("sqlite:///a.db", Some(Place::File("/a.db"))),
+            ("sqlite::memory:", Some(Place::Memory)),
+            ("sqlite://:memory:", Some(Place::Memory)),
+            ("sqlite:", None),
+            ("sqlite://", None),
+            ("sqlite::other:", None),
+            ("a.db", None),
+        ] {
+            assert_eq!(Place::parse(url), place, "{url}");
+        }
+    }
 }

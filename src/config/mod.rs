@@ -43,7 +43,7 @@ pub use check::{KEY_NAME_FORM, KeyFault, KeyPart, is_key_name, key_faults, liste
 pub use classifier::Classifier;
 pub use fault::{Fault, Faults};
 pub use keys::Key;
-pub use ledger::{Ack, Ledger};
+pub use ledger::{Ack, Ledger, Place as LedgerPlace};
 pub use load::{Loaded, load};
 pub use models::Model;
 pub use presets::Preset;

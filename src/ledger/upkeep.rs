@@ -53,7 +53,7 @@ impl Upkeep {
         if self.rules.vacuum_every.is_zero() { self.prune_at } else { self.prune_at.min(self.vacuum_at) }
     }
 
-    /// Does one step of what is due. `now_ms` is the wall clock.
+    /// Does one step of what is due. `now_ms` is no later than it surely is.
     ///
     /// # Errors
     /// The store's own; the chore is tried again in a minute.
@@ -66,7 +66,9 @@ impl Upkeep {
         if now >= self.prune_at {
             self.prune_at = now + BETWEEN_LOOKS;
             let rows = before(now_ms, self.rules.retention);
-            if store.prune(rows, before(now_ms, self.rules.answers), ROWS)? {
+            let span = i64::try_from(self.rules.answers.as_millis()).unwrap_or(i64::MAX);
+            // No span keeps answers for ever.
+            if store.prune(rows, now_ms.saturating_sub(span), ROWS)? {
                 self.prune_at = now + BETWEEN_STEPS;
             }
         } else if !self.rules.vacuum_every.is_zero() && now >= self.vacuum_at {

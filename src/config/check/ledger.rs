@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::{Config, path::KeyPath, wording::quoted},
+    super::{Config, ledger, path::KeyPath, wording::quoted},
     Report,
     chains::refer,
 };
@@ -17,6 +17,15 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         let path = KeyPath::of(&["ledger", "idempotency_ttl"]);
         report.fault(&path, "answers are kept for a day at most", "Write `24h` or less.");
     }
+    if config.ledger.idempotency_ttl.0.is_zero() {
+        let path = KeyPath::of(&["ledger", "idempotency_ttl"]);
+        let remedy = "Write how long answers are kept, like `24h`, or switch `ledger.idempotency` off.";
+        report.fault(&path, "an answer that is kept for no time can never be given again", remedy);
+    }
+    if config.ledger.max_queue == 0 {
+        let path = KeyPath::of(&["ledger", "max_queue"]);
+        report.fault(&path, "no row could ever be written", "Write 1 or more; the default is 65536.");
+    }
     if let Some(model) = &config.classifier.baseline {
         refer(&KeyPath::of(&["classifier", "baseline"]), model, "model", report);
     }
@@ -29,13 +38,9 @@ fn check_url(path: &KeyPath, url: &str, report: &mut Report<'_>) {
         report.fault(path, "a ledger in Postgres comes later", remedy);
         return;
     }
-    let place = url.strip_prefix("sqlite:").filter(|place| !place.is_empty());
-    match place {
+    match ledger::Place::parse(url) {
         None if url.contains('@') => report.fault(path, "this is not where a ledger can be", remedy),
         None => report.fault(path, format!("{} is not where a ledger can be", quoted(url)), remedy),
-        Some(place) if place.starts_with(':') && place != ":memory:" => {
-            report.fault(path, format!("{} is not where a ledger can be", quoted(url)), remedy);
-        }
         Some(_) => {}
     }
 }

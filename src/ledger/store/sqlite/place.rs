@@ -3,14 +3,14 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::ledger::LedgerError;
+use crate::{config::LedgerPlace, ledger::LedgerError};
 
 /// Only the user that Weir runs as.
 const OWNER_ONLY: u32 = 0o600;
@@ -28,14 +28,14 @@ impl Place {
     /// Reads `ledger.url`.
     pub(super) fn parse(url: &str) -> Result<Self, LedgerError> {
         static MADE: AtomicU64 = AtomicU64::new(0);
-        match url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) {
-            None | Some("") => Err(LedgerError::BadUrl(url.into())),
-            Some(":memory:") => {
+        match LedgerPlace::parse(url) {
+            None => Err(LedgerError::BadUrl(url.into())),
+            Some(LedgerPlace::Memory) => {
                 // All connections of this VFS that name the same file, with a slash in front, share it.
                 let number = MADE.fetch_add(1, Ordering::Relaxed);
                 Ok(Self::Memory(format!("file:/weir-{number}?vfs=memdb")))
             }
-            Some(path) => Ok(Self::File(path.into())),
+            Some(LedgerPlace::File(path)) => Ok(Self::File(real(Path::new(path)))),
         }
     }
 
@@ -101,6 +101,17 @@ impl Place {
     }
 }
 
+/// The path without links, so that two names of one file have one lock. What cannot be followed stays as it is.
+fn real(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    // A file that is still to be made has a folder at least.
+    let to_be = || Some(fs::canonicalize(folder).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(to_be).unwrap_or_else(|| path.to_owned())
+}
+
 /// The path with something more at its end, as SQLite names its side files.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -119,12 +130,15 @@ fn make(path: &Path) -> io::Result<()> {
 
 /// Takes away what others may do with a file.
 fn mend(path: &Path) -> io::Result<()> {
-    let mut permissions = fs::metadata(path)?.permissions();
-    let mode = permissions.mode() & 0o777;
-    if mode & !OWNER_ONLY != 0 {
+    let found = fs::metadata(path)?;
+    if found.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY)).map_err(|why| {
+            let owner = found.uid();
+            let what =
+                format!("other users can read it, and only its owner, user {owner}, can change that: {why}");
+            io::Error::new(why.kind(), what)
+        })?;
         tracing::warn!(file = %path.display(), "other users could read the ledger; now they cannot");
-        permissions.set_mode(OWNER_ONLY);
-        fs::set_permissions(path, permissions)?;
     }
     Ok(())
 }
