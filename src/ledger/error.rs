@@ -37,6 +37,8 @@ pub enum LedgerError {
     KeyExists(String),
     /// No live key has that name.
     NoSuchKey(String),
+    /// A read took longer than it may.
+    TooLong,
     /// The store failed.
     Failed {
         /// What was tried, with the file's name where there is one.
@@ -78,6 +80,7 @@ impl fmt::Display for LedgerError {
                 write!(f, "a key `{name}` exists already; revoke it first, or choose another name")
             }
             Self::NoSuchKey(name) => write!(f, "there is no key `{name}` that could be revoked"),
+            Self::TooLong => f.write_str("reading the ledger took too long; ask for a shorter time"),
             Self::Failed { what, why } => write!(f, "ledger: {what}: {why}"),
         }
     }

@@ -105,19 +105,20 @@ impl Ledger {
             );
         }
         let opened = Opened { accounts: store.accounts()?, adjusted: unsettled.len() };
-        let readers = (0..READERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>()?;
+        let large = (0..READERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>()?;
+        let books = Books::new(store.reader()?, large);
         let clock = Careful::new(clock, store.newest()?, Instant::now());
         let queue = writer::start(store, config, metrics.ledger(), clock)?;
-        Ok((Self { queue, books: Books::new(readers), under_way: UnderWay::default() }, opened))
+        Ok((Self { queue, books, under_way: UnderWay::default() }, opened))
     }
 
-    /// Opens the ledger's file beside the server that owns it, to read it or to write keys; makes it where there is
-    /// none. Blocks.
+    /// Opens the ledger's file beside the server that owns it, to read it or to write keys. Where there is none it is
+    /// made if `make` says so, else there is `None`. Blocks.
     ///
     /// # Errors
     /// As [`Ledger::open`]; also where the file is older and a server is using it, or the ledger is in memory.
-    pub fn open_shared(config: &config::Ledger) -> Result<Books, LedgerError> {
-        Ok(Books::new(vec![sqlite::open_shared(&config.url)?]))
+    pub fn open_shared(config: &config::Ledger, make: bool) -> Result<Option<Books>, LedgerError> {
+        Ok(sqlite::open_shared(&config.url, make)?.map(Books::of_one))
     }
 
     /// Posts a row with what it adds to the accounts. Never blocks, may be called in a drop; what was posted is kept

@@ -6,7 +6,13 @@
 
 pub mod sqlite;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use super::{
     Entry, KeptAnswer, Key, LedgerError,
@@ -131,8 +137,30 @@ pub struct SpentQuery {
     pub window: AccountWindow,
 }
 
+/// When a read is to end before its time.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Set when nobody waits for it any more.
+    pub unwanted: Arc<AtomicBool>,
+    /// When it has taken too long.
+    pub at: Instant,
+}
+
+impl Stop {
+    /// Whether it is time.
+    pub fn is_due(&self) -> bool {
+        self.unwanted.load(Ordering::Relaxed) || Instant::now() >= self.at
+    }
+}
+
 /// One that reads, and writes keys.
 pub trait Reader: Send {
+    /// Ends reads early from now on, with [`LedgerError::TooLong`]; `None`: no longer.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn stop_at(&mut self, stop: Option<Stop>) -> Result<(), LedgerError>;
+
     /// What was spent, by holder: the key's name for [`Scope::EachKey`], else one sum under the empty name.
     ///
     /// # Errors

@@ -107,6 +107,18 @@ fn one_server_owns_a_file() {
 }
 
 #[test]
+fn a_link_to_a_file_is_that_file() {
+    let home = Home::new();
+    let (ledger, _) = home.open();
+    let link = home.folder.path().join("link.db");
+    std::os::unix::fs::symlink(home.path(), &link).unwrap();
+    let config = config::Ledger { url: format!("sqlite:{}", link.display()), ..home.config() };
+    let again = Ledger::open(&config, &Metrics::new().unwrap(), noon()).unwrap_err();
+    assert!(matches!(again, LedgerError::Owned(_)), "{again}");
+    drop(ledger);
+}
+
+#[test]
 fn only_the_owner_may_read_the_files() {
     let home = Home::new();
     fs::write(home.path(), "").unwrap();
@@ -128,7 +140,7 @@ fn assert_refused(home: &Home, words: &str) {
     let before = fs::read(home.path()).unwrap();
     let why = home.try_open().unwrap_err().to_string();
     assert!(why.contains(words) && why.contains("ledger.url"), "{why}");
-    assert!(Ledger::open_shared(&home.config()).unwrap_err().to_string().contains(words));
+    assert!(Ledger::open_shared(&home.config(), true).unwrap_err().to_string().contains(words));
     assert_eq!(fs::read(home.path()).unwrap(), before, "it was written to");
 }
 
@@ -152,7 +164,7 @@ fn a_newer_file_is_refused() {
 
 #[test]
 fn wrong_urls_say_what_is_right() {
-    for url in ["", "weir.db", "sqlite:", "postgres://localhost/weir"] {
+    for url in ["", "weir.db", "sqlite:", "sqlite://", "postgres://localhost/weir"] {
         let config = config::Ledger { url: url.into(), ..config::Ledger::default() };
         let why = Ledger::open(&config, &Metrics::new().unwrap(), noon()).unwrap_err().to_string();
         assert!(why.contains("sqlite:PATH"), "{why}");
@@ -232,5 +244,5 @@ fn a_ledger_in_memory_is_read_beside_its_writer() {
         assert!(ledger.check().is_err());
         assert!(ledger.post(entry(1), vec![]).await.is_err());
     });
-    assert!(Ledger::open_shared(&config).is_err());
+    assert!(Ledger::open_shared(&config, true).is_err());
 }

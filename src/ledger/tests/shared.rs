@@ -25,7 +25,8 @@ fn key(name: &str, digit: char) -> KeyRow {
 fn keys_are_written_beside_a_running_server() {
     let home = Home::new();
     // Before the first start of a server.
-    let tool = Ledger::open_shared(&home.config()).unwrap();
+    assert!(Ledger::open_shared(&home.config(), false).unwrap().is_none() && !home.path().exists());
+    let tool = Ledger::open_shared(&home.config(), true).unwrap().unwrap();
     wait(tool.put_key(key("a", '1'))).unwrap();
     let (ledger, _) = home.open();
     wait(async {
@@ -56,7 +57,7 @@ fn keys_are_written_beside_a_running_server() {
 fn a_tool_leaves_a_servers_file_at_its_version() {
     let home = Home::new();
     let (ledger, _) = home.open();
-    drop(Ledger::open_shared(&home.config()).unwrap());
+    drop(Ledger::open_shared(&home.config(), false).unwrap());
     ledger.post(entry(1), vec![]).wait().unwrap();
 }
 

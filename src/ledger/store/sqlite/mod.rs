@@ -86,17 +86,20 @@ impl Sqlite {
     }
 }
 
-/// Opens the ledger of this url to read it and to write keys. A file that is missing or older is made or brought to
-/// this version, unless a server uses it.
+/// Opens the ledger of this url to read it and to write keys. A file that is older is brought to this version, one that
+/// is missing is made if `make` says so, else there is `None`; unless a server uses it.
 ///
 /// # Errors
 /// See [`LedgerError`].
-pub fn open_shared(url: &str) -> Result<Box<dyn Reader>, LedgerError> {
+pub fn open_shared(url: &str, make: bool) -> Result<Option<Box<dyn Reader>>, LedgerError> {
     let place = Place::parse(url)?;
     let Place::File(path) = &place else {
         return Err(place.failed("share", "a ledger in memory ends with its process; write `sqlite:PATH`"));
     };
     if !path.exists() {
+        if !make {
+            return Ok(None);
+        }
         let _owned = place.own()?;
         place.prepare()?;
         prepared(&place)?;
@@ -107,7 +110,7 @@ pub fn open_shared(url: &str) -> Result<Box<dyn Reader>, LedgerError> {
         let _owned = place.own()?;
         prepared(&place)?;
     }
-    reads::Reading::over(connection, &place).map(|reading| Box::new(reading) as _)
+    reads::Reading::over(connection, &place).map(|reading| Some(Box::new(reading) as _))
 }
 
 /// A connection to a file of this version, set to write durably.

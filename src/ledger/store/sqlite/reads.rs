@@ -1,6 +1,8 @@
 //! Reading beside the writer.
 
-use rusqlite::{Connection, Row, params};
+use std::ffi::c_int;
+
+use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{PATIENT, answers, keys, pages, place::Place, scan};
 use crate::{
@@ -10,9 +12,12 @@ use crate::{
         KeptAnswer, Key, KeyRow, LedgerError,
         report::{Question, Summary},
         rows::{Page, RowQuery},
-        store::{Reader, SpentQuery},
+        store::{Reader, SpentQuery, Stop},
     },
 };
+
+/// After how many steps of SQLite's a read looks whether it is to end: under a millisecond.
+const STEPS: c_int = 10_000;
 
 /// A connection that writes nothing but keys.
 pub(super) struct Reading {
@@ -36,7 +41,10 @@ impl Reading {
         &mut self,
         read: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
-        read(&mut self.connection).map_err(|why| self.place.failed("read", why))
+        read(&mut self.connection).map_err(|why| match why.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => LedgerError::TooLong,
+            _ => self.place.failed("read", why),
+        })
     }
 
     /// Lets the connection write for once.
@@ -57,6 +65,13 @@ impl Reading {
 }
 
 impl Reader for Reading {
+    fn stop_at(&mut self, stop: Option<Stop>) -> Result<(), LedgerError> {
+        // Asked by the read itself every so often, which cannot miss, unlike an interrupt between two statements.
+        let handler = stop.map(|stop| move || stop.is_due());
+        let set = self.connection.progress_handler(STEPS, handler);
+        set.map_err(|why| self.place.failed("prepare", why))
+    }
+
     fn spent(&mut self, query: &SpentQuery) -> Result<Vec<(String, Nanos)>, LedgerError> {
         self.read(|connection| spent(connection, query))
     }
