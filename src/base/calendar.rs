@@ -113,9 +113,16 @@ pub fn rfc3339(now_ms: i64) -> String {
 
 /// The moment of an RFC 3339 time or of the beginning of a UTC day, in seconds since 1970.
 pub fn moment(text: &str) -> Option<i64> {
-    let from_day =
-        || text.parse::<Date>().ok().filter(|_| text.len() == 10).map(|date| Zone::UTC.begins(date));
-    text.parse::<Timestamp>().ok().map(Timestamp::as_second).or_else(from_day)
+    moment_ms(text).map(|time| time.div_euclid(1000))
+}
+
+/// The moment of an RFC 3339 time or of the beginning of a UTC day, in milliseconds since 1970.
+pub fn moment_ms(text: &str) -> Option<i64> {
+    let from_day = || {
+        let date = text.parse::<Date>().ok().filter(|_| text.len() == 10)?;
+        Zone::UTC.begins(date).checked_mul(1000)
+    };
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond).or_else(from_day)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `/admin/ledger`, `/admin/report`: what was spent, row by row or summed up.
 
+use std::{borrow::Cow, time::Duration};
+
 use axum::{
     extract,
     http::{Uri, header},
@@ -21,6 +23,8 @@ use crate::{
     pipeline::{Code, Refusal},
 };
 
+/// When it is worth asking again.
+const RETRY: Duration = Duration::from_secs(1);
 /// Since when a report is made where nobody says.
 const SINCE: &str = "7d";
 
@@ -28,8 +32,8 @@ const SINCE: &str = "7d";
 pub async fn rows(extract::State(state): extract::State<State>, uri: Uri) -> Response {
     let till = &state.0.till;
     match row_query(&uri, till.clock.millis()) {
-        Ok(query) => answer(&state, till.ledger.books().rows(query).await),
-        Err(refusal) => error::refused(&state.0.metrics, &refusal),
+        Ok(query) => answer(till.ledger.books().rows(query).await),
+        Err(refusal) => error::plain(&refusal),
     }
 }
 
@@ -37,13 +41,16 @@ pub async fn rows(extract::State(state): extract::State<State>, uri: Uri) -> Res
 pub async fn report(extract::State(state): extract::State<State>, uri: Uri) -> Response {
     let till = &state.0.till;
     match question(&uri, till.clock.millis()) {
-        Ok(question) => answer(&state, till.ledger.books().report(question).await),
-        Err(refusal) => error::refused(&state.0.metrics, &refusal),
+        Ok(question) => answer(till.ledger.books().report(question).await),
+        Err(refusal) => error::plain(&refusal),
     }
 }
 
-fn answer<T: Serialize>(state: &State, result: Result<T, LedgerError>) -> Response {
+fn answer<T: Serialize>(result: Result<T, LedgerError>) -> Response {
     // What can be read of a ledger always is JSON.
+    if let Err(error @ LedgerError::TooLong) = &result {
+        return error::plain(&Refusal::new(Code::LedgerUnavailable, format!("{error}.")).after(RETRY));
+    }
     let body = result
         .map_err(|error| error.to_string())
         .and_then(|found| serde_json::to_string(&found).map_err(|error| error.to_string()));
@@ -52,26 +59,34 @@ fn answer<T: Serialize>(state: &State, result: Result<T, LedgerError>) -> Respon
         Err(problem) => {
             tracing::error!("the ledger cannot be read: {problem}");
             let message = "The ledger cannot be read now; the log says why.";
-            error::refused(&state.0.metrics, &Refusal::new(Code::LedgerUnavailable, message))
+            error::plain(&Refusal::new(Code::LedgerUnavailable, message).after(RETRY))
         }
     }
 }
 
-/// Between `since` and `until`; without them everything up to now.
-fn period(parameters: &Parameters, since: &str, now: i64) -> Result<Period, Box<Refusal>> {
-    let time = |text: &str| parse_time(text, now);
+/// Between `since` and `until`; where there is no `until`, up to `end`.
+fn period(parameters: &Parameters, since: &str, end: Option<i64>, now: i64) -> Result<Period, Box<Refusal>> {
+    let time = |text: &str| parse_time(&mended(text), now);
     let since = match parameters.parsed("since", time)? {
         Some(since) => since,
         None => time(since).map_err(|problem| bad("since", &problem))?,
     };
-    let until = parameters.parsed("until", time)?;
+    let until = parameters.parsed("until", time)?.or(end);
     Period::new(since, until, now).map_err(|problem| bad("since", &problem))
+}
+
+/// A time whose `+` came as a space, as it does where nobody has escaped it: `2026-11-01T10:00:00+02:00`.
+fn mended(text: &str) -> Cow<'_, str> {
+    match text.rsplit_once(' ') {
+        Some((time, zone)) if time.contains('T') => Cow::Owned(format!("{time}+{zone}")),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 fn question(uri: &Uri, now: i64) -> Result<Question, Box<Refusal>> {
     let parameters = Parameters::read(uri, &["since", "until", "by"])?;
     let by = parameters.parsed("by", By::parse)?.unwrap_or_default();
-    Ok(Question { period: period(&parameters, SINCE, now)?, by, now })
+    Ok(Question { period: period(&parameters, SINCE, None, now)?, by, now })
 }
 
 fn row_query(uri: &Uri, now: i64) -> Result<RowQuery, Box<Refusal>> {
@@ -83,7 +98,8 @@ fn row_query(uri: &Uri, now: i64) -> Result<RowQuery, Box<Refusal>> {
     let cursor = |text: &str| Cursor::parse(text).ok_or_else(|| "it must be what `next` gave".to_owned());
     let name = |name| parameters.get(name).map(str::to_owned);
     Ok(RowQuery {
-        period: period(&parameters, "1970-01-01", now)?,
+        // Rows that were written while the clock was ahead are shown too.
+        period: period(&parameters, "1970-01-01", Some(i64::MAX), now)?,
         key: name("key"),
         model: name("model"),
         after: parameters.parsed("cursor", cursor)?,
@@ -113,8 +129,11 @@ mod tests {
         let period = Period { since: NOW - 20 * DAY - DAY / 2, until: NOW - DAY / 2 };
         assert_eq!(asked, Question { period, by: By::Route, now: NOW });
         let all = row_query(&uri(""), NOW).unwrap();
-        let period = Period { since: 0, until: NOW + 1 };
+        let period = Period { since: 0, until: i64::MAX };
         assert_eq!(all, RowQuery { period, key: None, model: None, after: None, limit: 100 });
+        let zoned = row_query(&uri("since=2026-11-01T10:00:00+02:00&until=2026-11-01T08:00:00.250Z"), NOW);
+        let start = NOW - 20 * DAY - 4 * DAY / 24;
+        assert_eq!(zoned.unwrap().period, Period { since: start, until: start + 250 });
         let cursor = Cursor { time: 5, id: Uuid::from_u128(7) };
         let some =
             row_query(&uri(&format!("key=a%2Fb&model=m&limit=1000&cursor={cursor}&since=1d")), NOW).unwrap();

@@ -38,8 +38,8 @@ impl Period {
 /// # Errors
 /// Says what a time looks like.
 pub fn parse_time(text: &str, now: i64) -> Result<i64, String> {
-    if let Some(second) = calendar::moment(text).filter(|second| *second >= 0) {
-        return Ok(second.saturating_mul(1000));
+    if let Some(time) = calendar::moment_ms(text).filter(|time| *time >= 0) {
+        return Ok(time);
     }
     let span = humantime::parse_duration(text).map_err(|_| {
         "it is no time: write how long ago, like `7d` or `12h`, a day of UTC, like `2026-11-01`, or a time, like \
@@ -65,6 +65,7 @@ mod tests {
             ("1000years", 0),
             ("2026-11-01", 1_793_491_200_000),
             ("2026-11-01T08:00:00Z", 1_793_520_000_000),
+            ("2026-11-01T08:00:00.123Z", 1_793_520_000_123),
             ("2026-11-01T10:00:00+02:00", 1_793_520_000_000),
         ] {
             assert_eq!(parse_time(text, now), Ok(time), "{text}");
