@@ -162,6 +162,11 @@ impl Accounts {
         out
     }
 
+    /// Whether anything is held, in any account.
+    pub fn holds(&self) -> bool {
+        self.lock().accounts.iter().any(|account| account.held != 0)
+    }
+
     /// Windows that are over and settled: their watermarks may be lowered to what was spent, so that a crash does not
     /// post the rest. Each is told until [`Accounts::closed`] hears that it was done.
     pub fn ended(&self, now_s: i64) -> Vec<AccountWindow> {

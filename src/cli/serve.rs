@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     alerts, app,
-    base::{clock::Clock, money::Nanos, tokens},
+    base::{clock::Clock, tokens},
     budget::Crossed,
     config::{self, Loaded},
     edge::{State, router, server},
@@ -107,16 +107,11 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
 async fn close_ledger(state: &State) {
     let till = &state.0.till;
     let until = Instant::now() + SETTLES_WITHIN;
-    let held = || {
-        till.accounts
-            .list(&state.snapshot().bound, till.clock.seconds())
-            .iter()
-            .any(|account| account.held > Nanos::ZERO)
-    };
-    while held() && Instant::now() < until {
+    while till.accounts.holds() && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
-    let closed = if held() { till.ledger.close_holding().await } else { till.ledger.close().await };
+    let closed =
+        if till.accounts.holds() { till.ledger.close_holding().await } else { till.ledger.close().await };
     if closed.is_err() {
         tracing::error!(
             "the ledger could not be closed: what is still held counts as spent at the next start"

@@ -222,7 +222,7 @@ fn callers_without_a_key_have_a_sum() {
     by("bot", 7);
     by("", 9);
     let spent = |name: &str| {
-        let query = SpentQuery { scope: Scope::Key(name.into()), since: 0, budget: "b".into() };
+        let query = SpentQuery { scope: Scope::Key(name.into()), window: window("b", name) };
         wait(ledger.books().spent(query)).unwrap().into_iter().map(|(_, sum)| sum.0).sum::<i64>()
     };
     assert_eq!((spent("-"), spent("bot")), (14, 7));

@@ -6,7 +6,11 @@ use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{PATIENT, answers, keys, pages, place::Place, scan};
 use crate::{
-    base::{account::{AccountKey, AccountWindow}, money::Nanos, outcome::Outcome},
+    base::{
+        account::{AccountKey, AccountWindow},
+        money::Nanos,
+        outcome::Outcome,
+    },
     config::Scope,
     ledger::{
         KeptAnswer, Key, KeyRow, LedgerError,
@@ -182,7 +186,9 @@ fn requests(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<i64
         AND (kind = 1 OR outcome IN ((SELECT id FROM names WHERE text = ?3), ?3))";
     connection
         .prepare_cached(sql)?
-        .query_row(params![query.window.start.saturating_mul(1000), key, Outcome::Ok.as_str()], |row| row.get(0))
+        .query_row(params![query.window.start.saturating_mul(1000), key, Outcome::Ok.as_str()], |row| {
+            row.get(0)
+        })
 }
 
 /// Whether a column has the name of the third parameter.
