@@ -119,7 +119,9 @@ pub fn settlements(folder: &Path, posters: u64, span: Duration) -> Result<(), Fa
     })?;
     let rate = waits.len() as f64 / begun.elapsed().as_secs_f64();
     // What was waited for has to be there.
-    let all = SpentQuery { scope: config::Scope::Global, since: 0, budget: String::new() };
+    let account = AccountKey { budget: "".into(), holder: "".into(), period: Period::Total };
+    let window = AccountWindow { account, start: 0 };
+    let all = SpentQuery { scope: config::Scope::Global, window };
     let spent: Nanos = runtime.block_on(ledger.books().spent(all))?.into_iter().map(|(_, sum)| sum).sum();
     assert_eq!(spent.0, COST * i64::try_from(waits.len())?, "the ledger has other rows than were posted");
     runtime.block_on(ledger.close())?;
