@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     hint::black_box,
     path::PathBuf,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -19,6 +20,8 @@ use weir::{
 
 /// What ends the bench.
 type Failure = Box<dyn std::error::Error>;
+
+static ROUTES: LazyLock<[Arc<str>; 1]> = LazyLock::new(|| ["standard".into()]);
 
 const DOLLAR: i64 = 1_000_000_000;
 const NOW_S: i64 = 1_800_000_000;
@@ -81,7 +84,7 @@ fn ask(tags: &BTreeMap<String, String>) -> Ask<'_> {
         counts: true,
     };
     let target = Some(TargetName { model: "m", provider: "p" });
-    Ask { who: Who { key: "bot", tags, route: "standard" }, target, estimate, downgraded: false }
+    Ask { who: Who { key: "bot", tags, routes: &*ROUTES }, target, estimate, downgraded: false }
 }
 
 fn admit(accounts: &Accounts, bound: &Bound, ask: &Ask<'_>) -> Held {
