@@ -73,6 +73,11 @@ impl Demand {
         self.bounds.limit.filter(|_| self.ask.endpoint() == Endpoint::Completions && !said)
     }
 
+    /// Whether the price says what the request may take: speech is priced apart.
+    pub fn is_priced_by(&self, price: &Price) -> bool {
+        !self.bounds.audio_output || price.prices_audio()
+    }
+
     /// The estimate on a target whose price nobody knows, where no budget counts money.
     pub fn unpriced() -> Estimate {
         Estimate {

@@ -275,7 +275,7 @@ impl Inner {
     fn estimate(&self, target: &Target, tight: bool) -> Result<Estimate, Unfunded> {
         let name = TargetName { model: &target.name, provider: &target.provider };
         let bounds = self.bound.bounds(&self.who(), Some(&name));
-        let Some(price) = &target.price else {
+        let Some(price) = target.price.as_ref().filter(|price| self.demand.is_priced_by(price)) else {
             return match bounds.is_some() || self.ceiling.is_some() {
                 true => Err(Unfunded::Unpriced(Arc::clone(&target.name))),
                 false => Ok(Demand::unpriced()),
