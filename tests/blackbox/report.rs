@@ -215,7 +215,7 @@ async fn without_a_ledger_there_is_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let output = Weir::run(folder.path(), &["report"]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("`weir.db`"), "{said}");
+    assert!(!output.status.success() && said.contains("weir.db`"), "{said}");
     assert!(said.contains("there is none yet"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
 }
