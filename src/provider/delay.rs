@@ -5,13 +5,15 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use super::quota;
 use crate::openai::ErrorBody;
 
 /// No hint is believed beyond this.
 const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The delay that `retry-after-ms`, `retry-after`, Gemini's `RetryInfo` or, on a 429, `x-ratelimit-reset-*`
-/// ask for. Of those that are there the longest counts: Azure sends `retry-after: 1` with `retry-after-ms: 0`.
+/// The delay that `retry-after-ms`, `retry-after`, Gemini's `RetryInfo` or, on a 429, the headers of the provider's
+/// limits ask for. Dates are counted from the answer's own `date`, as its clock may differ from ours; from `now` where
+/// it has none. Of those that are there the longest counts: Azure sends `retry-after: 1` with `retry-after-ms: 0`.
 /// `error` tells which limit was hit.
 pub fn retry_after(
     status: StatusCode,
@@ -20,6 +22,7 @@ pub fn retry_after(
     error: &ErrorBody,
     now: SystemTime,
 ) -> Option<Duration> {
+    let now = quota::served_at(headers, now);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let millis = text("retry-after-ms").and_then(|ms| seconds(ms, 1000.0));
     let hint = text("retry-after").and_then(|after| seconds(after, 1.0).or_else(|| date(after, now)));
@@ -28,16 +31,22 @@ pub fn retry_after(
     };
     let explicit = millis.max(hint).max(in_body());
     if explicit.is_none() && status == StatusCode::TOO_MANY_REQUESTS {
-        return reset(&text, error).map(|delay| delay.min(MAX_DELAY));
+        let reset = reset(&text, error, now).or_else(|| quota::read(headers, now).spent_for);
+        return reset.map(|delay| delay.min(MAX_DELAY));
     }
     explicit.map(|delay| delay.min(MAX_DELAY))
 }
 
 /// When the limit that was hit is full again: the one that the error names, else the ones that are used up,
 /// else the one that is reset first.
-fn reset<'a>(text: &impl Fn(&str) -> Option<&'a str>, error: &ErrorBody) -> Option<Duration> {
-    let requests = text("x-ratelimit-reset-requests").and_then(go_duration);
-    let tokens = text("x-ratelimit-reset-tokens").and_then(go_duration);
+fn reset<'a>(
+    text: &impl Fn(&str) -> Option<&'a str>,
+    error: &ErrorBody,
+    now: SystemTime,
+) -> Option<Duration> {
+    let after = |name| text(name).and_then(|reset| quota::reset_after(reset, now));
+    let requests = after("x-ratelimit-reset-requests");
+    let tokens = after("x-ratelimit-reset-tokens");
     match error.kind.as_deref() {
         Some("requests") if requests.is_some() => return requests,
         Some("tokens") if tokens.is_some() => return tokens,
@@ -59,32 +68,6 @@ fn seconds(text: &str, per_second: f64) -> Option<Duration> {
 fn date(text: &str, now: SystemTime) -> Option<Duration> {
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
-}
-
-/// A duration as Go writes it: `20m52.666s`, `9ms`, `1h0m0s`, `0s`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut total) = (text, 0.0);
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = match &rest[..letters] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        rest = &rest[letters..];
-        total += number * unit;
-    }
-    Some(Duration::try_from_secs_f64(total).unwrap_or(MAX_DELAY))
 }
 
 /// Spares most bodies from being read a second time.
@@ -135,6 +118,13 @@ mod tests {
             (&[("retry-after", "2"), ("retry-after-ms", "1480")], Some(2000)),
             (&[("retry-after", "Wed, 19 Aug 2026 14:38:42 GMT")], Some(7000)),
             (&[("retry-after", "Wed, 19 Aug 2020 14:38:42 GMT")], Some(0)),
+            (
+                &[
+                    ("retry-after", "Wed, 19 Aug 2026 14:38:42 GMT"),
+                    ("date", "Wed, 19 Aug 2026 14:38:40 GMT"),
+                ],
+                Some(2000),
+            ),
             (&[("retry-after", "-3")], None),
             (&[("retry-after", "NaN")], None),
             (&[("retry-after", "soon")], None),
@@ -156,19 +146,13 @@ mod tests {
         assert_eq!(delay(429, &both, "", "tokens"), Some(9));
         let spent = [both[0], both[1], ("x-ratelimit-remaining-requests", "0")];
         assert_eq!(delay(429, &spent, "", ""), Some(1_252_666));
+        let anthropic = [
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2026-08-19T14:38:44Z"),
+        ];
+        assert_eq!(delay(429, &anthropic, "", ""), Some(9000));
         let hinted = [both[0], ("retry-after", "3")];
         assert_eq!(delay(429, &hinted, "", "requests"), Some(3000));
-    }
-
-    #[test]
-    fn reads_go_durations() {
-        let millis = |text| go_duration(text).map(|delay| delay.as_millis());
-        assert_eq!(millis("1h2m3.5s"), Some(3_723_500));
-        assert_eq!(millis("0s"), Some(0));
-        assert_eq!(millis("1500us"), Some(1));
-        for bad in ["", "5", "s", "5x", "1.2.3s", "-1s", "1m 2s", "é"] {
-            assert_eq!(millis(bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod gemini;
 mod golden;
 pub mod openai;
 mod quirks;
+pub mod quota;
 mod tool_id;
 #[cfg(test)]
 mod usage_tests;
