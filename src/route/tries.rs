@@ -25,6 +25,7 @@ pub enum Next {
 pub struct Tries {
     max: usize,
     made: usize,
+    skipped: usize,
     at: usize,
     repeats: u32,
 }
@@ -35,14 +36,15 @@ const SHORT_WAIT: Duration = Duration::from_secs(2);
 impl Tries {
     /// A request that may make `max` tries, the first on the target at `start`.
     pub fn new(max: usize, start: usize) -> Self {
-        Self { max, made: 0, at: start, repeats: 0 }
+        Self { max, made: 0, skipped: 0, at: start, repeats: 0 }
     }
 
     /// Decides after the current target failed with `outcome`; skipping costs no try. `wait` is the delay that the
     /// provider named: a target that wants to be left alone for long is not repeated while there is another.
     pub fn after(&mut self, outcome: Outcome, wait: Option<Duration>, chain: &[Arc<Target>]) -> Next {
-        if !matches!(outcome, Outcome::Skipped | Outcome::Unsupported) {
-            self.made += 1;
+        match outcome {
+            Outcome::Skipped | Outcome::Unsupported => self.skipped += 1,
+            _ => self.made += 1,
         }
         if self.made >= self.max {
             return Next::Stop;
@@ -73,11 +75,13 @@ impl Tries {
         self.max.saturating_sub(self.made)
     }
 
-    /// The same target while it has repeats left, else the next one; the last one as long as tries are left.
+    /// The same target while it has repeats left, else the next one; the last one as long as tries are left, but not in
+    /// the place of targets that were skipped: where those are limited, more load is no help.
     fn again(&mut self, wait: Option<Duration>, chain: &[Arc<Target>]) -> Next {
         let last = self.at + 1 == chain.len();
         let soon = wait.is_none_or(|wait| wait <= SHORT_WAIT);
-        if last || (soon && self.repeats < chain[self.at].retries) {
+        let spare = self.made + self.skipped < self.max;
+        if (last && spare) || (soon && self.repeats < chain[self.at].retries) {
             self.repeats += 1;
             return Next::Same { repeat: self.repeats - 1 };
         }
@@ -142,6 +146,19 @@ mod tests {
         assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Same { repeat: 0 });
         assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Same { repeat: 1 });
         assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Stop);
+    }
+
+    #[test]
+    fn a_skip_costs_no_try_and_makes_no_repeat() {
+        let chain = chain(0);
+        let mut tries = Tries::new(3, 0);
+        assert_eq!(tries.after(Outcome::Skipped, None, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Other(2));
+        assert_eq!(tries.left(), 2);
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Stop);
+        let mut tries = Tries::new(1, 0);
+        assert_eq!(tries.after(Outcome::Skipped, None, &chain), Next::Other(1));
+        assert_eq!(tries.after(Outcome::Skipped, None, &chain), Next::Other(2));
     }
 
     #[test]
