@@ -1,5 +1,6 @@
 //! What Weir counts, under the names that the contract promises.
 
+pub mod credentials;
 pub mod money;
 
 use std::{sync::Arc, time::Duration};
@@ -10,6 +11,8 @@ use prometheus::{
 };
 
 use crate::{base::outcome::Outcome, openai::usage::Usage};
+
+use credentials::ProviderMetrics;
 
 /// Milliseconds to minutes.
 const SECONDS: [f64; 16] =
@@ -41,6 +44,7 @@ pub struct Metrics {
     usage_missing: IntCounterVec,
     reloads: IntCounterVec,
     up: IntGaugeVec,
+    providers: ProviderMetrics,
     ledger: LedgerMetrics,
 }
 
@@ -139,6 +143,7 @@ impl Metrics {
                 "1 if the provider is on, 0 without its keys.",
                 &["provider"],
             )?,
+            providers: ProviderMetrics::new(&maker)?,
             ledger: LedgerMetrics {
                 queue_depth: maker.gauge("ledger_queue_depth", "Rows that wait to be written.")?,
                 commit: maker.histogram("ledger_commit_seconds", "Durable writes of the ledger.", &COMMIT)?,

@@ -51,6 +51,11 @@ pub struct Provider {
     pub max_answer: Size,
     /// How many requests may be under way to it; past it the next target is tried.
     pub max_concurrent: usize,
+    /// How many requests it may be sent a minute; 0: no limit. Past it the next target is tried.
+    pub rpm: u32,
+    /// How many tokens it may be sent and asked for a minute; 0: no limit. What a request may take is reserved before
+    /// it is sent and corrected when it is over; past it the next target is tried.
+    pub tpm: u32,
     /// How many streams share one HTTP/2 connection before another is opened.
     pub streams_per_connection: usize,
     /// How the simulated provider answers; only for `protocol = "sim"`.
@@ -78,6 +83,8 @@ impl Default for Provider {
             idle_connection_timeout: Span::secs(25),
             max_answer: Size::mib(32),
             max_concurrent: 4096,
+            rpm: 0,
+            tpm: 0,
             streams_per_connection: 100,
             sim: SimOptions::default(),
         }

@@ -2,7 +2,6 @@
 
 mod body;
 mod error;
-mod estimate;
 mod handler;
 mod layer;
 mod parameters;

@@ -10,6 +10,7 @@ mod contents;
 mod count;
 pub mod edit;
 pub mod error;
+pub mod estimate;
 mod fields;
 mod fold;
 pub mod foreign_error;

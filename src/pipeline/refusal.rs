@@ -403,6 +403,7 @@ mod tests {
             outcome: Outcome::RateLimited,
             took: Duration::ZERO,
             retry_after: None,
+            sent: true,
         };
         let trail = Trail { tried: vec![tried], skipped: refused(&["seed"], &chain), ..Trail::default() };
         let refusal = exhausted(&chain, Some(Failure::of(Outcome::RateLimited, "slow down")), trail);

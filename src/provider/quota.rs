@@ -116,7 +116,7 @@ pub(super) fn reset_after(text: &str, now: SystemTime) -> Option<Duration> {
             _ => None,
         };
     }
-    go_duration(text).or_else(|| since(calendar::moment(text)? as f64))
+    go_duration(text).or_else(|| since(calendar::moment_ms(text)? as f64 / 1000.0))
 }
 
 /// A duration as Go writes it: `20m52.666s`, `9ms`, `1h0m0s`, `0s`.

@@ -11,15 +11,17 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    base::{deadline::Deadline, outcome::Outcome, secret::Secret},
+    base::{deadline::Deadline, outcome::Outcome},
     metrics::TargetMetrics,
-    openai::{Ask, Rewrite, count_answer, error::ErrorBody},
+    openai::{Ask, Rewrite, count_answer, error::ErrorBody, estimate},
     provider::{Encoded, Expected, Failure},
     route::Target,
     spend::{Hold, Posted, Purse, Unfunded},
 };
 
 use super::{
+    allowance::Room,
+    credentials::{Lent, Shut, Standing, Turn, hope},
     inflight::CallError,
     live::{Live, Patience},
     tap::Tap,
@@ -73,6 +75,9 @@ pub enum Won {
 pub enum Failed {
     /// The upstream failed, or cannot take the request.
     Upstream(Failure),
+    /// Nothing was sent: no credential may be used for the model now, or the provider's own limits leave no room. The
+    /// failure says why, and when that is over.
+    Untried(Failure),
     /// It may not spend.
     Unfunded(Unfunded),
 }
@@ -84,19 +89,51 @@ impl Attempt<'_> {
     /// # Errors
     /// Why the try failed, and the class of it.
     pub async fn make(self) -> Result<(Won, Vec<String>), Failed> {
-        let mut last = None;
-        for key in self.unit.credentials.in_turn() {
+        let (unit, model) = (self.unit, &self.target.upstream_model);
+        let (mut turn, mut last) = (Turn::default(), None);
+        let mut shut = None;
+        while let Some(lent) = unit.credentials.next(&mut turn, model, Instant::now()) {
+            let room = match unit.allowance.take(self.tokens(), Instant::now()) {
+                Ok(room) => room,
+                Err(wait) => {
+                    shut = Some(no_room(wait));
+                    break;
+                }
+            };
             // Each key's try is one that may be paid for.
             let hold = self.purse.hold(self.target, self.position).await.map_err(Failed::Unfunded)?;
-            match self.with_key(hold, key).await {
-                Err(failure) if is_the_keys_fault(failure.outcome) => last = Some(kept(last, failure)),
-                result => return result.map_err(Failed::Upstream),
+            match self.with_key(hold, room, &lent).await {
+                Ok(won) => {
+                    lent.answered();
+                    return Ok(won);
+                }
+                Err(failure) => {
+                    let keys_fault = is_the_keys_fault(failure.outcome);
+                    lent.failed(&failure);
+                    if !keys_fault {
+                        return Err(Failed::Upstream(failure));
+                    }
+                    last = Some(kept(last, failure));
+                }
             }
         }
-        Err(Failed::Upstream(last.expect("there is always a key, or the absence of one, to try")))
+        let now = Instant::now();
+        let shut = shut.or_else(|| match unit.credentials.standing(model, now) {
+            Standing::Usable => None,
+            Standing::Shut(shut) => Some(keys_shut(shut, now)),
+        });
+        Err(match last {
+            Some(last) => Failed::Upstream(kept(shut, last)),
+            None => Failed::Untried(shut.unwrap_or_else(in_use)),
+        })
     }
 
-    async fn with_key(&self, hold: Hold, key: Option<&Secret>) -> Result<(Won, Vec<String>), Failure> {
+    /// About how many tokens it takes, where the provider's own limits count them.
+    fn tokens(&self) -> u64 {
+        if self.unit.allowance.counts_tokens() { estimate::tokens(self.ask) } else { 0 }
+    }
+
+    async fn with_key(&self, hold: Hold, room: Room, lent: &Lent<'_>) -> Result<(Won, Vec<String>), Failure> {
         let encoded = self.encode(hold.max_output())?;
         let expected = Expected {
             endpoint: self.ask.endpoint(),
@@ -107,12 +144,13 @@ impl Attempt<'_> {
             base64: encoded.base64,
         };
         let dropped = encoded.dropped.clone();
-        let watch = Watch::begin(self.metrics, hold, self.ask.stream());
+        let watch = Watch::begin(self.metrics, hold, room, self.ask.stream());
         let by = self.by.at_most(watch.begun(), self.patience());
-        let failure = match timeout_at(by.instant(), self.unit.send(self.ask, encoded, key)).await {
+        let failure = match timeout_at(by.instant(), self.unit.send(self.ask, encoded, lent.key())).await {
             Err(_) => self.too_late(),
             Ok(Err(error)) => call_failed(error),
             Ok(Ok(response)) if response.status().is_success() => {
+                lent.saw(response.headers());
                 return Ok((self.read(response, &expected, by, watch).await?, dropped));
             }
             Ok(Ok(response)) => self.refused(response, by).await,
@@ -225,15 +263,34 @@ fn is_the_keys_fault(outcome: Outcome) -> bool {
 
 /// Of two keys' failures the one that is over sooner: one key at its limit is not all keys refused.
 fn kept(last: Option<Failure>, next: Failure) -> Failure {
-    let hope = |failure: &Failure| match failure.outcome {
-        Outcome::RateLimited => 2,
-        Outcome::QuotaExhausted => 1,
-        _ => 0,
-    };
     let Some(last) = last else { return next };
     let retry_after = [last.retry_after, next.retry_after].into_iter().flatten().min();
-    let kept = if hope(&last) > hope(&next) { last } else { next };
+    let kept = if hope(last.outcome) > hope(next.outcome) { last } else { next };
     Failure { retry_after, ..kept }
+}
+
+/// Why nothing was sent while no key may be used.
+fn keys_shut(shut: Shut, now: Instant) -> Failure {
+    let message = match shut.why {
+        Outcome::RateLimited => "The provider is at its rate limit.",
+        Outcome::QuotaExhausted => "The provider's account has no money left.",
+        _ => "The provider refused every key lately.",
+    };
+    let left = shut.until.saturating_duration_since(now);
+    // That a refused key is good again by then is a hope, not known.
+    let retry_after = (hope(shut.why) > 0).then_some(left);
+    Failure { retry_after, ..Failure::of(shut.why, message) }
+}
+
+/// Why nothing was sent while our own limits leave no room.
+fn no_room(wait: Duration) -> Failure {
+    let message = "The provider has had as many requests or tokens as it may have in a minute.";
+    Failure { retry_after: Some(wait), ..Failure::of(Outcome::RateLimited, message) }
+}
+
+/// The only usable key came back between the look and the telling.
+fn in_use() -> Failure {
+    Failure::of(Outcome::Skipped, "The provider's keys were all in question a moment ago.")
 }
 
 fn call_failed(error: CallError<TransportError>) -> Failure {

@@ -15,6 +15,7 @@ use crate::{
 
 use super::{
     attempt::{Attempt, Failed, Won},
+    credentials::Standing,
     fleet::Fleet,
 };
 
@@ -44,6 +45,8 @@ pub struct Tried {
     pub took: Duration,
     /// How long the provider asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whether anything was sent; where not, the outcome says why.
+    pub sent: bool,
 }
 
 /// What a request went through.
@@ -64,7 +67,7 @@ pub struct Trail {
 impl Trail {
     /// How many tries were made; a target that was skipped was not tried.
     pub fn attempts(&self) -> usize {
-        self.tried.iter().filter(|tried| tried.outcome != Outcome::Skipped).count()
+        self.tried.iter().filter(|tried| tried.sent && tried.outcome != Outcome::Skipped).count()
     }
 }
 
@@ -132,10 +135,11 @@ impl Errand<'_> {
             }
             let result = self.one(at, (targets.len() - at).min(tries.left())).await;
             let over = self.timing.deadline.left(Instant::now()).is_zero();
+            let sent = !matches!(result, Err(Failed::Untried(_)));
             let failure = match result {
                 Ok((won, dropped)) => {
                     self.moved(last.as_ref(), at, trail);
-                    trail.tried.push(tried(target, Outcome::Ok, begun, None));
+                    trail.tried.push(tried(target, Outcome::Ok, begun, None, true));
                     trail.dropped = dropped;
                     return Ok(won);
                 }
@@ -153,9 +157,11 @@ impl Errand<'_> {
                 },
             };
             self.moved(last.as_ref(), at, trail);
-            trail.tried.push(tried(target, failure.outcome, begun, failure.retry_after));
-            let next = tries.after(failure.outcome, failure.retry_after, targets);
+            trail.tried.push(tried(target, failure.outcome, begun, failure.retry_after, sent));
             let outcome = failure.outcome;
+            // What was not sent costs no try, and is not repeated.
+            let counts_as = if sent { outcome } else { Outcome::Skipped };
+            let next = tries.after(counts_as, failure.retry_after, targets);
             last = Some((at, failure));
             match next {
                 Next::Other(next) if !over => at = next,
@@ -182,7 +188,12 @@ impl Errand<'_> {
     /// Waits before a repeat; false where that would take too long.
     async fn pause(&self, repeat: u32, outcome: Outcome, last: Option<&(usize, Failure)>) -> bool {
         let Some((at, failure)) = last else { return false };
-        let pause = backoff(repeat, outcome, failure.retry_after, rand::random());
+        let now = Instant::now();
+        let shut = match self.fleet.standing(&self.chain.targets[*at], now) {
+            Standing::Shut(shut) => Some(shut.until.saturating_duration_since(now)),
+            Standing::Usable => None,
+        };
+        let pause = backoff(repeat, outcome, failure.retry_after.max(shut), rand::random());
         if pause > MAX_PAUSE || pause >= self.timing.deadline.left(Instant::now()) {
             return false;
         }
@@ -222,8 +233,14 @@ impl Errand<'_> {
     }
 }
 
-fn tried(target: &Arc<Target>, outcome: Outcome, begun: Instant, retry_after: Option<Duration>) -> Tried {
-    Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after }
+fn tried(
+    target: &Arc<Target>,
+    outcome: Outcome,
+    begun: Instant,
+    retry_after: Option<Duration>,
+    sent: bool,
+) -> Tried {
+    Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after, sent }
 }
 
 /// The failure of a try; what the target lacks, where it was none. That it may not spend there is noted: the next one
@@ -233,7 +250,7 @@ fn passed_over(failed: Failed, noted: &mut Option<Unfunded>) -> Result<Failure, 
         Failed::Upstream(Failure { outcome: Outcome::Unsupported, error, .. }) => {
             Err(Missing::Field(BadField { param: error.param, message: error.message }))
         }
-        Failed::Upstream(failure) => Ok(failure),
+        Failed::Upstream(failure) | Failed::Untried(failure) => Ok(failure),
         Failed::Unfunded(unfunded) => {
             let missing = match &unfunded {
                 Unfunded::Budget(exceeded) => Missing::Budget(Arc::clone(&exceeded.budget)),

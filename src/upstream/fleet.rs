@@ -1,15 +1,20 @@
 //! The providers of a configuration as running units, which a reload keeps where nothing changed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{
-    base::secret::Secret,
+    base::{outcome::Outcome, secret::Secret},
     config::{Config, Protocol, Provider},
     metrics::{Metrics, OTHER, TargetMetrics},
     route::Target,
 };
 
-use super::unit::Unit;
+use super::{
+    credentials::{Shut, Standing},
+    unit::Unit,
+};
 
 /// All units by provider, with the metrics of all targets.
 #[derive(Debug, Default)]
@@ -17,6 +22,8 @@ pub struct Fleet {
     units: BTreeMap<Arc<str>, Arc<Unit>>,
     targets: BTreeMap<Arc<str>, Arc<TargetMetrics>>,
     others: BTreeMap<Arc<str>, Arc<TargetMetrics>>,
+    /// The configured models: name, provider, the provider's own name.
+    models: Vec<[Arc<str>; 3]>,
     simulated: bool,
 }
 
@@ -50,13 +57,18 @@ impl Fleet {
                 continue;
             }
             let settings = if simulated { stand_in() } else { config.providers[name].clone() };
-            match fleet.unit(name, settings, found.unwrap_or_default(), before) {
+            match fleet.unit(name, settings, found.unwrap_or_default(), before, metrics) {
                 Ok(unit) => drop(fleet.units.insert(name.into(), unit)),
                 Err(error) => faults.push(format!("providers.{name}: {error}")),
             }
         }
         fleet.add_metrics(config, metrics);
-        if faults.is_empty() { Ok(fleet) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        // Who reloads may have paid a bill, or had a key made good.
+        fleet.units.values().for_each(|unit| unit.credentials.pardon());
+        Ok(fleet)
     }
 
     fn unit(
@@ -65,19 +77,25 @@ impl Fleet {
         settings: Provider,
         keys: Vec<Secret>,
         before: Option<&Self>,
+        metrics: &Metrics,
     ) -> Result<Arc<Unit>, String> {
         let keys = if self.simulated { Vec::new() } else { keys };
-        let same =
-            before.and_then(|fleet| fleet.units.get(name)).filter(|unit| unit.is_same(&settings, &keys));
-        match same {
-            Some(unit) => Ok(Arc::clone(unit)),
-            None => Unit::new(name, settings, keys).map(Arc::new),
+        let before = before.and_then(|fleet| fleet.units.get(name));
+        if let Some(same) = before.filter(|unit| unit.is_same(&settings, &keys)) {
+            return Ok(Arc::clone(same));
         }
+        let mut unit = Unit::new(name, settings, keys, metrics)?;
+        if let Some(before) = before {
+            unit.inherit(before);
+        }
+        Ok(Arc::new(unit))
     }
 
     fn add_metrics(&mut self, config: &Config, metrics: &Metrics) {
         for (name, model) in &config.models {
             let target = metrics.target(name, &model.provider);
+            let theirs = model.upstream_model.as_deref().unwrap_or(name);
+            self.models.push([name.as_str().into(), model.provider.as_str().into(), theirs.into()]);
             self.targets.insert(name.as_str().into(), Arc::new(target));
         }
         for name in self.units.keys() {
@@ -98,6 +116,29 @@ impl Fleet {
     /// The unit of a target's provider, if it is on.
     pub fn of(&self, target: &Target) -> Option<&Arc<Unit>> {
         self.units.get(&target.provider)
+    }
+
+    /// Whether a target may be asked now, as far as its provider's credentials and limits say; one whose provider is
+    /// off may as well: that is told when it is tried.
+    pub fn standing(&self, target: &Target, now: Instant) -> Standing {
+        self.of(target).map_or(Standing::Usable, |unit| unit.standing(&target.upstream_model, now))
+    }
+
+    /// The share of the provider's own limits that is left for a target, 0 to 1, where its answers tell it.
+    pub fn quota_left(&self, target: &Target, now: Instant) -> Option<f64> {
+        self.of(target)?.credentials.left(&target.upstream_model, now)
+    }
+
+    /// Puts what only time changes on the metrics page.
+    pub fn show(&self, metrics: &Metrics, now: Instant) {
+        for [name, provider, theirs] in &self.models {
+            let standing = self.units.get(provider).map(|unit| unit.standing(theirs, now));
+            let left = match standing {
+                Some(Standing::Shut(Shut { why: Outcome::RateLimited, until })) => until - now,
+                _ => Duration::ZERO,
+            };
+            metrics.rate_limited(name, provider, left);
+        }
     }
 
     /// The metrics of a target whose provider is on.

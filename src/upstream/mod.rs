@@ -1,5 +1,6 @@
 //! The providers at work.
 
+mod allowance;
 mod attempt;
 mod credentials;
 mod execute;
@@ -13,6 +14,7 @@ mod unit;
 mod watch;
 
 pub use attempt::Won;
+pub use credentials::{Shut, Standing};
 pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute, label};
 pub use fleet::Fleet;
 pub use live::{Cut, Frame, Live};

@@ -5,17 +5,20 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use http_body_util::Full;
+use tokio::time::Instant;
 use tower::{Layer as _, Service as _};
 
 use crate::{
-    base::secret::Secret,
+    base::{outcome::Outcome, secret::Secret},
     config::{Protocol, Provider},
+    metrics::{Metrics, NONE},
     openai::Ask,
     provider::{Codec, Encoded, Failure, codec},
 };
 
 use super::{
-    credentials::Credentials,
+    allowance::Allowance,
+    credentials::{Credential, Credentials, Shut, Standing},
     inflight::{CallError, Guarded, InFlight, InFlightLayer},
     leaf::{Leaf, LeafBody},
     transport::{TransportError, TransportErrorKind},
@@ -37,6 +40,8 @@ pub struct Unit {
     pub codec: Box<dyn Codec>,
     /// Its keys.
     pub credentials: Credentials,
+    /// What it may be sent a minute.
+    pub allowance: Arc<Allowance>,
     keys: Vec<Secret>,
     base: String,
     headers: HeaderMap,
@@ -55,16 +60,18 @@ impl Unit {
     ///
     /// # Errors
     /// Which setting cannot be used, and why.
-    pub fn new(name: &str, settings: Provider, keys: Vec<Secret>) -> Result<Self, String> {
+    pub fn new(name: &str, settings: Provider, keys: Vec<Secret>, metrics: &Metrics) -> Result<Self, String> {
+        let name: Arc<str> = name.into();
         let base = match settings.protocol {
             Protocol::Sim => "/v1".to_owned(),
             _ => base_path(&settings.base_url)?,
         };
         let extra = extra_headers(&settings)?;
         Ok(Self {
-            name: name.into(),
             codec: codec(&settings),
-            credentials: Credentials::new(keys.clone()),
+            credentials: Credentials::new(&name, credentials(&name, &settings, &keys, metrics)),
+            allowance: Arc::new(Allowance::new(&settings, Instant::now())),
+            name,
             keys,
             base,
             headers: common_headers(&extra)?,
@@ -81,6 +88,28 @@ impl Unit {
         written(&self.settings) == written(settings)
             && self.keys == keys
             && extra_headers(settings).is_ok_and(|extra| extra == self.extra)
+    }
+
+    /// Goes on with what was known of the same provider under other settings.
+    pub fn inherit(&mut self, before: &Self) {
+        if self.settings.base_url == before.settings.base_url {
+            self.credentials.inherit(&before.credentials);
+        }
+        if self.allowance.is_same(&before.allowance) {
+            self.allowance = Arc::clone(&before.allowance);
+        }
+    }
+
+    /// Whether one of its models may be asked now, as far as credentials and limits of requests and tokens say.
+    /// `model` is the provider's own name for it.
+    pub fn standing(&self, model: &str, now: Instant) -> Standing {
+        let wait = self.allowance.ready_in(now);
+        match self.credentials.standing(model, now) {
+            Standing::Usable if wait.is_zero() => Standing::Usable,
+            Standing::Usable => Standing::Shut(Shut { why: Outcome::RateLimited, until: now + wait }),
+            // Both have to be over.
+            Standing::Shut(shut) => Standing::Shut(Shut { until: shut.until.max(now + wait), ..shut }),
+        }
     }
 
     /// Takes this provider's secrets out of what it said: one that repeats a request's headers in its errors would
@@ -132,6 +161,24 @@ impl Unit {
     }
 }
 
+/// The credentials in the order in which they take turns; one without a secret where there is no key.
+fn credentials(name: &str, settings: &Provider, keys: &[Secret], metrics: &Metrics) -> Vec<Credential> {
+    let one = |secret: Option<Secret>, place: String| {
+        let metrics = metrics.credential(name, &place);
+        Credential { secret, place: place.into(), metrics }
+    };
+    if keys.is_empty() {
+        return vec![one(None, NONE.to_owned())];
+    }
+    // Those that are unset have no turn, but the others keep their places.
+    let written = settings.api_keys.iter().flatten().enumerate();
+    let set = written.filter(|(_, source)| matches!(source.resolve(), Ok(Some(_)))).map(|(at, _)| at);
+    let places: Vec<usize> = set.collect();
+    let place = |at| if places.len() == keys.len() { places[at] } else { at };
+    let all = keys.iter().enumerate();
+    all.map(|(at, key)| one(Some(key.clone()), format!("api_keys[{}]", place(at)))).collect()
+}
+
 /// The path of a base URL, without the slash at its end.
 fn base_path(base_url: &str) -> Result<String, String> {
     let uri: Uri = base_url.parse().map_err(|_| format!("base_url `{base_url}` is not a URL"))?;
@@ -172,13 +219,14 @@ pub type RequestBody = Full<Bytes>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::outcome::Outcome, config::SecretSource, openai::ErrorBody};
+    use crate::{config::SecretSource, openai::ErrorBody};
 
     #[test]
     fn what_a_provider_says_is_shown_without_its_secrets() {
         let mut settings = Provider { base_url: "http://127.0.0.1:1/v1".into(), ..Provider::default() };
         settings.headers.insert("x-team".into(), SecretSource::parse("header-canary"));
-        let unit = Unit::new("p", settings, vec![Secret::new("key-canary"), Secret::new("the")]).unwrap();
+        let keys = vec![Secret::new("key-canary"), Secret::new("the")];
+        let unit = Unit::new("p", settings, keys, &Metrics::new().unwrap()).unwrap();
         let error = ErrorBody {
             message: "You sent key-canary and the header-canary, key-canary".into(),
             kind: Some("key-canary".into()),

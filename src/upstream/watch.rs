@@ -11,12 +11,16 @@ use crate::{
     spend::{Hold, Posted, Spent},
 };
 
+use super::allowance::Room;
+
 /// Counts a try when it ends, and settles its money; one that is dropped before counts as [`Outcome::ClientLeft`].
 #[derive(Debug)]
 pub struct Watch {
     metrics: Arc<TargetMetrics>,
     begun: Instant,
     hold: Option<Hold>,
+    /// What the provider's own limits were charged.
+    room: Option<Room>,
     /// What came of a stream; `None` where the answer comes whole.
     produced: Option<Produced>,
     /// What the upstream has said so far that it took.
@@ -25,12 +29,14 @@ pub struct Watch {
 
 impl Watch {
     /// A try that is sent now, with its leave to spend.
-    pub fn begin(metrics: &Arc<TargetMetrics>, mut hold: Hold, stream: bool) -> Self {
+    pub fn begin(metrics: &Arc<TargetMetrics>, mut hold: Hold, mut room: Room, stream: bool) -> Self {
         hold.sent();
+        room.sent();
         Self {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
             hold: Some(hold),
+            room: Some(room),
             produced: stream.then(Produced::default),
             usage: None,
         }
@@ -104,6 +110,9 @@ impl Watch {
     fn close(&mut self, outcome: Outcome, spent: Spent) -> Option<Posted> {
         let hold = self.hold.take()?;
         self.metrics.attempt(outcome, self.begun.elapsed());
+        if let Some(room) = self.room.take() {
+            room.over(outcome, &spent, Instant::now());
+        }
         Some(hold.settle(outcome, spent))
     }
 }

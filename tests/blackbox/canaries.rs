@@ -59,19 +59,20 @@ async fn echo() -> RawUpstream {
         Script::json(400, &error),
         Script::json(422, &words),
         Script::json(404, &error),
-        Script::json(429, &error),
         Script::json(500, &error),
         Script::json(200, &error),
         Script::json(200, &words),
         Script::stream(std::slice::from_ref(&event)),
         Script::stream(&[content, event]),
         Script::json(401, &error),
+        // The last one: after it the target is left alone.
+        Script::json(429, &error),
     ])
     .await
 }
 
 /// Which requests the echo's scripts are for.
-const ECHOES: [bool; 10] = [false, false, false, false, false, false, false, true, true, false];
+const ECHOES: [bool; 10] = [false, false, false, false, false, false, true, true, false, false];
 
 fn config(sim: &SimProcess, echo: &RawUpstream, folder: &Path) -> String {
     let key_file = folder.join("key");

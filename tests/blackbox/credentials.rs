@@ -12,7 +12,7 @@ use crate::support::{
     openai::{ask, ask_stream, error, role, says, stream_then, text},
     raw::RawUpstream,
     script::{Script, Step},
-    settings::{OPEN, route, target},
+    settings::{OPEN, route, target, two_models},
     transcript::{CHAT, Transcript},
     weir::Weir,
     wire,
@@ -138,4 +138,68 @@ async fn a_full_provider_is_passed_over() {
     first.peer_left(0).await;
     let answer = weir.client().post_json(CHAT, &ask("alone")).await;
     assert_eq!(answer.json()["choices"][0]["message"]["content"], "again", "{}", answer.text());
+}
+
+async fn status(weir: &Weir, model: &str) -> u16 {
+    weir.client().post_json(CHAT, &ask(model)).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_twice_is_left_alone() {
+    let refused = Script::json(401, &error("x", "invalid_api_key", "No."));
+    let scripts = vec![refused.clone(), says("fine"), refused, says("fine")];
+    let upstream = RawUpstream::start(scripts).await;
+    let toml = one(&upstream.base_url(), "api_keys = [\"env:K_UNSET\", \"k-bad-canary\", \"k-good-canary\"]");
+    let weir = Weir::start(&toml).await;
+    for _ in 0..8 {
+        assert_eq!(status(&weir, "chain").await, 200);
+    }
+    let bad = || {
+        let requests = upstream.requests();
+        requests.iter().filter(|r| r.header("authorization") == Some("Bearer k-bad-canary")).count()
+    };
+    assert_eq!((bad(), upstream.requests().len()), (2, 10));
+    // It is told once, by its place and never by itself.
+    let events = "weir_credential_events_total{credential=\"api_keys[1]\",event=\"out\",provider=\"a\"}";
+    assert_eq!(weir.metric(events).await, 1.0);
+    let logs = weir.logs();
+    assert_eq!(logs.matches("refused it twice in a row").count(), 1, "{logs}");
+    assert!(logs.contains("api_keys[1]") && !logs.contains("canary"), "{logs}");
+    let page = weir.client().get("/metrics").await.text();
+    assert!(!page.contains("canary"), "{page}");
+    // A reload is a second chance for it.
+    assert_eq!(weir.client().send("POST", "/admin/reload", "").await.status.as_u16(), 200);
+    assert_eq!((status(&weir, "chain").await, status(&weir, "chain").await), (200, 200));
+    assert_eq!(bad(), 3);
+}
+
+#[tokio::test]
+async fn when_every_key_is_out_nothing_is_sent() {
+    let upstream = RawUpstream::start(vec![Script::json(401, "{}")]).await;
+    let weir = Weir::start(&one(&upstream.base_url(), "api_keys = [\"k-one\"]")).await;
+    for number in 0..4 {
+        let answer = weir.client().post_json(CHAT, &ask("chain")).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (502, "upstream_credentials_rejected".into()));
+        assert_eq!(answer.header("x-weir-attempts"), if number < 2 { "1" } else { "0" });
+    }
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_without_money_rests() {
+    let upstream = RawUpstream::start(vec![
+        Script::json(429, &error("insufficient_quota", "insufficient_quota", "Pay.")),
+        says("fine"),
+    ])
+    .await;
+    let weir = Weir::start(&two_models(&upstream.base_url(), "api_keys = [\"k-one\", \"k-two\"]")).await;
+    for model in ["chain", "chain", "other", "other"] {
+        assert_eq!(status(&weir, model).await, 200);
+    }
+    let keys: Vec<_> =
+        upstream.requests().iter().map(|r| r.header("authorization").unwrap().to_owned()).collect();
+    assert_eq!(keys[0], "Bearer k-one");
+    assert_eq!(keys[1..], ["Bearer k-two"; 4]);
+    let events = "weir_credential_events_total{credential=\"api_keys[0]\",event=\"rest\",provider=\"a\"}";
+    assert_eq!(weir.metric(events).await, 1.0);
 }

@@ -41,8 +41,9 @@ fn deaths() -> Vec<(&'static str, Script)> {
         ("500", Script::json(500, "{}")),
         ("503 without a delay", Script::json(503, "<html>")),
         ("408", Script::json(408, "")),
-        ("429", Script::json(429, "{\"error\":{\"message\":\"slow down\"}}")),
         ("404 for the model", Script::json(404, "{\"error\":{\"message\":\"no such model\"}}")),
+        // The last one: after it the target is left alone.
+        ("429", Script::json(429, "{\"error\":{\"message\":\"slow down\"}}")),
     ]
 }
 

@@ -30,6 +30,7 @@ mod naming;
 mod nonsense;
 mod outage;
 mod overload;
+mod rate_limits;
 mod refusals;
 mod reload;
 mod report;

@@ -38,3 +38,11 @@ pub fn price(input: &str, output: &str) -> String {
 pub fn budget(name: &str, scope: &str, more: &str) -> String {
     format!("[[budgets]]\nname = \"{name}\"\nscope = \"{scope}\"\n{more}\n")
 }
+
+/// An open gateway over one provider `a` with two models: the routes `chain` and `other` lead to one each. `more` are
+/// further lines of the provider's table.
+pub fn two_models(base_url: &str, more: &str) -> String {
+    let other = "[models.b]\nprovider = \"a\"\nupstream_model = \"their-other\"\n";
+    let routes = [route("chain", &["a"], ""), route("other", &["b"], "")].concat();
+    [OPEN, &target("a", base_url, more, ""), other, &routes].concat()
+}

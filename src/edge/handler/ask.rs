@@ -14,12 +14,12 @@ use tracing::Instrument as _;
 use crate::{
     base::{deadline::Deadline, id::RequestId},
     edge::{
-        body, error, estimate, layer::auth::Caller, layer::shed::Place, record::Record, reply, state::State,
-        tags, wishes,
+        body, error, layer::auth::Caller, layer::shed::Place, record::Record, reply, state::State, tags,
+        wishes,
     },
     keys::VirtualKey,
     limit::{concurrency::Permit, registry::KeyLimits, tokens::TokenReservation},
-    openai::{Ask, Endpoint},
+    openai::{Ask, Endpoint, estimate},
     pipeline::{Asked, Code, Job, Refusal},
     upstream::Timing,
 };

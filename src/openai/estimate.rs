@@ -1,6 +1,6 @@
 //! Guesses the tokens that a request may take, before it has taken any.
 
-use crate::openai::Ask;
+use super::Ask;
 
 /// How many bytes of a request make a token, about.
 const BYTES_A_TOKEN: u64 = 4;

@@ -1,0 +1,176 @@
+//! The API keys of a provider, which take turns.
+
+mod ban;
+mod gate;
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use crate::{
+    base::{outcome::Outcome, secret::Secret},
+    metrics::credentials::CredentialMetrics,
+    provider::{Failure, quota},
+};
+
+pub use ring::{Shut, Standing, Turn, hope};
+
+use ring::{Change, Event, Pick, Ring};
+
+/// The credentials of a provider at work. One that needs no key has one without a secret.
+#[derive(Debug)]
+pub struct Credentials {
+    provider: Arc<str>,
+    keys: Vec<Credential>,
+    ring: Mutex<Ring>,
+}
+
+/// One credential.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// What is sent; `None` where nothing is.
+    pub secret: Option<Secret>,
+    /// Its place in the configuration, for logs and metrics.
+    pub place: Arc<str>,
+    /// Its counters.
+    pub metrics: CredentialMetrics,
+}
+
+/// A credential for one try. Dropped without a report it showed nothing.
+#[derive(Debug)]
+#[must_use = "what became of the try has to be reported"]
+pub struct Lent<'a> {
+    credentials: &'a Credentials,
+    model: &'a Arc<str>,
+    pick: Option<Pick>,
+    key: Option<&'a Secret>,
+}
+
+impl Credentials {
+    /// Credentials in the order in which they take turns.
+    pub fn new(provider: &Arc<str>, keys: Vec<Credential>) -> Self {
+        let keyed = keys.iter().any(|key| key.secret.is_some());
+        let ring = Mutex::new(Ring::new(keys.len(), keyed));
+        Self { provider: Arc::clone(provider), keys, ring }
+    }
+
+    /// The next credential in the turn of a request that may be used for the model, each once; `None` where no other
+    /// may. `model` is the provider's own name for it.
+    pub fn next<'a>(&'a self, turn: &mut Turn, model: &'a Arc<str>, now: Instant) -> Option<Lent<'a>> {
+        let pick = self.lock().next(turn, model, now)?;
+        let key = self.keys[pick.slot].secret.as_ref();
+        Some(Lent { credentials: self, model, pick: Some(pick), key })
+    }
+
+    /// Whether any credential may be used for the model now.
+    pub fn standing(&self, model: &str, now: Instant) -> Standing {
+        self.lock().standing(model, now)
+    }
+
+    /// The share of the provider's own limits that is left for the model, 0 to 1, where its answers tell it.
+    pub fn left(&self, model: &str, now: Instant) -> Option<f64> {
+        self.lock().left(model, now)
+    }
+
+    /// An operator has reloaded: credentials that were refused or had no money are tried again.
+    pub fn pardon(&self) {
+        self.lock().pardon();
+    }
+
+    /// Takes over what was known of the same keys under other settings of the provider.
+    pub fn inherit(&self, before: &Self) {
+        let (mut ring, known) = (self.lock(), before.lock());
+        for (slot, key) in self.keys.iter().enumerate() {
+            if let Some(old) = before.keys.iter().position(|old| old.secret == key.secret) {
+                ring.set_slot(slot, known.slot(old));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        // Each mark is whole by itself, so a panic elsewhere leaves nothing to mistrust.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells what happened to a credential: one line, one count, never the key.
+    fn tell(&self, slot: usize, model: &str, cause: &str, change: Change, now: Instant) {
+        let Credential { place, metrics, .. } = &self.keys[slot];
+        let (provider, model) = (&*self.provider, if change.all_models { "*" } else { model });
+        let seconds = change.until.saturating_duration_since(now).as_secs_f64();
+        match change.event {
+            Event::Limited => {
+                tracing::info!(provider, credential = %place, model, cause, seconds, "is at its rate limit");
+            }
+            Event::Rests => {
+                metrics.rest();
+                tracing::warn!(provider, credential = %place, model, cause, seconds, "has no money left: it rests");
+            }
+            Event::Out => {
+                metrics.out();
+                tracing::error!(
+                    provider, credential = %place, model, cause, seconds,
+                    "is out: the provider refused it twice in a row; replace it, or reload once it is good again"
+                );
+            }
+            Event::StaysOut => {
+                tracing::warn!(provider, credential = %place, model, cause, seconds, "stays out: it was refused again");
+            }
+            Event::Back => {
+                metrics.back();
+                tracing::info!(provider, credential = %place, model, "is back");
+            }
+        }
+    }
+}
+
+impl<'a> Lent<'a> {
+    /// The key to send.
+    pub fn key(&self) -> Option<&'a Secret> {
+        self.key
+    }
+
+    /// Reads what the head of an answer without error tells of the provider's limits.
+    pub fn saw(&self, headers: &HeaderMap) {
+        let Some(pick) = self.pick else { return };
+        let (quota, now) = (quota::read(headers, SystemTime::now()), Instant::now());
+        let change = self.credentials.lock().saw(pick, self.model, &quota, now, rand::random());
+        if let Some(change) = change {
+            // It steps aside before anything is refused.
+            self.credentials.tell(pick.slot, self.model, "its answer says that nothing is left", change, now);
+        }
+    }
+
+    /// The try was answered.
+    pub fn answered(self) {
+        self.report(Outcome::Ok, None);
+    }
+
+    /// The try failed.
+    pub fn failed(self, failure: &Failure) {
+        self.report(failure.outcome, failure.retry_after);
+    }
+
+    fn report(mut self, outcome: Outcome, hint: Option<Duration>) {
+        let Some(pick) = self.pick.take() else { return };
+        let now = Instant::now();
+        let change = self.credentials.lock().report(pick, self.model, (outcome, hint), now, rand::random());
+        if let Some(change) = change {
+            self.credentials.tell(pick.slot, self.model, outcome.as_str(), change, now);
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(pick) = self.pick.take() {
+            self.credentials.lock().give_back(pick, self.model);
+        }
+    }
+}
