@@ -1,6 +1,7 @@
 //! What Weir counts, under the names that the contract promises.
 
 pub mod credentials;
+pub mod health;
 pub mod money;
 
 use std::{sync::Arc, time::Duration};
@@ -11,8 +12,8 @@ use prometheus::{
 };
 
 use crate::{base::outcome::Outcome, openai::usage::Usage};
-
 use credentials::ProviderMetrics;
+use health::HealthMetrics;
 
 /// Milliseconds to minutes.
 const SECONDS: [f64; 16] =
@@ -46,6 +47,7 @@ pub struct Metrics {
     up: IntGaugeVec,
     providers: ProviderMetrics,
     ledger: LedgerMetrics,
+    health: HealthMetrics,
 }
 
 /// The metrics of the ledger's writer.
@@ -144,6 +146,7 @@ impl Metrics {
                 &["provider"],
             )?,
             providers: ProviderMetrics::new(&maker)?,
+            health: HealthMetrics::new(&maker)?,
             ledger: LedgerMetrics {
                 queue_depth: maker.gauge("ledger_queue_depth", "Rows that wait to be written.")?,
                 commit: maker.histogram("ledger_commit_seconds", "Durable writes of the ledger.", &COMMIT)?,
@@ -208,6 +211,11 @@ impl Metrics {
     /// Says whether a provider is on.
     pub fn provider(&self, name: &str, on: bool) {
         self.up.with_label_values(&[name]).set(on.into());
+    }
+
+    /// The metrics of targets' health.
+    pub fn health(&self) -> &HealthMetrics {
+        &self.health
     }
 
     /// The metrics of the ledger's writer.

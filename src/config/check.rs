@@ -6,6 +6,7 @@ mod keys;
 mod ledger;
 mod names;
 mod providers;
+mod resilience;
 mod secrets;
 mod server;
 
@@ -37,6 +38,7 @@ pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findin
     chains::check(config, &mut report);
     server::check(config, &mut report);
     providers::check(config, &mut report);
+    resilience::check(config, &mut report);
     keys::check(config, &mut report);
     budgets::check(config, &mut report);
     ledger::check(config, &mut report);

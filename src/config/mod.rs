@@ -2,6 +2,7 @@
 
 mod alerts;
 mod auth;
+mod breaker;
 mod budgets;
 mod capabilities;
 mod check;
@@ -19,6 +20,7 @@ mod price;
 mod providers;
 mod quirks;
 pub mod reference;
+mod retry;
 mod routes;
 mod schema;
 mod server;
@@ -37,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alerts::Alerts;
 pub use auth::{Auth, AuthMode};
+pub use breaker::Breaker;
 pub use budgets::{Budget, Enforce, Scope};
 pub use capabilities::Capabilities;
 pub use check::{KEY_NAME_FORM, KeyFault, KeyPart, is_key_name, key_faults, listen_address, needs_a_key};
@@ -50,7 +53,8 @@ pub use presets::Preset;
 pub use price::{Price, PriceTier};
 pub use providers::{HttpVersion, Protocol, Provider, SimOptions};
 pub use quirks::{OutputLimit, Quirks, ToolId};
-pub use routes::{Order, Route, RouteTarget, WeightedTarget};
+pub use retry::Retry;
+pub use routes::{FallbackReason, Order, Route, RouteTarget, WeightedTarget, Weights};
 pub use server::{Server, Tls};
 pub use source::SecretSource;
 pub use telemetry::{LogFormat, Telemetry};
@@ -72,6 +76,10 @@ pub struct Config {
     pub models: BTreeMap<String, Model>,
     /// What a client names in `model`: an ordered chain of targets.
     pub routes: BTreeMap<String, Route>,
+    /// When a target is left alone, when it is tried again.
+    pub breaker: Breaker,
+    /// How much more than one try a request may cost its providers.
+    pub retry: Retry,
     /// What savings are measured against.
     pub classifier: Classifier,
     /// How much may be spent. Budgets of keys made at run time stand with those keys.

@@ -10,13 +10,15 @@ use super::{
 };
 
 /// The sections' order: as a reader meets them. What is not named here follows by name.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 13] = [
     "server",
     "auth",
     "keys",
     "providers",
     "models",
     "routes",
+    "breaker",
+    "retry",
     "classifier",
     "budgets",
     "ledger",

@@ -11,10 +11,16 @@ use serde::{Deserialize, Serialize};
 pub struct Route {
     /// The models to try, each by its name or as `{ model = "...", weight = 2 }`.
     pub targets: Vec<RouteTarget>,
-    /// In which order they are tried.
+    /// In which order they are tried. Whatever it is, a target that is rate-limited, or whose breaker is open, is
+    /// passed over, and one that mostly fails comes behind those that do not.
     pub order: Order,
+    /// What `order = "balanced"` weighs.
+    pub weights: Weights,
     /// The next route when every target here failed.
     pub fallback: Option<String>,
+    /// Another next route where the last target failed for this reason: `timeout` (too slow), `rate_limit`, `context`
+    /// (the question is too long), `error` (anything else).
+    pub fallback_on: BTreeMap<FallbackReason, String>,
     /// How many tries a request that enters here may make in all, fallbacks included; absent: as many as the
     /// resolved chain has targets, at most 8, with the `retries` of its models.
     pub max_attempts: Option<u32>,
@@ -29,8 +35,48 @@ pub enum Order {
     /// As written.
     #[default]
     Listed,
-    /// Drawn at random by weight, anew for each request.
+    /// The healthiest first, by the health score.
+    Health,
+    /// The fastest to its first token first.
+    Latency,
+    /// The cheapest first.
+    Cost,
+    /// Drawn at random by weight times health, anew for each request.
     Weighted,
+    /// By a weighted sum of price, latency and quality, see `weights`.
+    Balanced,
+}
+
+/// What `order = "balanced"` weighs: the higher, the more it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Weights {
+    /// A low price.
+    pub cost: f64,
+    /// A short time to the first token.
+    pub latency: f64,
+    /// The model's `quality`.
+    pub quality: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { cost: 0.4, latency: 0.3, quality: 0.3 }
+    }
+}
+
+/// Why a target failed, as far as it decides on the next route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FallbackReason {
+    /// It was too slow.
+    Timeout,
+    /// It wants to be left alone for a while.
+    RateLimit,
+    /// The question is too long for it.
+    Context,
+    /// Anything else.
+    Error,
 }
 
 /// A target of a route, by name alone or with its weight.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     super::{
-        Config, Model, Order, Route, RouteTarget,
+        Config, Model, Order, Route, RouteTarget, Weights,
         path::KeyPath,
         wording::{quoted, suggestion},
     },
@@ -80,6 +80,11 @@ fn check_route(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
     if let Some(next) = &route.fallback {
         refer(&path.key("fallback"), next, "route", report);
     }
+    for (reason, next) in &route.fallback_on {
+        let reason = serde_json::to_value(reason).unwrap_or_default();
+        refer(&path.key("fallback_on").key(reason.as_str().unwrap_or_default()), next, "route", report);
+    }
+    check_weights(path, route, report);
     if route.targets.is_empty() && route.fallback.is_none() {
         report.fault(path, "the route leads nowhere", "Give it `targets`, or a `fallback` route.");
     }
@@ -92,9 +97,20 @@ fn check_route(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
         report.fault(&path.key("defaults").key(key), "this field is the client's to give", remedy);
     }
     let weighs = |target: &RouteTarget| target.weight() != 1.0;
-    if route.order == Order::Listed && route.targets.iter().any(weighs) {
+    if route.order != Order::Weighted && route.targets.iter().any(weighs) {
         let problem = "the targets have weights that count only with `order = \"weighted\"`";
         report.warn(&path.key("order"), problem, "Set `order = \"weighted\"`, or leave the weights out.");
+    }
+}
+
+/// What `balanced` weighs.
+fn check_weights(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
+    let Weights { cost, latency, quality } = route.weights;
+    for (key, weight) in [("cost", cost), ("latency", latency), ("quality", quality)] {
+        if !(weight.is_finite() && weight >= 0.0) {
+            let place = path.key("weights").key(key);
+            report.fault(&place, format!("nothing can weigh {weight}"), "Write 0 or more.");
+        }
     }
 }
 

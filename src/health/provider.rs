@@ -1,0 +1,170 @@
+//! Everything known of one provider's health, behind one lock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::{base::outcome::Outcome, config};
+
+use super::{
+    breaker::Breaker,
+    permit::{Permit, Refused},
+    ring::{Counts, Ring},
+    signal::{Reached, Verdict, signal},
+    state::{Force, State, Transition},
+};
+
+/// The health of one provider. Its breaker judges connections alone: ten models of a dead host then do not need fifty
+/// failures, while an answer of any kind shows that it is there.
+#[derive(Debug)]
+pub struct ProviderHealth(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connections: Breaker,
+    /// All of its tries, whatever the target.
+    tries: Ring,
+    limited_at: Option<Instant>,
+}
+
+/// Leave to make one try at a provider; to be reported or given back.
+#[must_use = "a permit is reported or given back"]
+#[derive(Debug)]
+pub struct ProviderPermit(Permit);
+
+impl ProviderPermit {
+    /// The breaker's step to half-open, if that was made for this permit.
+    pub fn transition(&self) -> Option<Transition> {
+        self.0.transition()
+    }
+}
+
+impl ProviderHealth {
+    /// A provider of which nothing is known.
+    pub fn new(settings: &config::Breaker) -> Self {
+        let settings = Arc::new(settings.clone());
+        let tries = Ring::new(&settings);
+        Self(Mutex::new(Inner { connections: Breaker::new(settings), tries, limited_at: None }))
+    }
+
+    /// Takes new settings; the share of failures begins anew.
+    pub fn configure(&self, settings: &config::Breaker) -> Option<Transition> {
+        let mut inner = self.lock();
+        inner.tries = Ring::new(settings);
+        inner.connections.configure(Arc::new(settings.clone()))
+    }
+
+    /// What its breaker does.
+    pub fn state(&self) -> State {
+        self.lock().connections.state()
+    }
+
+    /// Asks for a try. There is no slow start here: each target has its own.
+    ///
+    /// # Errors
+    /// Why not now.
+    pub fn try_admit(&self, now: Instant) -> Result<ProviderPermit, Refused> {
+        // A draw of 0 is within the share of every slow start.
+        self.lock().connections.admit(now, 0.0).map(ProviderPermit)
+    }
+
+    /// Asks for a try when nothing else is left.
+    ///
+    /// # Errors
+    /// Why not now.
+    pub fn last_resort(&self, now: Instant) -> Result<ProviderPermit, Refused> {
+        self.lock().connections.last_resort(now).map(ProviderPermit)
+    }
+
+    /// Tells whether the provider was reached, as soon as that is known: when the head of an answer came, or connecting
+    /// failed. A breaker that is half-open then need not wait for the end of a long stream. `draw` is from [0, 1).
+    pub fn report(
+        &self,
+        permit: ProviderPermit,
+        reached: Reached,
+        now: Instant,
+        draw: f64,
+    ) -> Option<Transition> {
+        let (outcome, verdict) = match reached {
+            Reached::Yes => (Outcome::Ok, Verdict::Ok),
+            Reached::No => (Outcome::ConnectError, Verdict::Failed),
+            Reached::Unknown => (Outcome::Timeout, Verdict::Neutral),
+        };
+        self.lock().connections.report(permit.0, outcome, verdict, false, now, draw)
+    }
+
+    /// Tells how a try ended.
+    pub fn ended(&self, outcome: Outcome, now: Instant) {
+        let counts = match signal(outcome).verdict {
+            Verdict::Ok => Counts { ok: 1, ..Counts::default() },
+            Verdict::Failed => Counts { failed: 1, ..Counts::default() },
+            Verdict::Throttled => Counts { throttled: 1, ..Counts::default() },
+            Verdict::Neutral => return,
+        };
+        let mut inner = self.lock();
+        inner.tries.add(counts, now);
+        if counts.throttled > 0 {
+            inner.limited_at = inner.limited_at.max(Some(now));
+        }
+    }
+
+    /// Gives a permit back that was not used.
+    pub fn give_back(&self, permit: ProviderPermit) {
+        self.lock().connections.give_back(permit.0);
+    }
+
+    /// Closes its breaker, as an operator says who resets one of its targets.
+    pub fn reset(&self, now: Instant) -> Option<Transition> {
+        self.lock().connections.force(Force::Reset, now)
+    }
+
+    /// The share of its tries that failed lately; 0 if there were none.
+    pub fn failing(&self, now: Instant) -> f64 {
+        let counts = self.lock().tries.total(now);
+        f64::from(counts.failed) / f64::from(counts.judged().max(1))
+    }
+
+    /// When it last met a rate limit.
+    pub fn limited_at(&self) -> Option<Instant> {
+        self.lock().limited_at
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics under this lock; were it so, a wrong count would be the worst of it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_fail_open_it_whatever_the_model() {
+        let (now, health) = (Instant::now(), ProviderHealth::new(&config::Breaker::default()));
+        let report = |outcome| {
+            let permit = health.try_admit(now).unwrap();
+            health.report(permit, signal(outcome).reached, now, 0.5)
+        };
+        for outcome in [Outcome::ConnectError, Outcome::ServerError, Outcome::RateLimited] {
+            assert_eq!(report(outcome), None);
+        }
+        for _ in 0..4 {
+            assert_eq!(report(Outcome::ConnectError), None);
+            assert_eq!(report(Outcome::Timeout), None);
+        }
+        let opened = report(Outcome::ConnectError).unwrap();
+        assert!(matches!(opened.to, State::Open { .. }));
+        assert!(matches!(health.try_admit(now), Err(Refused::Open { .. })));
+    }
+
+    #[test]
+    fn knows_how_often_its_targets_fail() {
+        let (now, health) = (Instant::now(), ProviderHealth::new(&config::Breaker::default()));
+        assert_eq!((health.failing(now), health.limited_at()), (0.0, None));
+        for outcome in [Outcome::Ok, Outcome::Truncated, Outcome::Ok, Outcome::Ok, Outcome::RateLimited] {
+            health.ended(outcome, now);
+        }
+        assert_eq!((health.failing(now), health.limited_at()), (0.25, Some(now)));
+    }
+}

@@ -1,0 +1,71 @@
+//! What is shown of targets' health.
+
+use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::Maker;
+
+/// The metrics of all targets' health.
+#[derive(Clone, Debug)]
+pub struct HealthMetrics {
+    state: IntGaugeVec,
+    transitions: IntCounterVec,
+    score: GaugeVec,
+}
+
+/// The metrics of one target's health.
+#[derive(Clone, Debug)]
+pub struct TargetGauges {
+    model: String,
+    provider: String,
+    transitions: IntCounterVec,
+    state: IntGauge,
+    score: Gauge,
+}
+
+impl HealthMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// They are there already.
+    pub(super) fn new(maker: &Maker) -> Result<Self, prometheus::Error> {
+        let target = &["model", "provider"];
+        Ok(Self {
+            state: maker.gauges("breaker_state", "0 closed, 1 half-open, 2 open.", target)?,
+            transitions: maker.counters(
+                "breaker_transitions_total",
+                "Changes of breakers.",
+                &["model", "provider", "to"],
+            )?,
+            score: maker.levels("health_score", "The health score, 0 to 1.", target)?,
+        })
+    }
+
+    /// The metrics of one target.
+    pub fn target(&self, model: &str, provider: &str) -> TargetGauges {
+        let labels = [model, provider];
+        TargetGauges {
+            model: model.to_owned(),
+            provider: provider.to_owned(),
+            transitions: self.transitions.clone(),
+            state: self.state.with_label_values(&labels),
+            score: self.score.with_label_values(&labels),
+        }
+    }
+}
+
+impl TargetGauges {
+    /// Counts a change of the breaker to the state of this name.
+    pub fn transition(&self, to: &str) {
+        self.transitions.with_label_values(&[&self.model, &self.provider, to]).inc();
+    }
+
+    /// Says what the breaker does: 0 closed, 1 half-open, 2 open.
+    pub fn breaker(&self, state: i64) {
+        self.state.set(state);
+    }
+
+    /// Says how the target does: its health score.
+    pub fn score(&self, score: f64) {
+        self.score.set(score);
+    }
+}
