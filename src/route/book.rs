@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    config::{Capabilities, Config, Model, Order, Provider},
+    config::{Capabilities, Config, FallbackReason, Model, Order, Provider, Weights},
     metrics::OTHER,
     price::{Catalogue, Price},
 };
@@ -55,8 +55,12 @@ pub struct RouteEntry {
     pub targets: Vec<(Arc<Target>, f64)>,
     /// How they are ordered.
     pub order: Order,
+    /// What `order = "balanced"` weighs.
+    pub weights: Weights,
     /// The route behind it.
     pub fallback: Option<Arc<str>>,
+    /// Other routes behind it, by the reason of the last failure.
+    pub fallback_on: Vec<(FallbackReason, Arc<str>)>,
     /// The most tries of a request that enters here, where configured.
     pub max_attempts: Option<u32>,
     /// Fields put in where the client said nothing, as JSON.
@@ -69,6 +73,8 @@ pub struct Book {
     pub(super) routes: BTreeMap<Arc<str>, Arc<RouteEntry>>,
     pub(super) targets: BTreeMap<Arc<str>, Arc<Target>>,
     pub(super) providers: BTreeMap<Arc<str>, ProviderEntry>,
+    /// The most tries of a request where its route says nothing.
+    pub(super) max_attempts: usize,
 }
 
 /// What the chain builder knows of a provider.
@@ -118,7 +124,13 @@ impl Book {
                 name: name.as_str().into(),
                 targets: listed.collect(),
                 order: route.order,
+                weights: route.weights,
                 fallback: route.fallback.as_deref().map(Into::into),
+                fallback_on: route
+                    .fallback_on
+                    .iter()
+                    .map(|(reason, next)| (*reason, next.as_str().into()))
+                    .collect(),
                 max_attempts: route.max_attempts,
                 defaults: route
                     .defaults
@@ -133,7 +145,7 @@ impl Book {
             (name.as_str().into(), ProviderEntry { on: is_on(name), settings: settings.clone() })
         });
         let providers = providers.collect();
-        Self { routes, targets, providers }
+        Self { routes, targets, providers, max_attempts: config.retry.max_attempts as usize }
     }
 
     /// All routes, by name.

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::config::Order;
+use crate::config::FallbackReason;
 
 use super::{
     book::{Book, RouteEntry, Target},
     fit::Missing,
+    order::{Rank, arrange},
 };
-
-/// The most tries of a request where its route says nothing.
-const DEFAULT_MAX_ATTEMPTS: usize = 8;
 
 /// How a client's words name the start of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +49,27 @@ pub struct Chain {
     pub targets: Vec<Arc<Target>>,
     /// The first target that may be tried: those before it have no budget left.
     pub start: usize,
+    /// What comes instead of the rest where a route's last target failed for a reason of its own.
+    pub turns: Vec<Turn>,
     /// Targets that were taken out because they lack what the request needs.
     pub skipped: Vec<(Arc<Target>, Missing)>,
     /// The most tries in all.
     pub max_attempts: usize,
+    /// The most tries where the entry says nothing, repeats aside.
+    pub most: usize,
     /// Fields of the entry route that apply where the client said nothing.
     pub defaults: Arc<[(String, String)]>,
+}
+
+/// Another way on from the end of a route, for one reason.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The last target of the route.
+    pub behind: Arc<str>,
+    /// For which reason.
+    pub reason: FallbackReason,
+    /// The targets there.
+    pub targets: Vec<Arc<Target>>,
 }
 
 impl Book {
@@ -96,16 +109,23 @@ impl Book {
     }
 
     /// The chain behind what a client wants. A list of several is the client's own: no fallback of ours stands
-    /// behind it. `draw` gives numbers in [0, 1) for weighted routes.
-    pub fn chain(&self, wanted: &[Wanted], mut draw: impl FnMut() -> f64) -> Chain {
+    /// behind it. `rank` says how targets do, `draw` gives numbers in [0, 1) for weighted routes.
+    pub fn chain(
+        &self,
+        wanted: &[Wanted],
+        rank: impl Fn(&Target) -> Rank,
+        draw: impl FnMut() -> f64,
+    ) -> Chain {
         let own_list = wanted.len() > 1;
+        let mut way = Way { book: self, rank, draw, turns: Vec::new() };
         let mut targets = Vec::new();
         for item in wanted {
             match item {
                 Wanted::Route(route) => {
-                    self.add_route(route, &mut targets, &mut draw);
+                    way.add_route(route, &mut targets);
                     if !own_list {
-                        self.add_fallbacks(route.fallback.as_deref(), &mut targets, &mut draw);
+                        way.add_turns(route, &targets);
+                        way.add_fallbacks(route.fallback.as_deref(), &mut targets);
                     }
                 }
                 Wanted::Model(target) => {
@@ -113,7 +133,7 @@ impl Book {
                         add(&mut targets, target);
                     }
                     if !own_list {
-                        self.add_fallbacks(target.fallback.as_deref(), &mut targets, &mut draw);
+                        way.add_fallbacks(target.fallback.as_deref(), &mut targets);
                     }
                 }
                 Wanted::Pinned(target, _) => add(&mut targets, target),
@@ -123,12 +143,15 @@ impl Book {
             Some(Wanted::Route(route)) => {
                 (&route.name, true, route.max_attempts, Arc::clone(&route.defaults))
             }
-            Some(Wanted::Model(target)) => (&target.name, false, None, Arc::default()),
-            Some(Wanted::Pinned(target, _)) => (&target.name, false, None, Arc::default()),
+            Some(Wanted::Model(target) | Wanted::Pinned(target, _)) => {
+                (&target.name, false, None, Arc::default())
+            }
             None => return Chain::empty(),
         };
-        let max_attempts = max.map_or_else(|| default_tries(&targets), |max| max as usize);
+        let turns = way.turns;
+        let max_attempts = max.map_or_else(|| default_tries(&targets, self.max_attempts), |max| max as usize);
         Chain {
+            turns,
             route: Arc::clone(route),
             routes: entries(wanted),
             configured,
@@ -136,38 +159,8 @@ impl Book {
             start: 0,
             skipped: Vec::new(),
             max_attempts,
+            most: self.max_attempts,
             defaults,
-        }
-    }
-
-    fn add_fallbacks(
-        &self,
-        first: Option<&str>,
-        targets: &mut Vec<Arc<Target>>,
-        draw: &mut impl FnMut() -> f64,
-    ) {
-        let mut next = first;
-        // A checked configuration has no cycles; the bound holds even for one that is not checked.
-        for _ in 0..self.routes.len() {
-            let Some(route) = next.and_then(|name| self.routes.get(name)) else {
-                return;
-            };
-            self.add_route(route, targets, draw);
-            next = route.fallback.as_deref();
-        }
-    }
-
-    fn add_route(&self, route: &RouteEntry, targets: &mut Vec<Arc<Target>>, draw: &mut impl FnMut() -> f64) {
-        match route.order {
-            Order::Listed => route.targets.iter().for_each(|(target, _)| add(targets, target)),
-            Order::Weighted => {
-                let mut left: Vec<_> =
-                    route.targets.iter().map(|(target, weight)| (target, *weight)).collect();
-                while !left.is_empty() {
-                    let (target, _) = left.remove(drawn(&left, draw()));
-                    add(targets, target);
-                }
-            }
         }
     }
 
@@ -188,6 +181,50 @@ impl Book {
     }
 }
 
+/// A walk along routes.
+struct Way<'a, R, D> {
+    book: &'a Book,
+    rank: R,
+    draw: D,
+    turns: Vec<Turn>,
+}
+
+impl<R: Fn(&Target) -> Rank, D: FnMut() -> f64> Way<'_, R, D> {
+    fn add_fallbacks(&mut self, first: Option<&str>, targets: &mut Vec<Arc<Target>>) {
+        let mut next = first;
+        // A checked configuration has no cycles; the bound holds even for one that is not checked.
+        for _ in 0..self.book.routes.len() {
+            let Some(route) = next.and_then(|name| self.book.routes.get(name)) else {
+                return;
+            };
+            self.add_route(route, targets);
+            self.add_turns(route, targets);
+            next = route.fallback.as_deref();
+        }
+    }
+
+    fn add_route(&mut self, route: &RouteEntry, targets: &mut Vec<Arc<Target>>) {
+        let arranged = arrange(route.order, &route.weights, &route.targets, &self.rank, &mut self.draw);
+        arranged.iter().for_each(|target| add(targets, target));
+    }
+
+    /// The other ways on from a route whose targets stand at the end of `targets`. They lead along fallbacks alone,
+    /// so none leads back here for ever.
+    fn add_turns(&mut self, route: &RouteEntry, targets: &[Arc<Target>]) {
+        let Some(last) = targets.last() else { return };
+        for (reason, next) in &route.fallback_on {
+            let mut there = Vec::new();
+            let mut next = Some(&**next);
+            for _ in 0..self.book.routes.len() {
+                let Some(route) = next.and_then(|name| self.book.routes.get(name)) else { break };
+                self.add_route(route, &mut there);
+                next = route.fallback.as_deref();
+            }
+            self.turns.push(Turn { behind: Arc::clone(&last.name), reason: *reason, targets: there });
+        }
+    }
+}
+
 impl Chain {
     fn empty() -> Self {
         Self {
@@ -195,9 +232,11 @@ impl Chain {
             routes: Arc::default(),
             configured: false,
             targets: Vec::new(),
+            turns: Vec::new(),
             start: 0,
             skipped: Vec::new(),
             max_attempts: 0,
+            most: 0,
             defaults: Arc::default(),
         }
     }
@@ -205,13 +244,17 @@ impl Chain {
     /// The chain with nothing behind its first target (`x-weir-fallback: off`).
     pub fn without_fallback(mut self) -> Self {
         self.targets.truncate(1);
-        self.max_attempts = self.max_attempts.min(default_tries(&self.targets));
+        self.turns.clear();
+        self.max_attempts = self.max_attempts.min(default_tries(&self.targets, self.most));
         self
     }
 
     /// The chain without the targets that lack what the request needs; those are kept aside.
     pub fn fitting(mut self, fits: impl Fn(&Target) -> Result<(), Missing>) -> Self {
-        let by_count = self.max_attempts == default_tries(&self.targets);
+        let by_count = self.max_attempts == default_tries(&self.targets, self.most);
+        for turn in &mut self.turns {
+            turn.targets.retain(|target| fits(target).is_ok());
+        }
         let skipped = &mut self.skipped;
         self.targets.retain(|target| match fits(target) {
             Ok(()) => true,
@@ -222,16 +265,16 @@ impl Chain {
         });
         if by_count {
             // As many tries as targets: one that is not tried leaves no second try to another.
-            self.max_attempts = default_tries(&self.targets);
+            self.max_attempts = default_tries(&self.targets, self.most);
         }
         self
     }
 }
 
-/// The tries of a chain whose entry says nothing: one a target, at most 8, with the repeats that targets have.
-fn default_tries(targets: &[Arc<Target>]) -> usize {
+/// The tries of a chain whose entry says nothing: one a target, at most `most`, with the repeats that targets have.
+fn default_tries(targets: &[Arc<Target>], most: usize) -> usize {
     let repeats: usize = targets.iter().map(|target| target.retries as usize).sum();
-    targets.len().min(DEFAULT_MAX_ATTEMPTS) + repeats
+    targets.len().min(most) + repeats
 }
 
 /// The names of what is wanted, each once.
@@ -255,18 +298,6 @@ fn add(targets: &mut Vec<Arc<Target>>, target: &Arc<Target>) {
     }
 }
 
-/// The index that `draw` in [0, 1) falls on, each with a share of its weight.
-fn drawn<T>(weighted: &[(T, f64)], draw: f64) -> usize {
-    let mut point = draw * weighted.iter().map(|(_, weight)| weight).sum::<f64>();
-    for (i, (_, weight)) in weighted.iter().enumerate() {
-        point -= weight;
-        if point < 0.0 {
-            return i;
-        }
-    }
-    weighted.len() - 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,9 +307,12 @@ mod tests {
         let book = book();
         let list = ["cheap", "a", "best", "cheap"].map(str::to_owned);
         let wanted = book.wanted(WantedBy::List(&list)).unwrap();
-        assert_eq!(book.chain(&wanted, || 0.0).routes[..], ["cheap", "a", "best"].map(Arc::from));
+        assert_eq!(
+            book.chain(&wanted, |_| Rank::default(), || 0.0).routes[..],
+            ["cheap", "a", "best"].map(Arc::from)
+        );
         let one = book.wanted(WantedBy::Name("best")).unwrap();
-        assert_eq!(book.chain(&one, || 0.0).routes[..], [Arc::from("best")]);
+        assert_eq!(book.chain(&one, |_| Rank::default(), || 0.0).routes[..], [Arc::from("best")]);
     }
 
     fn book() -> Book {
@@ -302,7 +336,11 @@ mod tests {
 
     fn names(book: &Book, by: WantedBy<'_>) -> Vec<String> {
         let wanted = book.wanted(by).unwrap();
-        book.chain(&wanted, || 0.0).targets.iter().map(|target| target.name.to_string()).collect()
+        book.chain(&wanted, |_| Rank::default(), || 0.0)
+            .targets
+            .iter()
+            .map(|target| target.name.to_string())
+            .collect()
     }
 
     #[test]
@@ -338,7 +376,8 @@ mod tests {
     #[test]
     fn the_entry_route_bounds_the_tries() {
         let book = book();
-        let chain = |name| book.chain(&book.wanted(WantedBy::Name(name)).unwrap(), || 0.0);
+        let chain =
+            |name| book.chain(&book.wanted(WantedBy::Name(name)).unwrap(), |_| Rank::default(), || 0.0);
         assert_eq!(chain("few").max_attempts, 1);
         assert_eq!(chain("best").max_attempts, 3);
         assert_eq!(chain("best").without_fallback().targets.len(), 1);
@@ -348,7 +387,7 @@ mod tests {
     fn weights_decide_the_share() {
         let book = book();
         let wanted = book.wanted(WantedBy::Name("mixed")).unwrap();
-        let first = |draw: f64| book.chain(&wanted, || draw).targets[0].name.to_string();
+        let first = |draw: f64| book.chain(&wanted, |_| Rank::default(), || draw).targets[0].name.to_string();
         assert_eq!([first(0.0), first(0.74), first(0.76), first(0.999)], ["a", "a", "c", "c"]);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use tokio::time::Instant;
+
 use super::book::Target;
 use crate::openai::{BadField, Needs};
 
@@ -24,6 +26,13 @@ pub enum Missing {
     Streaming,
     /// The question surely does not fit into its context window.
     ContextWindow,
+    /// It is left alone for a while.
+    Health {
+        /// Why: `open`, `rate_limited`, `resting`, `slow_start`, `out`.
+        why: &'static str,
+        /// Until when, if that is known.
+        until: Option<Instant>,
+    },
     /// A budget of its own, by name, is spent.
     Budget(Arc<str>),
     /// A budget applies, and nobody knows what it costs.
@@ -44,6 +53,7 @@ impl Missing {
             Self::JsonMode => "json_mode",
             Self::Streaming => "streaming",
             Self::ContextWindow => "context_window",
+            Self::Health { why, .. } => why,
             Self::Budget(_) => "budget",
             Self::Price => "price",
             Self::Field(field) => field.param.as_deref().unwrap_or("request"),
@@ -57,7 +67,7 @@ impl Missing {
             Self::Vision | Self::Audio | Self::Files | Self::ContextWindow => "messages",
             Self::JsonSchema | Self::JsonMode => "response_format",
             Self::Streaming => "stream",
-            Self::Budget(_) | Self::Price => return None,
+            Self::Health { .. } | Self::Budget(_) | Self::Price => return None,
             Self::Field(field) => return field.param.as_deref(),
         })
     }
@@ -98,7 +108,7 @@ pub fn fits(needs: &Needs, target: &Target) -> Result<(), Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Book, WantedBy};
+    use crate::route::{Book, Rank, WantedBy};
 
     fn target(settings: serde_json::Value) -> std::sync::Arc<Target> {
         let mut model = serde_json::json!({ "provider": "p" });
@@ -106,7 +116,7 @@ mod tests {
         let config = serde_json::json!({ "providers": { "p": {} }, "models": { "m": model } });
         let book = Book::compile(&serde_json::from_value(config).unwrap(), |_| true);
         let wanted = book.wanted(WantedBy::Name("m")).unwrap();
-        book.chain(&wanted, || 0.0).targets.remove(0)
+        book.chain(&wanted, |_| Rank::default(), || 0.0).targets.remove(0)
     }
 
     #[test]

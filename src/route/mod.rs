@@ -4,10 +4,12 @@ mod backoff;
 mod book;
 mod chain;
 mod fit;
+mod order;
 mod tries;
 
 pub use backoff::backoff;
 pub use book::{Book, RouteEntry, Target};
-pub use chain::{Chain, Unknown, Wanted, WantedBy};
+pub use chain::{Chain, Turn, Unknown, Wanted, WantedBy};
 pub use fit::{Missing, fits};
+pub use order::Rank;
 pub use tries::{Next, Tries};

@@ -70,6 +70,17 @@ impl Tries {
         }
     }
 
+    /// Goes on with the target behind the current one, whatever failed: a route has another way on for it.
+    pub fn turn(&mut self, outcome: Outcome, chain: &[Arc<Target>]) -> Next {
+        if !matches!(outcome, Outcome::Skipped | Outcome::Unsupported) {
+            self.made += 1;
+        }
+        match self.made >= self.max {
+            true => Next::Stop,
+            false => self.go_to(self.at + 1, chain),
+        }
+    }
+
     /// How many tries are left.
     pub fn left(&self) -> usize {
         self.max.saturating_sub(self.made)
@@ -110,7 +121,7 @@ impl Tries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Book, WantedBy};
+    use crate::route::{Book, Rank, WantedBy};
 
     fn chain(retries: u32) -> Vec<Arc<Target>> {
         let config = serde_json::from_value(serde_json::json!({
@@ -124,7 +135,7 @@ mod tests {
         }));
         let book = Book::compile(&config.unwrap(), |_| true);
         let wanted = book.wanted(WantedBy::Name("r")).unwrap();
-        book.chain(&wanted, || 0.0).targets
+        book.chain(&wanted, |_| Rank::default(), || 0.0).targets
     }
 
     #[test]
