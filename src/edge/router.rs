@@ -60,6 +60,8 @@ pub const ROUTES: &[Served] = &[
     served(Method::GET, "/healthz", Access::Public, false, || get(handler::health::alive)),
     served(Method::GET, "/readyz", Access::Public, false, || get(handler::health::ready)),
     served(Method::GET, "/metrics", Access::Public, true, || get(handler::metrics::page)),
+    served(Method::GET, "/admin/status", Access::Admin, true, || get(handler::targets::status)),
+    served(Method::POST, "/admin/targets/{*path}", Access::Admin, true, || post(handler::targets::force)),
     served(Method::GET, "/admin/budgets", Access::Admin, true, || get(handler::budgets::list)),
     served(Method::GET, "/admin/ledger", Access::Admin, true, || get(handler::ledger::rows)),
     served(Method::GET, "/admin/report", Access::Admin, true, || get(handler::ledger::report)),

@@ -57,7 +57,8 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     let Funded { job, chain, purse, downgraded } = funded;
     let Job { ask, snapshot, timing, wishes, .. } = &*job;
     let fleet = &snapshot.fleet;
-    let errand = Errand { fleet, metrics, chain: &chain, ask, timing: *timing, purse: &purse };
+    let retry = &snapshot.config.retry;
+    let errand = Errand { fleet, metrics, chain: &chain, ask, timing: *timing, purse: &purse, retry };
     let Executed { result, trail } = execute(errand).await;
     let won = match result {
         Ok(won) => won,

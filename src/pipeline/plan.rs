@@ -1,7 +1,7 @@
 //! The chain of a request.
 
 use crate::{
-    route::{Chain, Wanted, fits},
+    route::{Chain, Target, Wanted, fits},
     upstream::Trail,
 };
 
@@ -22,7 +22,9 @@ pub fn step(Missed { job, wanted }: Missed) -> Result<Planned, Box<Refusal>> {
 /// # Errors
 /// No target is on, or none can do what the request needs.
 pub fn chain(job: &Job, wanted: &[Wanted]) -> Result<Chain, Box<Refusal>> {
-    let mut chain = job.snapshot.book.chain(wanted, rand::random);
+    let stream = job.ask.stream();
+    let rank = |target: &Target| job.snapshot.fleet.rank(target, stream);
+    let mut chain = job.snapshot.book.chain(wanted, rank, rand::random);
     if job.wishes.no_fallback {
         chain = chain.without_fallback();
     }

@@ -241,13 +241,39 @@ impl Refusal {
         Self::new(Code::LedgerUnavailable, message).after(Duration::from_secs(1))
     }
 
+    /// A chain of which every target that could answer is left alone for a while; `None`: none is.
+    fn left_alone(facts: &Facts) -> Option<Self> {
+        let now = tokio::time::Instant::now();
+        let alone = |(_, missing): &(Arc<Target>, Missing)| match missing {
+            Missing::Health { why, until } => Some((*why == "rate_limited", *until)),
+            _ => None,
+        };
+        let alone: Vec<_> = facts.skipped.iter().filter_map(alone).collect();
+        let until = alone.iter().filter_map(|(_, until)| *until).min();
+        let wait = until.map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
+        let (code, message) = match alone.iter().all(|(limited, _)| *limited) {
+            _ if alone.is_empty() => return None,
+            true => (
+                Code::UpstreamRateLimited,
+                "Every upstream is rate-limited; try again after the time in `retry-after`.",
+            ),
+            false => (
+                Code::UpstreamUnavailable,
+                "Every upstream is failing or limited and is left alone for now; try again after the time in \
+                 `retry-after`.",
+            ),
+        };
+        let skipped = facts.skipped.clone();
+        Some(Self { skipped, facts: Some(facts.clone()), ..Self::new(code, message).after(wait) })
+    }
+
     /// A chain whose tries all failed.
     pub fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail, timing: &Timing) -> Self {
         let facts = Facts::of(chain, &trail);
         let Some(last) = last else {
             return match facts.skipped.is_empty() {
                 true => Self::nothing_on(chain),
-                false => Self::unfit(chain, &trail),
+                false => Self::left_alone(&facts).unwrap_or_else(|| Self::unfit(chain, &trail)),
             };
         };
         let over = timing.deadline.left(tokio::time::Instant::now()).is_zero();
@@ -297,6 +323,7 @@ fn lack(target: &Target, missing: &Missing) -> String {
         },
         Missing::Budget(budget) => format!("the budget `{budget}` of {} has no room", target.name),
         Missing::Price => format!("what {} costs is unknown", target.name),
+        Missing::Health { why, .. } => format!("{} is left alone for now ({why})", target.name),
         missing => format!("{} lacks {missing}", target.name),
     }
 }
@@ -354,7 +381,7 @@ mod tests {
     use super::*;
     use crate::{
         base::deadline::Deadline,
-        route::{Book, WantedBy},
+        route::{Book, Rank, WantedBy},
     };
 
     fn chain() -> Chain {
@@ -364,7 +391,7 @@ mod tests {
             "routes": { "r": { "targets": ["a", "b"] } },
         });
         let book = Book::compile(&serde_json::from_value(config).unwrap(), |_| true);
-        book.chain(&book.wanted(WantedBy::Name("r")).unwrap(), || 0.0)
+        book.chain(&book.wanted(WantedBy::Name("r")).unwrap(), |_| Rank::default(), || 0.0)
     }
 
     fn refused(names: &[&str], chain: &Chain) -> Vec<(Arc<Target>, Missing)> {

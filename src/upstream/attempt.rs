@@ -27,6 +27,7 @@ use super::{
     tap::Tap,
     transport::{TransportError, TransportErrorKind},
     unit::{Unit, UpstreamBody},
+    ward::Ward,
     watch::Watch,
 };
 
@@ -88,10 +89,10 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// Why the try failed, and the class of it.
-    pub async fn make(self) -> Result<(Won, Vec<String>), Failed> {
+    pub async fn make(self, ward: Ward) -> Result<(Won, Vec<String>), Failed> {
         let (unit, model) = (self.unit, &self.target.upstream_model);
         let (mut turn, mut last) = (Turn::default(), None);
-        let mut shut = None;
+        let (mut shut, mut ward) = (None, Some(ward));
         while let Some(lent) = unit.credentials.next(&mut turn, model, Instant::now()) {
             let room = match unit.allowance.take(self.tokens(), Instant::now()) {
                 Ok(room) => room,
@@ -100,14 +101,22 @@ impl Attempt<'_> {
                     break;
                 }
             };
+            let Some(mine) = ward.take() else { break };
             // Each key's try is one that may be paid for.
-            let hold = self.purse.hold(self.target, self.position).await.map_err(Failed::Unfunded)?;
-            match self.with_key(hold, room, &lent).await {
+            let hold = match self.purse.hold(self.target, self.position).await {
+                Ok(hold) => hold,
+                Err(unfunded) => {
+                    mine.give_back();
+                    return Err(Failed::Unfunded(unfunded));
+                }
+            };
+            match self.with_key(hold, room, mine, &lent).await {
                 Ok(won) => {
                     lent.answered();
                     return Ok(won);
                 }
-                Err(failure) => {
+                Err((failure, back)) => {
+                    ward = back;
                     let keys_fault = is_the_keys_fault(failure.outcome);
                     lent.failed(&failure);
                     if !keys_fault {
@@ -123,8 +132,19 @@ impl Attempt<'_> {
             Standing::Shut(shut) => Some(keys_shut(shut, now)),
         });
         Err(match last {
-            Some(last) => Failed::Upstream(kept(shut, last)),
-            None => Failed::Untried(shut.unwrap_or_else(in_use)),
+            Some(last) => {
+                let failure = kept(shut, last);
+                if let Some(ward) = ward {
+                    ward.over(failure.outcome, failure.retry_after);
+                }
+                Failed::Upstream(failure)
+            }
+            None => {
+                if let Some(ward) = ward {
+                    ward.give_back();
+                }
+                Failed::Untried(shut.unwrap_or_else(in_use))
+            }
         })
     }
 
@@ -133,8 +153,21 @@ impl Attempt<'_> {
         if self.unit.allowance.counts_tokens() { estimate::tokens(self.ask) } else { 0 }
     }
 
-    async fn with_key(&self, hold: Hold, room: Room, lent: &Lent<'_>) -> Result<(Won, Vec<String>), Failure> {
-        let encoded = self.encode(hold.max_output())?;
+    /// One try with one key. Where the key was refused, its target's health comes back for the next one.
+    async fn with_key(
+        &self,
+        hold: Hold,
+        room: Room,
+        ward: Ward,
+        lent: &Lent<'_>,
+    ) -> Result<(Won, Vec<String>), (Failure, Option<Ward>)> {
+        let encoded = match self.encode(hold.max_output()) {
+            Ok(encoded) => encoded,
+            Err(failure) => {
+                ward.give_back();
+                return Err((failure, None));
+            }
+        };
         let expected = Expected {
             endpoint: self.ask.endpoint(),
             include_usage: self.ask.include_usage(),
@@ -144,19 +177,25 @@ impl Attempt<'_> {
             base64: encoded.base64,
         };
         let dropped = encoded.dropped.clone();
-        let watch = Watch::begin(self.metrics, hold, room, self.ask.stream());
+        let mut watch = Watch::begin(self.metrics, hold, room, ward, self.ask.stream());
         let by = self.by.at_most(watch.begun(), self.patience());
         let failure = match timeout_at(by.instant(), self.unit.send(self.ask, encoded, lent.key())).await {
             Err(_) => self.too_late(),
             Ok(Err(error)) => call_failed(error),
             Ok(Ok(response)) if response.status().is_success() => {
                 lent.saw(response.headers());
-                return Ok((self.read(response, &expected, by, watch).await?, dropped));
+                watch.reached();
+                let read = self.read(response, &expected, by, watch).await;
+                return read.map(|won| (won, dropped)).map_err(|failure| (failure, None));
             }
             Ok(Ok(response)) => self.refused(response, by).await,
         };
-        watch.failed(failure.outcome);
-        Err(failure)
+        if is_the_keys_fault(failure.outcome) {
+            let ward = watch.refused(failure.outcome);
+            return Err((failure, ward));
+        }
+        watch.failed(failure.outcome, failure.retry_after);
+        Err((failure, None))
     }
 
     /// The request in the provider's words, with an output limit if a budget sets one.
@@ -219,7 +258,7 @@ impl Attempt<'_> {
                 Ok(Won::Whole { body: decoded.body, posted })
             }
             Err(failure) => {
-                watch.failed(failure.outcome);
+                watch.failed(failure.outcome, failure.retry_after);
                 Err(failure)
             }
         }

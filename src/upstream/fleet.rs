@@ -7,13 +7,15 @@ use tokio::time::Instant;
 use crate::{
     base::{outcome::Outcome, secret::Secret},
     config::{Config, Protocol, Provider},
+    health::{ProviderHealth, RetryBudget, Status, TargetHealth},
     metrics::{Metrics, OTHER, TargetMetrics},
-    route::Target,
+    route::{Rank, Target},
 };
 
 use super::{
     credentials::{Shut, Standing},
     unit::Unit,
+    ward::{Patient, number},
 };
 
 /// All units by provider, with the metrics of all targets.
@@ -24,6 +26,12 @@ pub struct Fleet {
     others: BTreeMap<Arc<str>, Arc<TargetMetrics>>,
     /// The configured models: name, provider, the provider's own name.
     models: Vec<[Arc<str>; 3]>,
+    /// By target; one a provider for models that only clients name, under the provider's name with a slash.
+    patients: BTreeMap<Arc<str>, Arc<Patient>>,
+    connections: BTreeMap<Arc<str>, Arc<ProviderHealth>>,
+    repeats: BTreeMap<Arc<str>, Arc<RetryBudget>>,
+    /// Whether targets that mostly fail come behind others.
+    demotes: bool,
     simulated: bool,
 }
 
@@ -49,7 +57,7 @@ impl Fleet {
             // A reload must not turn real answers into made-up ones.
             faults.push("providers: the keys of all of them are unset now".to_owned());
         }
-        let mut fleet = Self { simulated, ..Self::default() };
+        let mut fleet = Self { simulated, demotes: config.breaker.enabled, ..Self::default() };
         for (name, found) in keys {
             let on = simulated || !off(&found);
             metrics.provider(name, on);
@@ -63,6 +71,7 @@ impl Fleet {
             }
         }
         fleet.add_metrics(config, metrics);
+        fleet.add_health(config, before, metrics);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -100,6 +109,79 @@ impl Fleet {
         }
         for name in self.units.keys() {
             self.others.insert(Arc::clone(name), Arc::new(metrics.target(OTHER, name)));
+        }
+    }
+
+    /// The health of every target; what `before` knew stays known.
+    fn add_health(&mut self, config: &Config, before: Option<&Self>, metrics: &Metrics) {
+        for name in self.units.keys() {
+            let known = before.and_then(|fleet| fleet.connections.get(name)).cloned();
+            let health = known.unwrap_or_else(|| Arc::new(ProviderHealth::new(&config.breaker)));
+            health.configure(&config.breaker);
+            self.connections.insert(Arc::clone(name), health);
+            let known = before.and_then(|fleet| fleet.repeats.get(name)).cloned();
+            let repeats = known.unwrap_or_else(|| Arc::new(RetryBudget::new(&config.retry)));
+            repeats.configure(&config.retry);
+            self.repeats.insert(Arc::clone(name), repeats);
+        }
+        let configured = config.models.iter().map(|(name, model)| (name.clone(), &*model.provider, &**name));
+        let others = self.units.keys().map(|provider| (format!("{provider}/"), &**provider, OTHER));
+        let all: Vec<_> = configured.chain(others).collect();
+        let mut patients = BTreeMap::new();
+        for (name, provider, label) in all {
+            let Some(connections) = self.connections.get(provider) else { continue };
+            let known = before.and_then(|fleet| fleet.patients.get(&*name));
+            let known = known.filter(|patient| *patient.provider == *provider).cloned();
+            let patient = known.unwrap_or_else(|| {
+                Arc::new(Patient {
+                    name: name.as_str().into(),
+                    provider: provider.into(),
+                    health: TargetHealth::new(&config.breaker),
+                    connections: Arc::clone(connections),
+                    gauges: metrics.health().target(label, provider),
+                })
+            });
+            patient.told(patient.health.configure(&config.breaker));
+            patients.insert(Arc::from(name.as_str()), patient);
+        }
+        self.patients = patients;
+    }
+
+    /// The health of a target whose provider is on.
+    pub fn patient(&self, target: &Target) -> Option<&Arc<Patient>> {
+        self.patients
+            .get(&target.name)
+            .or_else(|| self.patients.get(format!("{}/", target.provider).as_str()))
+    }
+
+    /// The health of every target.
+    pub fn patients(&self) -> impl Iterator<Item = &Arc<Patient>> {
+        self.patients.values()
+    }
+
+    /// Says in the metrics how the targets do.
+    pub fn show_health(&self) {
+        let now = Instant::now();
+        for patient in self.patients.values() {
+            let standing = patient.health.standing(now);
+            patient.gauges.score(standing.score(true, None, None).h);
+            patient.gauges.breaker(number(standing.state));
+        }
+    }
+
+    /// How many repeated tries the target's provider gets.
+    pub fn repeats(&self, target: &Target) -> Option<&Arc<RetryBudget>> {
+        self.repeats.get(&target.provider)
+    }
+
+    /// How a target does, for the order of a chain.
+    pub fn rank(&self, target: &Target, stream: bool) -> Rank {
+        let Some(patient) = self.patient(target) else { return Rank::default() };
+        let standing = patient.health.standing(Instant::now());
+        Rank {
+            degraded: self.demotes && standing.status == Status::Degraded,
+            health: standing.score(stream, None, None).h,
+            first_token: standing.times(stream).p50,
         }
     }
 

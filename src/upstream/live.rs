@@ -109,7 +109,7 @@ impl Live {
                 Step::Content(bytes) => (bytes, true),
                 Step::Done(bytes) => break Some(bytes),
                 Step::Failed(failure) => {
-                    watch.failed(failure.outcome);
+                    watch.failed(failure.outcome, failure.retry_after);
                     return Err(failure);
                 }
             };
@@ -161,7 +161,7 @@ impl Live {
         self.usage = self.usage().copied();
         self.tap = None;
         if let Some(watch) = self.watch.take() {
-            watch.failed(failure.outcome);
+            watch.failed(failure.outcome, failure.retry_after);
         }
         Poll::Ready(Some(Err(Cut::Upstream(failure))))
     }

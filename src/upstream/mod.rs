@@ -11,6 +11,7 @@ mod live;
 mod tap;
 pub mod transport;
 mod unit;
+mod ward;
 mod watch;
 
 pub use attempt::Won;
@@ -18,3 +19,4 @@ pub use credentials::{Shut, Standing};
 pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute, label};
 pub use fleet::Fleet;
 pub use live::{Cut, Frame, Live};
+pub use ward::{Patient, word};

@@ -1,17 +1,18 @@
 //! The guard that counts each try exactly once, however it ends.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     base::outcome::Outcome,
+    health::Reached,
     metrics::TargetMetrics,
     openai::{Produced, Usage},
     spend::{Hold, Posted, Spent},
 };
 
-use super::allowance::Room;
+use super::{allowance::Room, ward::Ward};
 
 /// Counts a try when it ends, and settles its money; one that is dropped before counts as [`Outcome::ClientLeft`].
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Watch {
     hold: Option<Hold>,
     /// What the provider's own limits were charged.
     room: Option<Room>,
+    ward: Option<Ward>,
     /// What came of a stream; `None` where the answer comes whole.
     produced: Option<Produced>,
     /// What the upstream has said so far that it took.
@@ -28,8 +30,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A try that is sent now, with its leave to spend.
-    pub fn begin(metrics: &Arc<TargetMetrics>, mut hold: Hold, mut room: Room, stream: bool) -> Self {
+    /// A try that is sent now, with its leave to spend and its target's health.
+    pub fn begin(
+        metrics: &Arc<TargetMetrics>,
+        mut hold: Hold,
+        mut room: Room,
+        ward: Ward,
+        stream: bool,
+    ) -> Self {
         hold.sent();
         room.sent();
         Self {
@@ -37,6 +45,7 @@ impl Watch {
             begun: Instant::now(),
             hold: Some(hold),
             room: Some(room),
+            ward: Some(ward),
             produced: stream.then(Produced::default),
             usage: None,
         }
@@ -52,6 +61,16 @@ impl Watch {
         self.metrics.first_token(self.begun.elapsed());
         if let Some(hold) = &mut self.hold {
             hold.first_content();
+        }
+        if let Some(ward) = &mut self.ward {
+            ward.first_content();
+        }
+    }
+
+    /// The head of an answer came.
+    pub fn reached(&mut self) {
+        if let Some(ward) = &mut self.ward {
+            ward.reached(Reached::Yes);
         }
     }
 
@@ -76,13 +95,29 @@ impl Watch {
             (None, Some(produced)) => came(produced.tokens()),
             (None, None) => came(counted()),
         };
-        self.close(Outcome::Ok, spent).expect("a try that is answered has not ended before")
+        let posted = self.close(Outcome::Ok, spent).expect("a try that is answered has not ended before");
+        self.report(Outcome::Ok, None);
+        posted
     }
 
-    /// The try ended without an answer.
-    pub fn failed(mut self, outcome: Outcome) {
+    /// The try ended without an answer; `hint` is how long the provider asks to be left alone.
+    pub fn failed(mut self, outcome: Outcome, hint: Option<Duration>) {
         let spent = self.spent(outcome);
         self.close(outcome, spent);
+        self.report(outcome, hint);
+    }
+
+    /// One key was refused: the target's health goes on to the next one.
+    pub fn refused(mut self, outcome: Outcome) -> Option<Ward> {
+        let spent = self.spent(outcome);
+        self.close(outcome, spent);
+        self.ward.take()
+    }
+
+    fn report(&mut self, outcome: Outcome, hint: Option<Duration>) {
+        if let Some(ward) = self.ward.take() {
+            ward.over(outcome, hint);
+        }
     }
 
     /// What a failed try took: for what the upstream has sent, and for what it may have made, it may send a bill.

@@ -82,6 +82,9 @@ fn config(sim: &SimProcess, echo: &RawUpstream, folder: &Path) -> String {
         [server]
         admin_token = "env:SECRET_ADMIN"
         auth_failures_per_minute = 0
+        [breaker]
+        enabled = false
+        model_rest = "1ms"
         [telemetry]
         log = "trace"
         [[keys]]

@@ -43,7 +43,7 @@ fn protected() -> impl Iterator<Item = (Method, String, Access)> {
 }
 
 fn example(path: &str) -> String {
-    path.replace("{*id}", "r").replace("{*name}", "user")
+    path.replace("{*id}", "r").replace("{*name}", "user").replace("{*path}", "m/reset")
 }
 
 /// What whoever may use the path is told: here a wanted key has wrong fields, and a configured one stays.

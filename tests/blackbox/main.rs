@@ -8,6 +8,7 @@ mod support;
 
 mod anthropic;
 mod bombs;
+mod breaker;
 mod canaries;
 mod check;
 mod crash;

@@ -1,7 +1,10 @@
 //! Configurations of gateways under test, in pieces.
 
-/// No keys needed.
-pub const OPEN: &str = "[auth]\nmode = \"open\"\n";
+/// No keys needed, and no target is left alone because it failed: for tests of single tries.
+pub const OPEN: &str = "[auth]\nmode = \"open\"\n[breaker]\nenabled = false\nmodel_rest = \"1ms\"\n";
+
+/// No keys needed; breakers as they come.
+pub const HEALTHY: &str = "[auth]\nmode = \"open\"\n";
 
 /// A provider at `base_url` with a model, both called `name`; upstream the model is `theirs`. `more` and
 /// `model` are further lines of the two tables.

@@ -8,3 +8,4 @@ pub mod keys;
 pub mod ledger;
 pub mod metrics;
 pub mod models;
+pub mod targets;

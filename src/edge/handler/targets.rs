@@ -1,0 +1,77 @@
+//! `/admin/status`, `/admin/targets`: how every target does, taken out or back by hand.
+
+use axum::{
+    extract::{self, Path},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    edge::{error, state::State},
+    health::Force,
+    pipeline::{Code, Refusal},
+    upstream::{Patient, word},
+};
+
+/// `GET /admin/status`: breaker, health score with its parts, times, limits, the last error of every target.
+pub async fn status(extract::State(state): extract::State<State>) -> Response {
+    let snapshot = state.snapshot();
+    let data: Vec<Value> = snapshot.fleet.patients().map(|patient| row(patient)).collect();
+    answer(&json!({ "data": data, "next": null }))
+}
+
+/// `POST /admin/targets/{model}/{open|close|reset}`: takes a target out, back, or makes it as if it were new.
+pub async fn force(extract::State(state): extract::State<State>, Path(path): Path<String>) -> Response {
+    let Some((model, action)) = path.rsplit_once('/') else {
+        return refuse("Name a model with what to do: /admin/targets/MODEL/open, close or reset.");
+    };
+    let force = match action {
+        "open" => Force::Open,
+        "close" => Force::Close,
+        "reset" => Force::Reset,
+        _ => return refuse("A target can be told `open`, `close` or `reset`."),
+    };
+    let snapshot = state.snapshot();
+    let Some(patient) = snapshot.fleet.patients().find(|patient| *patient.name == *model) else {
+        return refuse("There is no such target; GET /admin/status lists them.");
+    };
+    patient.force(force);
+    answer(&row(patient))
+}
+
+fn row(patient: &Patient) -> Value {
+    let now = Instant::now();
+    let standing = patient.health.standing(now);
+    let score = standing.score(true, None, None);
+    let ms = |span: Option<std::time::Duration>| span.map(|span| span.as_millis() as u64);
+    let left = |until: Option<Instant>| ms(until.map(|until| until.saturating_duration_since(now)));
+    json!({
+        "model": patient.name,
+        "provider": patient.provider,
+        "status": standing.status.as_str(),
+        "breaker": word(standing.state),
+        "free_in_ms": left(standing.free_at()),
+        "rate_limited_ms": left(standing.limited_until),
+        "health": { "score": score.h, "success": score.s, "speed": score.t, "room": score.q },
+        "admitted_share": standing.weight,
+        "first_token_ms": { "p50": ms(standing.first_token.p50), "p95": ms(standing.first_token.p95) },
+        "answer_ms": { "p50": ms(standing.whole.p50), "p95": ms(standing.whole.p95) },
+        // The current minute first.
+        "minutes": patient.health.history(now).map(|minute| json!({
+            "calls": minute.calls(),
+            "ok": minute.ok,
+            "mean_ms": ms(minute.mean()),
+        })),
+        "last_error": standing.last_error.map(|outcome| outcome.as_str()),
+    })
+}
+
+fn answer(body: &Value) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+fn refuse(message: &str) -> Response {
+    error::plain(&Refusal::new(Code::NotFound, message))
+}

@@ -1,0 +1,172 @@
+//! The guard that tells a target's health what became of a try, exactly once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    base::outcome::Outcome,
+    health::{
+        Force, Permit, ProviderHealth, ProviderPermit, Reached, Refused, Report, State, TargetHealth,
+        Transition, signal,
+    },
+    metrics::health::TargetGauges,
+};
+
+/// A target with its health, as long as the process lives.
+#[derive(Debug)]
+pub struct Patient {
+    /// The target's name.
+    pub name: Arc<str>,
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// Its own health.
+    pub health: TargetHealth,
+    /// Its provider's.
+    pub connections: Arc<ProviderHealth>,
+    /// What is shown of it.
+    pub gauges: TargetGauges,
+}
+
+/// Leave to make one try on a target. One that is dropped counts as abandoned by the client.
+#[derive(Debug)]
+pub struct Ward {
+    patient: Arc<Patient>,
+    permit: Option<Permit>,
+    connection: Option<ProviderPermit>,
+    begun: Instant,
+    first_token: Option<Duration>,
+    stream: bool,
+}
+
+impl Patient {
+    /// Asks for a try; `resort`: nothing else is left.
+    ///
+    /// # Errors
+    /// Why not now.
+    pub fn admit(self: &Arc<Self>, stream: bool, resort: bool) -> Result<Ward, Refused> {
+        let now = Instant::now();
+        let connection = match resort {
+            true => self.connections.last_resort(now)?,
+            false => self.connections.try_admit(now)?,
+        };
+        let permit = match resort {
+            true => self.health.last_resort(now),
+            false => self.health.try_admit(now, rand::random()),
+        };
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(refused) => {
+                self.connections.give_back(connection);
+                return Err(refused);
+            }
+        };
+        self.told(permit.transition());
+        self.told_of_provider(connection.transition());
+        Ok(Ward {
+            patient: Arc::clone(self),
+            permit: Some(permit),
+            connection: Some(connection),
+            begun: now,
+            first_token: None,
+            stream,
+        })
+    }
+
+    /// Does what an operator says.
+    pub fn force(&self, force: Force) {
+        let now = Instant::now();
+        self.told(self.health.force(force, now));
+        if force == Force::Reset {
+            self.told_of_provider(self.connections.reset(now));
+        }
+    }
+
+    /// A transition of the target's breaker goes into the log with its cause, and into the metrics.
+    pub fn told(&self, transition: Option<Transition>) {
+        let Some(Transition { from, to, cause }) = transition else { return };
+        let (from, name) = (word(from), word(to));
+        tracing::warn!(model = %self.name, provider = %self.provider, from, to = name, "a breaker changed: {cause}");
+        self.gauges.transition(name);
+        self.gauges.breaker(number(to));
+    }
+
+    fn told_of_provider(&self, transition: Option<Transition>) {
+        let Some(Transition { from, to, cause }) = transition else { return };
+        let (from, to) = (word(from), word(to));
+        tracing::warn!(provider = %self.provider, from, to, "the breaker of connections changed: {cause}");
+    }
+}
+
+/// A breaker's state in a word.
+pub fn word(state: State) -> &'static str {
+    match state {
+        State::Closed => "closed",
+        State::HalfOpen => "half_open",
+        State::Open { .. } => "open",
+        State::Out => "out",
+    }
+}
+
+/// A breaker's state as the metrics have it.
+pub fn number(state: State) -> i64 {
+    match state {
+        State::Closed => 0,
+        State::HalfOpen => 1,
+        State::Open { .. } | State::Out => 2,
+    }
+}
+
+impl Ward {
+    /// The head of an answer came, or connecting failed: known long before a stream ends.
+    pub fn reached(&mut self, reached: Reached) {
+        if let Some(permit) = self.connection.take() {
+            let transition = self.patient.connections.report(permit, reached, Instant::now(), rand::random());
+            self.patient.told_of_provider(transition);
+        }
+    }
+
+    /// The first content came.
+    pub fn first_content(&mut self) {
+        self.first_token.get_or_insert_with(|| self.begun.elapsed());
+    }
+
+    /// The try is over; `hint` is how long the provider asks to be left alone.
+    pub fn over(mut self, outcome: Outcome, hint: Option<Duration>) {
+        self.report(outcome, hint);
+    }
+
+    fn report(&mut self, outcome: Outcome, hint: Option<Duration>) {
+        let now = Instant::now();
+        self.reached(signal(outcome).reached);
+        let Some(permit) = self.permit.take() else { return };
+        let report = Report {
+            outcome,
+            first_token: self.first_token,
+            elapsed: self.begun.elapsed(),
+            stream: self.stream,
+            hint,
+        };
+        self.patient.connections.ended(outcome, now);
+        let transition = self.patient.health.report(permit, &report, now, rand::random());
+        self.patient.told(transition);
+    }
+
+    /// Nothing was sent.
+    pub fn give_back(mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.patient.health.give_back(permit);
+        }
+        if let Some(permit) = self.connection.take() {
+            self.patient.connections.give_back(permit);
+        }
+    }
+}
+
+impl Drop for Ward {
+    fn drop(&mut self) {
+        if self.permit.is_some() {
+            self.report(Outcome::ClientLeft, None);
+        }
+    }
+}
