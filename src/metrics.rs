@@ -178,6 +178,11 @@ impl Metrics {
         self.in_flight.inc();
     }
 
+    /// How many requests are under way.
+    pub fn under_way(&self) -> i64 {
+        self.in_flight.get()
+    }
+
     /// A request left, whatever became of it.
     pub fn request_ended(&self) {
         self.in_flight.dec();

@@ -43,6 +43,8 @@ pub enum Outcome {
     Skipped,
     /// The client left before the end.
     ClientLeft,
+    /// Another try of the same request had content first.
+    Overtaken,
 }
 
 impl Outcome {
@@ -68,11 +70,12 @@ impl Outcome {
             Self::Unsupported => "unsupported",
             Self::Skipped => "skipped",
             Self::ClientLeft => "client_left",
+            Self::Overtaken => "overtaken",
         }
     }
 
     /// Every outcome, for metrics that are made at start.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Ok,
         Self::ServerError,
         Self::ConnectError,
@@ -92,6 +95,7 @@ impl Outcome {
         Self::Unsupported,
         Self::Skipped,
         Self::ClientLeft,
+        Self::Overtaken,
     ];
 }
 

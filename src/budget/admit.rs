@@ -125,6 +125,8 @@ struct Fitted {
     hard: i64,
     soft: i64,
     max_output: Option<u64>,
+    /// The most that the attempt may cost by all that limits it.
+    most: i64,
 }
 
 impl Fitted {
@@ -229,7 +231,8 @@ fn fit(state: &State, bound: &Bound, ask: &Ask<'_>, scratch: &Scratch) -> Result
     let limits = ask.estimate.ceiling.is_some() || rules().any(Rule::is_hard_money);
     let above = limits && terms.price > 0 && ask.estimate.client.is_some_and(|client| tokens < client);
     let max_output = (tokens < ask.estimate.wanted || above).then_some(tokens);
-    Ok(Fitted { hard, soft: terms.usual, max_output })
+    let most = if limits { hard } else { terms.usual };
+    Ok(Fitted { hard, soft: terms.usual, max_output, most })
 }
 
 /// Whether a soft budget lets a downgraded request go on past its limit.
@@ -310,5 +313,5 @@ fn hold(state: &mut State, bound: &Bound, fitted: &Fitted, lines: &[Applied]) ->
         }
     }
     let amount = Nanos(if hard > 0 { hard } else { soft });
-    Held { bound: bound.clone(), parts, max_output: fitted.max_output, amount }
+    Held { bound: bound.clone(), parts, max_output: fitted.max_output, amount, most: Nanos(fitted.most) }
 }

@@ -101,12 +101,25 @@ pub struct Held {
     /// How much is put aside in each hard budget, or in the soft ones where there is no hard one. Zero where no budget
     /// applies.
     pub amount: Nanos,
+    /// The most that the attempt may cost, put aside or not: what limits on a single request count.
+    pub most: Nanos,
 }
 
 impl Held {
     /// Leave where there is no budget at all.
     pub fn free() -> Self {
-        Self { bound: Bound::default(), parts: Vec::new(), max_output: None, amount: Nanos::ZERO }
+        Self {
+            bound: Bound::default(),
+            parts: Vec::new(),
+            max_output: None,
+            amount: Nanos::ZERO,
+            most: Nanos::ZERO,
+        }
+    }
+
+    /// Whether a quota counts the request by it.
+    pub fn counts_requests(&self) -> bool {
+        self.parts.iter().any(|part| self.bound.rule(part.rule).unit == Unit::Requests)
     }
 
     /// Whether no budget has anything to do with it.

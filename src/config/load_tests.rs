@@ -290,6 +290,13 @@ fn meaning_is_checked() {
         ("[routes.\"a\\nb\"]\ntargets = [\"gpt-4.1\"]", "routes.\"a\\nb\""),
         ("[routes.d]\nfallback = \"standard\"\ndefaults = { model = \"x\" }", "routes.d.defaults.model"),
         ("[routes.m]\nfallback = \"standard\"\nmax_attempts = 0", "routes.m.max_attempts"),
+        ("[routes.h]\nfallback = \"standard\"\nhedge_after = \"0ms\"", "routes.h.hedge_after"),
+        ("[routes.h]\nfallback = \"standard\"\nhedge_after = \"p99\"", "routes.h.hedge_after"),
+        ("[routes.h]\nfallback = \"standard\"\nparallel = 1", "routes.h.parallel"),
+        ("[routes.h]\nfallback = \"standard\"\nparallel = 9", "routes.h.parallel"),
+        ("[retry]\nhedge_share = 1.5", "retry.hedge_share"),
+        ("[retry]\nhedge_burst = 0.5", "retry.hedge_burst"),
+        ("[retry]\nhedge_min_samples = 257", "retry.hedge_min_samples"),
         (
             "[routes.w]\norder = \"weighted\"\ntargets = [{ model = \"gpt-4.1\", weight = 0 }]",
             "routes.w.targets[0].weight",

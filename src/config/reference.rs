@@ -174,6 +174,7 @@ impl Section<'_> {
         match way.get("format").and_then(Value::as_str) {
             Some("span") => return "span".to_owned(),
             Some("size") => return "size".to_owned(),
+            Some("hedge") => return "span or `\"p95\"`".to_owned(),
             Some("secret") => return "secret".to_owned(),
             _ => {}
         }

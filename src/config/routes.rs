@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::HedgeAfter;
+
 /// An ordered chain of targets, and what comes behind it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +26,14 @@ pub struct Route {
     /// How many tries a request that enters here may make in all, fallbacks included; absent: as many as the
     /// resolved chain has targets, at most 8, with the `retries` of its models.
     pub max_attempts: Option<u32>,
+    /// The next target is started while the first one is still silent after this time: a span, or `"p95"`, the time
+    /// within which that model sends 95 % of its first tokens to prompts of that size. The first content wins, the other try
+    /// is closed and counted. `""`: never. Of a request that enters here.
+    pub hedge_after: HedgeAfter,
+    /// Whether requests that are no streams are hedged too, by the time of whole answers.
+    pub hedge_non_stream: bool,
+    /// So many targets are started at once, always, 2 to 8; the first content wins. Each request costs more for it.
+    pub parallel: Option<usize>,
     /// Fields of the body that apply where the client said nothing, like `{ max_tokens = 2000 }`.
     pub defaults: BTreeMap<String, serde_json::Value>,
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::base::money::{Nanos, Pico};
 
 use super::{
-    Config, Size, Span,
+    Config, HedgeAfter, Size, Span,
     path::{KeyPath, Step},
     wording::listed,
 };
@@ -39,6 +39,7 @@ impl Shape {
             .should_validate_formats(true)
             .with_format("span", |text: &str| Span::parse(text).is_ok())
             .with_format("size", |text: &str| Size::parse(text).is_ok())
+            .with_format("hedge", |text: &str| HedgeAfter::parse(text).is_ok())
             .with_format("price", |text: &str| Pico::parse(text).is_ok())
             .with_format("money", |text: &str| Nanos::parse(text).is_ok())
             .build(&self.root)
@@ -170,6 +171,7 @@ impl Shape {
         match node.get("format").and_then(Value::as_str) {
             Some("span") => return format!("a span of time: {}", Span::FORM),
             Some("size") => return format!("a size: {}, or a number of bytes", Size::FORM),
+            Some("hedge") => return HedgeAfter::FORM.into(),
             Some("price") => return Pico::FORM.into(),
             Some("money") => return Nanos::FORM.into(),
             Some("secret") => {

@@ -3,7 +3,7 @@
 use crate::base::money::{Nanos, Pico};
 
 use super::{
-    Size, Span,
+    HedgeAfter, Size, Span,
     fault::Fault,
     path::KeyPath,
     schema::Shape,
@@ -80,6 +80,7 @@ impl Explain<'_> {
             ValidationErrorKind::Format { format } => {
                 let (what, form) = match format.as_str() {
                     "span" => ("a span of time", Span::FORM),
+                    "hedge" => ("a time for hedges", HedgeAfter::FORM),
                     "price" => ("a price", Pico::FORM),
                     "money" => ("an amount of money", Nanos::FORM),
                     _ => ("a size", Size::FORM),

@@ -6,8 +6,36 @@ use tokio::time::Instant;
 
 use crate::config;
 
-/// How many samples a window holds; enough for a p95 that a few outliers do not move.
+/// How many samples a window holds; enough for the 200 that `hedge_after = "p95"` asks for.
 pub(crate) const SAMPLES: usize = 256;
+
+/// The length of a prompt, coarsely.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PromptSize {
+    /// Up to 1,000 tokens.
+    #[default]
+    Short,
+    /// Up to 8,000.
+    Medium,
+    /// Up to 32,000.
+    Long,
+    /// More.
+    Huge,
+}
+
+impl PromptSize {
+    const COUNT: usize = 4;
+
+    /// The class of so many tokens.
+    pub fn of(tokens: u64) -> Self {
+        match tokens {
+            0..=1_000 => Self::Short,
+            1_001..=8_000 => Self::Medium,
+            8_001..=32_000 => Self::Long,
+            _ => Self::Huge,
+        }
+    }
+}
 
 /// How long a target's answers take; of streams the time to the first token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -110,6 +138,7 @@ impl Usual {
 struct Series {
     peak: Peak,
     all: Samples,
+    by_size: [Samples; PromptSize::COUNT],
     usual: Usual,
 }
 
@@ -125,6 +154,7 @@ impl Latency {
     pub(crate) fn succeeded(
         &mut self,
         stream: bool,
+        size: PromptSize,
         took: Duration,
         now: Instant,
         settings: &config::Breaker,
@@ -135,6 +165,7 @@ impl Latency {
         series.usual.note(series.all.percentile(95), now, settings.window.0);
         series.peak.push(took, now, settings.latency_decay.0);
         series.all.push(took);
+        series.by_size[size as usize].push(took);
         slow
     }
 
@@ -164,6 +195,13 @@ impl Latency {
         }
     }
 
+    /// The p95 of answers to prompts of that size; `None`: fewer than `enough` samples.
+    pub(crate) fn p95_of(&self, stream: bool, size: PromptSize, enough: usize) -> Option<Duration> {
+        let series = if stream { &self.streams } else { &self.whole };
+        let samples = &series.by_size[size as usize];
+        samples.percentile(95).filter(|_| samples.len() >= enough)
+    }
+
     fn series(&mut self, stream: bool) -> &mut Series {
         if stream { &mut self.streams } else { &mut self.whole }
     }
@@ -180,7 +218,7 @@ mod tests {
         let mut latency = Latency::default();
         for second in 0..count {
             let now = begun + Duration::from_secs(second);
-            latency.succeeded(true, took, now, &settings);
+            latency.succeeded(true, PromptSize::Short, took, now, &settings);
         }
         latency
     }
@@ -236,13 +274,25 @@ mod tests {
         let mut latency = filled(200, MS(4_000), begun);
         let mut slow = |second: u64, took| {
             let now = begun + Duration::from_secs(second);
-            latency.succeeded(true, took, now, &settings)
+            latency.succeeded(true, PromptSize::Short, took, now, &settings)
         };
         assert!(!slow(200, MS(16_000)));
         // A spell of slow ones is judged by what was before it, for as long as the window.
         assert!((201..230).all(|second| slow(second, MS(17_000))));
         let mut fresh = Latency::default();
-        assert!(!fresh.succeeded(true, MS(10_000), begun, &settings));
-        assert!(fresh.succeeded(true, MS(10_001), begun, &settings));
+        assert!(!fresh.succeeded(true, PromptSize::Short, MS(10_000), begun, &settings));
+        assert!(fresh.succeeded(true, PromptSize::Short, MS(10_001), begun, &settings));
+    }
+
+    #[test]
+    fn sizes_are_apart() {
+        let latency = filled(200, MS(400), Instant::now());
+        assert_eq!(latency.p95_of(true, PromptSize::Short, 200), Some(MS(400)));
+        assert_eq!(latency.p95_of(true, PromptSize::Short, 201), None);
+        assert_eq!(latency.p95_of(true, PromptSize::Long, 1), None);
+        assert_eq!(latency.p95_of(false, PromptSize::Short, 1), None);
+        let sizes = [0, 1_000, 1_001, 8_001, 32_001].map(PromptSize::of);
+        use PromptSize::{Huge, Long, Medium, Short};
+        assert_eq!(sizes, [Short, Short, Medium, Long, Huge]);
     }
 }

@@ -1,10 +1,12 @@
 //! How well each target does, as pure state machines: time comes in as `now`, chance as a draw in [0, 1).
 //!
 //! [`signal`] says what an outcome means. [`target::TargetHealth`] keeps all that follows from it for one target,
-//! [`provider::ProviderHealth`] for the connections of one provider. [`retry_budget`] counts repeated tries.
+//! [`provider::ProviderHealth`] for the connections of one provider. [`retry_budget`] counts repeated tries,
+//! [`hedge`] second tries beside a first.
 
 mod allowance;
 mod breaker;
+pub mod hedge;
 mod history;
 mod latency;
 mod permit;
@@ -20,8 +22,9 @@ pub mod target;
 mod tests;
 mod throttle;
 
+pub use hedge::{Hedges, NoHedge, Towards};
 pub use history::{MINUTES, Minute};
-pub use latency::Times;
+pub use latency::{PromptSize, Times};
 pub use permit::{Permit, Refused};
 pub use provider::{ProviderHealth, ProviderPermit};
 pub use retry_budget::RetryBudget;

@@ -90,7 +90,7 @@ pub fn signal(outcome: Outcome) -> Signal {
         Outcome::ModelUnknown => (Neutral, Sample::Nothing, Aside::TargetRests, Yes),
         Outcome::Rejected | Outcome::ContextTooLong => (Neutral, Sample::Nothing, Aside::Nothing, Yes),
         Outcome::Unsupported | Outcome::Skipped => (Neutral, Sample::Nothing, Aside::Nothing, Unknown),
-        Outcome::ClientLeft => (Neutral, Sample::IfLonger, Aside::Nothing, Unknown),
+        Outcome::ClientLeft | Outcome::Overtaken => (Neutral, Sample::IfLonger, Aside::Nothing, Unknown),
     };
     Signal { verdict, sample, aside, reached }
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     /// The rows of the specification, in its words: what counts as a failure, as a sample, besides.
-    const ROWS: [(Outcome, &str, &str, &str); 19] = [
+    const ROWS: [(Outcome, &str, &str, &str); 20] = [
         (Outcome::Ok, "ok", "own", "-"),
         (Outcome::ServerError, "fail", "no", "-"),
         (Outcome::ConnectError, "fail", "no", "-"),
@@ -120,6 +120,7 @@ mod tests {
         (Outcome::Unsupported, "no", "no", "-"),
         (Outcome::Skipped, "no", "no", "-"),
         (Outcome::ClientLeft, "no", "longer", "-"),
+        (Outcome::Overtaken, "no", "longer", "-"),
     ];
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{base::outcome::Outcome, config};
 use super::{
     breaker::Breaker,
     history::{History, MINUTES, Minute},
-    latency::{Latency, Times},
+    latency::{Latency, PromptSize, Times},
     permit::{Permit, Refused},
     score::{self, Score},
     signal::{Aside, Sample, Verdict, signal},
@@ -46,6 +46,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// Whether the answer was to be a stream.
     pub stream: bool,
+    /// How long its prompt was.
+    pub prompt: PromptSize,
     /// How long the provider asked to be left alone.
     pub hint: Option<Duration>,
 }
@@ -201,6 +203,17 @@ impl TargetHealth {
         inner.breaker.force(force, now)
     }
 
+    /// After how long a silent try to this target is worth a hedge with `hedge_after = "p95"`; `None`: too few samples.
+    pub fn hedge_after(
+        &self,
+        stream: bool,
+        prompt: PromptSize,
+        settings: &config::Retry,
+    ) -> Option<Duration> {
+        let p95 = self.lock().latency.p95_of(stream, prompt, settings.hedge_min_samples)?;
+        Some(p95.max(settings.hedge_floor.0))
+    }
+
     /// The last 15 minutes, the current one first.
     pub fn history(&self, now: Instant) -> [Minute; MINUTES] {
         self.lock().history.minutes(now)
@@ -284,7 +297,7 @@ impl Inner {
         let (took, decay) = (report.took(), settings.latency_decay.0);
         match sample {
             Sample::Own => {
-                return latency.succeeded(report.stream, took, now, settings);
+                return latency.succeeded(report.stream, report.prompt, took, now, settings);
             }
             Sample::AtLeastUsual => latency.failed(report.stream, report.elapsed, now, decay),
             Sample::IfLonger => latency.waited(report.stream, took, now, decay),

@@ -10,6 +10,7 @@ pub struct HealthMetrics {
     state: IntGaugeVec,
     transitions: IntCounterVec,
     score: GaugeVec,
+    hedges: IntCounterVec,
 }
 
 /// The metrics of one target's health.
@@ -37,7 +38,17 @@ impl HealthMetrics {
                 &["model", "provider", "to"],
             )?,
             score: maker.levels("health_score", "The health score, 0 to 1.", target)?,
+            hedges: maker.counters(
+                "hedges_total",
+                "Second tries beside a silent one, with those that were not made.",
+                &["route", "outcome"],
+            )?,
         })
+    }
+
+    /// Counts a hedge: what became of it, or why it was not made.
+    pub fn hedge(&self, route: &str, outcome: &str) {
+        self.hedges.with_label_values(&[route, outcome]).inc();
     }
 
     /// The metrics of one target.

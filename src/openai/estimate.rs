@@ -14,8 +14,12 @@ pub fn tokens(ask: &Ask) -> u64 {
     };
     let limit = number("max_completion_tokens").or_else(|| number("max_tokens")).unwrap_or(0);
     let answers = number("n").max(number("best_of")).unwrap_or(1);
-    let input = (ask.body().len() as u64).div_ceil(BYTES_A_TOKEN);
-    limit.saturating_mul(answers).saturating_add(input).max(1)
+    limit.saturating_mul(answers).saturating_add(input(ask)).max(1)
+}
+
+/// The tokens of the question, with everything that is sent beside it.
+pub fn input(ask: &Ask) -> u64 {
+    (ask.body().len() as u64).div_ceil(BYTES_A_TOKEN)
 }
 
 #[cfg(test)]

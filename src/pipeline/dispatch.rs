@@ -58,7 +58,8 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     let Job { ask, snapshot, timing, wishes, .. } = &*job;
     let fleet = &snapshot.fleet;
     let retry = &snapshot.config.retry;
-    let errand = Errand { fleet, metrics, chain: &chain, ask, timing: *timing, purse: &purse, retry };
+    let room = snapshot.config.server.max_in_flight;
+    let errand = Errand { fleet, metrics, chain: &chain, ask, timing: *timing, purse: &purse, retry, room };
     let Executed { result, trail } = execute(errand).await;
     let won = match result {
         Ok(won) => won,

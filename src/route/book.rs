@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    config::{Capabilities, Config, FallbackReason, Model, Order, Provider, Weights},
+    config::{Capabilities, Config, FallbackReason, HedgeAfter, Model, Order, Provider, Weights},
     metrics::OTHER,
     price::{Catalogue, Price},
 };
@@ -63,8 +63,34 @@ pub struct RouteEntry {
     pub fallback_on: Vec<(FallbackReason, Arc<str>)>,
     /// The most tries of a request that enters here, where configured.
     pub max_attempts: Option<u32>,
+    /// How tries may run beside each other.
+    pub race: Race,
     /// Fields put in where the client said nothing, as JSON.
     pub defaults: Arc<[(String, String)]>,
+}
+
+/// How the tries of a request may run beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Race {
+    /// How many start at once.
+    pub parallel: usize,
+    /// When another one starts beside one that is silent.
+    pub hedge_after: HedgeAfter,
+    /// Whether that holds for requests that are no streams too.
+    pub hedge_non_stream: bool,
+}
+
+impl Default for Race {
+    fn default() -> Self {
+        Self { parallel: 1, hedge_after: HedgeAfter::Never, hedge_non_stream: false }
+    }
+}
+
+impl Race {
+    /// Whether another try may start beside one that is silent.
+    pub fn hedges(&self, stream: bool) -> bool {
+        self.hedge_after != HedgeAfter::Never && (stream || self.hedge_non_stream)
+    }
 }
 
 /// All routes and targets by name.
@@ -132,6 +158,11 @@ impl Book {
                     .map(|(reason, next)| (*reason, next.as_str().into()))
                     .collect(),
                 max_attempts: route.max_attempts,
+                race: Race {
+                    parallel: route.parallel.unwrap_or(1),
+                    hedge_after: route.hedge_after,
+                    hedge_non_stream: route.hedge_non_stream,
+                },
                 defaults: route
                     .defaults
                     .iter()

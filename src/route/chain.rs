@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::FallbackReason;
 
 use super::{
-    book::{Book, RouteEntry, Target},
+    book::{Book, Race, RouteEntry, Target},
     fit::Missing,
     order::{Rank, arrange},
 };
@@ -30,6 +30,16 @@ pub enum Wanted {
     Model(Arc<Target>),
     /// A model pinned to its provider, with no fallback, beside the name that pins it.
     Pinned(Arc<Target>, Arc<str>),
+}
+
+impl Wanted {
+    /// The route's or the model's name.
+    fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Route(route) => &route.name,
+            Self::Model(target) | Self::Pinned(target, _) => &target.name,
+        }
+    }
 }
 
 /// A name that stands for nothing here.
@@ -57,6 +67,8 @@ pub struct Chain {
     pub max_attempts: usize,
     /// The most tries where the entry says nothing, repeats aside.
     pub most: usize,
+    /// How tries may run beside each other.
+    pub race: Race,
     /// Fields of the entry route that apply where the client said nothing.
     pub defaults: Arc<[(String, String)]>,
 }
@@ -139,28 +151,26 @@ impl Book {
                 Wanted::Pinned(target, _) => add(&mut targets, target),
             }
         }
-        let (route, configured, max, defaults) = match wanted.first() {
-            Some(Wanted::Route(route)) => {
-                (&route.name, true, route.max_attempts, Arc::clone(&route.defaults))
-            }
-            Some(Wanted::Model(target) | Wanted::Pinned(target, _)) => {
-                (&target.name, false, None, Arc::default())
-            }
-            None => return Chain::empty(),
+        let Some(entry) = wanted.first() else { return Chain::empty() };
+        let route = match entry {
+            Wanted::Route(route) => Some(&**route),
+            Wanted::Model(_) | Wanted::Pinned(..) => None,
         };
+        let max = route.and_then(|route| route.max_attempts);
         let turns = way.turns;
         let max_attempts = max.map_or_else(|| default_tries(&targets, self.max_attempts), |max| max as usize);
         Chain {
             turns,
-            route: Arc::clone(route),
+            route: Arc::clone(entry.name()),
             routes: entries(wanted),
-            configured,
+            configured: route.is_some(),
             targets,
             start: 0,
             skipped: Vec::new(),
             max_attempts,
             most: self.max_attempts,
-            defaults,
+            race: route.filter(|_| !own_list).map(|route| route.race).unwrap_or_default(),
+            defaults: route.map(|route| Arc::clone(&route.defaults)).unwrap_or_default(),
         }
     }
 
@@ -237,6 +247,7 @@ impl Chain {
             skipped: Vec::new(),
             max_attempts: 0,
             most: 0,
+            race: Race::default(),
             defaults: Arc::default(),
         }
     }
@@ -281,12 +292,8 @@ fn default_tries(targets: &[Arc<Target>], most: usize) -> usize {
 fn entries(wanted: &[Wanted]) -> Arc<[Arc<str>]> {
     let mut names: Vec<Arc<str>> = Vec::with_capacity(wanted.len());
     for item in wanted {
-        let name = match item {
-            Wanted::Route(route) => &route.name,
-            Wanted::Model(target) | Wanted::Pinned(target, _) => &target.name,
-        };
-        if !names.contains(name) {
-            names.push(Arc::clone(name));
+        if !names.contains(item.name()) {
+            names.push(Arc::clone(item.name()));
         }
     }
     names.into()

@@ -8,7 +8,7 @@ mod order;
 mod tries;
 
 pub use backoff::backoff;
-pub use book::{Book, RouteEntry, Target};
+pub use book::{Book, Race, RouteEntry, Target};
 pub use chain::{Chain, Turn, Unknown, Wanted, WantedBy};
 pub use fit::{Missing, fits};
 pub use order::Rank;

@@ -42,15 +42,12 @@ impl Tries {
     /// Decides after the current target failed with `outcome`; skipping costs no try. `wait` is the delay that the
     /// provider named: a target that wants to be left alone for long is not repeated while there is another.
     pub fn after(&mut self, outcome: Outcome, wait: Option<Duration>, chain: &[Arc<Target>]) -> Next {
-        match outcome {
-            Outcome::Skipped | Outcome::Unsupported => self.skipped += 1,
-            _ => self.made += 1,
-        }
+        self.lost(outcome);
         if self.made >= self.max {
             return Next::Stop;
         }
         match outcome {
-            Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft => Next::Stop,
+            Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft | Outcome::Overtaken => Next::Stop,
             Outcome::ContextTooLong => self.larger(chain),
             Outcome::ServerError
             | Outcome::ConnectError
@@ -68,6 +65,25 @@ impl Tries {
             | Outcome::Unsupported
             | Outcome::Skipped => self.go_to(self.at + 1, chain),
         }
+    }
+
+    /// Counts a try that failed with `outcome` while another one is under way in its place.
+    pub fn lost(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Skipped | Outcome::Unsupported => self.skipped += 1,
+            _ => self.made += 1,
+        }
+    }
+
+    /// The target that may start beside the `running` tries; [`Tries::step`] goes there.
+    pub fn ahead(&self, running: usize, chain: &[Arc<Target>]) -> Option<usize> {
+        let next = self.at + 1;
+        (self.made + running < self.max && next < chain.len()).then_some(next)
+    }
+
+    /// The target at this index is tried now.
+    pub fn step(&mut self, at: usize) {
+        (self.at, self.repeats) = (at, 0);
     }
 
     /// Goes on with the target behind the current one, whatever failed: a route has another way on for it.
@@ -113,7 +129,7 @@ impl Tries {
         if i >= chain.len() {
             return Next::Stop;
         }
-        (self.at, self.repeats) = (i, 0);
+        self.step(i);
         Next::Other(i)
     }
 }
@@ -136,6 +152,22 @@ mod tests {
         let book = Book::compile(&config.unwrap(), |_| true);
         let wanted = book.wanted(WantedBy::Name("r")).unwrap();
         book.chain(&wanted, |_| Rank::default(), || 0.0).targets
+    }
+
+    #[test]
+    fn tries_beside_each_other_share_the_bound() {
+        let chain = chain(0);
+        let mut tries = Tries::new(2, 0);
+        assert_eq!(tries.ahead(1, &chain), Some(1));
+        tries.step(1);
+        assert_eq!(tries.ahead(2, &chain), None, "two are under way already");
+        tries.lost(Outcome::ServerError);
+        assert_eq!(tries.ahead(1, &chain), None);
+        assert_eq!(tries.after(Outcome::ServerError, None, &chain), Next::Stop);
+        let mut tries = Tries::new(9, 2);
+        assert_eq!(tries.ahead(1, &chain), None, "there is no other target");
+        tries.lost(Outcome::Unsupported);
+        assert_eq!(tries.left(), 9, "what was not sent costs no try");
     }
 
     #[test]

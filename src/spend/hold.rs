@@ -42,6 +42,8 @@ pub enum Spent {
     },
     /// A whole answer that never came, though the upstream may have made it: what it can have made in the time.
     Lost,
+    /// Another try was faster: what the model usually makes in the time.
+    Overtaken,
     /// Nothing: no upstream worked on it.
     Nothing,
 }
@@ -57,7 +59,10 @@ pub struct Hold {
     pub(super) time: i64,
     pub(super) begun: Instant,
     pub(super) first_byte: Option<Duration>,
-    pub(super) sent: bool,
+    /// Which attempt of the request it is, from 1; 0: nothing was sent.
+    pub(super) number: u32,
+    /// The time of the request before it in which no attempt was under way.
+    pub(super) idle: Duration,
 }
 
 /// What became of a settled attempt.
@@ -72,7 +77,7 @@ impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hold")
             .field("target", &self.target.name)
-            .field("sent", &self.sent)
+            .field("number", &self.number)
             .finish_non_exhaustive()
     }
 }
@@ -90,8 +95,8 @@ impl Hold {
     /// The request goes out now: from here on it may cost something.
     pub fn sent(&mut self) {
         self.begun = Instant::now();
-        self.sent = true;
-        self.purse.attempts.fetch_add(1, Ordering::Relaxed);
+        self.idle = self.purse.began(self.begun);
+        self.number = self.purse.attempts.fetch_add(1, Ordering::Relaxed) + 1;
     }
 
     /// The first content came.
@@ -108,10 +113,12 @@ impl Hold {
         let Some(held) = self.held.take() else {
             return Posted { cost: Nanos::ZERO, ack: None };
         };
-        if !self.sent {
+        self.purse.closed(&held);
+        if self.number == 0 {
             self.purse.put_back(held, &self.target);
             return Posted { cost: Nanos::ZERO, ack: None };
         }
+        self.purse.ended(Instant::now());
         let (usage, kind) = self.usage(spent, &held);
         let cost = self.cost(spent, &held, &usage);
         let entry = self.entry(outcome, usage, kind, cost);
@@ -143,6 +150,7 @@ impl Hold {
             Spent::Cut { output, reasoning: 0 } => estimated(output, self.unseen(output, held)),
             Spent::Cut { output, reasoning } => estimated(output, reasoning),
             Spent::Lost => estimated(self.made(held), 0),
+            Spent::Overtaken => estimated(self.made_at(self.usual(), held), 0),
             Spent::Nothing => (Usage::default(), Kind::Actual),
         }
     }
@@ -152,7 +160,7 @@ impl Hold {
     fn unseen(&self, output: u64, held: &Held) -> u64 {
         match (self.target.capabilities.reasoning, output) {
             (Some(true), 0) => self.made(held),
-            (Some(true), _) => self.purse.till.usual.of(&self.target).reasoning.min(self.allowed(held)),
+            (Some(true), _) => self.usual().reasoning.min(self.allowed(held)),
             _ => 0,
         }
     }
@@ -160,12 +168,17 @@ impl Hold {
     /// What the model has made in the time that passed, no more than it was allowed: at its usual pace, or under a
     /// budget at the highest that there is, since nothing may be spent that is not counted.
     fn made(&self, held: &Held) -> u64 {
-        let pace = match held.amount > Nanos::ZERO {
-            true => Habit::FASTEST,
-            false => self.purse.till.usual.of(&self.target),
-        };
+        let pace = if held.amount > Nanos::ZERO { Habit::FASTEST } else { self.usual() };
+        self.made_at(pace, held)
+    }
+
+    fn made_at(&self, pace: Habit, held: &Held) -> u64 {
         let each = pace.made_in(self.begun.elapsed()).min(self.allowed(held));
         each.saturating_mul(self.purse.demand.answers())
+    }
+
+    fn usual(&self) -> Habit {
+        self.purse.till.usual.of(&self.target)
     }
 
     /// The most tokens that an answer may have.
@@ -177,7 +190,9 @@ impl Hold {
     fn cost(&self, spent: Spent, held: &Held, usage: &Usage) -> Nanos {
         let by_count = self.target.price.as_deref().map_or(Nanos::ZERO, |price| cost(price, usage));
         match spent {
-            Spent::Cut { .. } | Spent::Lost if held.amount > Nanos::ZERO => by_count.min(held.amount),
+            Spent::Cut { .. } | Spent::Lost | Spent::Overtaken if held.amount > Nanos::ZERO => {
+                by_count.min(held.amount)
+            }
             _ => by_count,
         }
     }
@@ -185,13 +200,10 @@ impl Hold {
     fn entry(&self, outcome: Outcome, usage: Usage, kind: Kind, spent: Nanos) -> Entry {
         let purse = &self.purse;
         let would = |price: &Option<Arc<Price>>| price.as_ref().map(|price| cost(price, &usage));
-        let took = self.begun.elapsed();
-        let waited = purse.waited_us.fetch_add(micros(took), Ordering::Relaxed);
-        let before = self.begun.saturating_duration_since(purse.begun);
         Entry {
             id: Uuid::now_v7(),
             origin: Arc::clone(&purse.origin),
-            attempt: purse.attempts.load(Ordering::Relaxed),
+            attempt: self.number,
             time: self.time,
             model: Some(Arc::clone(&self.target.name)),
             provider: Some(Arc::clone(&self.target.provider)),
@@ -204,8 +216,8 @@ impl Hold {
             baseline: would(&purse.baseline),
             first_choice: would(&purse.first_choice),
             first_byte_ms: self.first_byte.map(millis),
-            duration_ms: millis(took),
-            overhead_us: micros(before).saturating_sub(waited),
+            duration_ms: millis(self.begun.elapsed()),
+            overhead_us: micros(self.idle),
             budget: None,
         }
     }

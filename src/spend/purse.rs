@@ -96,13 +96,13 @@ pub(super) struct Inner {
     /// Whether a row says that the request came to nothing.
     noted: AtomicBool,
     pub(super) attempts: AtomicU32,
-    /// The time of all attempts so far, in microseconds.
-    pub(super) waited_us: AtomicU32,
     bound: Bound,
     routes: Arc<[Arc<str>]>,
     own_tags: Arc<BTreeMap<String, String>>,
     ceiling: Option<Nanos>,
     cost: AtomicI64,
+    /// What the attempts under way may cost.
+    out: AtomicI64,
     /// The tokens of all attempts so far.
     used: AtomicU64,
     lowered: AtomicU64,
@@ -114,8 +114,13 @@ pub(super) struct Inner {
 struct Open {
     /// What is held for the next attempt, and for which target.
     spare: Option<(Held, Arc<Target>)>,
-    /// Whether the key's quota has counted the request.
+    /// Whether the key's quota counts the request already: an attempt that does is under way, or settled.
     counted: bool,
+    /// How many attempts are under way, and since when there is one.
+    under_way: u32,
+    busy_since: Option<Instant>,
+    /// The time before that in which attempts were under way.
+    busy: Duration,
     /// Whether it goes on past soft limits, on a cheaper route.
     downgraded: bool,
     tokens: Option<TokenReservation>,
@@ -140,12 +145,12 @@ impl Purse {
             deadline: purpose.deadline,
             noted: AtomicBool::new(false),
             attempts: AtomicU32::new(0),
-            waited_us: AtomicU32::new(0),
             bound: purpose.bound,
             routes: purpose.routes,
             own_tags: purpose.own_tags,
             ceiling: purpose.ceiling,
             cost: AtomicI64::new(0),
+            out: AtomicI64::new(0),
             used: AtomicU64::new(0),
             lowered: AtomicU64::new(0),
             open: Mutex::new(Open { tokens: purpose.tokens, ..Open::default() }),
@@ -179,6 +184,8 @@ impl Purse {
             None => self.admit(target, false).await?,
         };
         self.0.lowered.store(held.max_output.unwrap_or(0), Ordering::Relaxed);
+        self.0.out.fetch_add(held.most.0, Ordering::Relaxed);
+        self.0.lock().counted |= held.counts_requests();
         Ok(Hold {
             purse: Arc::clone(&self.0),
             held: Some(held),
@@ -187,7 +194,8 @@ impl Purse {
             time: self.0.till.clock.millis(),
             begun: Instant::now(),
             first_byte: None,
-            sent: false,
+            number: 0,
+            idle: Duration::ZERO,
         })
     }
 
@@ -261,6 +269,18 @@ impl Purse {
     }
 }
 
+impl Open {
+    /// What has to be settled besides, so that a quota counts the request; it is counted from here on.
+    fn counter(&mut self, held: &Held) -> Option<Held> {
+        if self.counted || held.counts_requests() {
+            return None;
+        }
+        let (spare, _) = self.spare.take_if(|(spare, _)| spare.counts_requests())?;
+        self.counted = true;
+        Some(spare)
+    }
+}
+
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Open> {
         // Every change under this lock is one assignment, so a panic elsewhere leaves it whole.
@@ -286,7 +306,9 @@ impl Inner {
             file: bounds.file_tokens,
         });
         let usual = self.till.usual.of(target).output;
-        let spent = Nanos(self.cost.load(Ordering::Relaxed));
+        // Attempts that run beside this one may cost all that is held for them.
+        let out = self.out.load(Ordering::Relaxed);
+        let spent = Nanos(self.cost.load(Ordering::Relaxed).saturating_add(out));
         let estimate = self.demand.estimate(target, price, &per, tight);
         Ok(Estimate { ceiling: self.ceiling, spent, usual, ..estimate })
     }
@@ -301,9 +323,36 @@ impl Inner {
         }
     }
 
+    /// An attempt is sent; gives the time of the request so far in which none was under way.
+    pub(super) fn began(&self, now: Instant) -> Duration {
+        let mut open = self.lock();
+        open.under_way += 1;
+        let since = *open.busy_since.get_or_insert(now);
+        now.saturating_duration_since(self.begun).saturating_sub(open.busy + (now - since))
+    }
+
+    /// An attempt that was sent is over.
+    pub(super) fn ended(&self, now: Instant) {
+        let mut open = self.lock();
+        open.under_way = open.under_way.saturating_sub(1);
+        if open.under_way == 0 {
+            let since = open.busy_since.take();
+            open.busy += since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        }
+    }
+
+    /// What was held for an attempt is settled or kept from here on.
+    pub(super) fn closed(&self, held: &Held) {
+        self.out.fetch_sub(held.most.0, Ordering::Relaxed);
+    }
+
     /// Keeps what an attempt did not need for the next one.
     pub(super) fn put_back(&self, held: Held, target: &Arc<Target>) {
-        let before = self.lock().spare.replace((held, Arc::clone(target)));
+        let before = {
+            let mut open = self.lock();
+            open.counted &= !held.counts_requests();
+            open.spare.replace((held, Arc::clone(target)))
+        };
         if let Some((held, _)) = before {
             self.till.accounts.void(held, self.till.clock.seconds());
         }
@@ -315,7 +364,16 @@ impl Inner {
         let tokens = usage.prompt().saturating_add(usage.completion());
         // Bounded, so that no sum of them overflows.
         self.used.fetch_add(tokens.min(u64::from(u32::MAX)), Ordering::Relaxed);
-        self.lock().counted = true;
+        // The attempt that counts the request may have come to nothing, so that its hold was kept.
+        let counter = self.lock().counter(&held);
+        let mut charges = self.settle(held, cost);
+        if let Some(spare) = counter {
+            charges.extend(self.settle(spare, Nanos::ZERO));
+        }
+        charges
+    }
+
+    fn settle(&self, held: Held, cost: Nanos) -> Vec<Charge> {
         let settled = self.till.accounts.settle(held, cost, self.till.clock.seconds());
         for overrun in &settled.overruns {
             tracing::warn!(budget = %overrun.budget, by = %overrun.by, "an upstream took more than it was allowed");

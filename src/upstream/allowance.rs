@@ -82,7 +82,7 @@ impl Room {
         let taken = match spent {
             Spent::Counted(usage) => u32::try_from(usage.prompt() + usage.completion()).unwrap_or(u32::MAX),
             Spent::Nothing => 0,
-            Spent::Produced { .. } | Spent::Cut { .. } | Spent::Lost => self.tokens,
+            Spent::Produced { .. } | Spent::Cut { .. } | Spent::Lost | Spent::Overtaken => self.tokens,
         };
         match taken.checked_sub(self.tokens) {
             Some(more) => self.of.tpm.charge(more, now),

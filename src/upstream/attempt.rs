@@ -24,6 +24,7 @@ use super::{
     credentials::{Lent, Shut, Standing, Turn, hope},
     inflight::CallError,
     live::{Live, Patience},
+    progress::Progress,
     tap::Tap,
     transport::{TransportError, TransportErrorKind},
     unit::{Unit, UpstreamBody},
@@ -51,6 +52,8 @@ pub struct Attempt<'a> {
     pub ask: &'a Ask,
     /// Fields that apply where the client said nothing.
     pub defaults: &'a [(String, String)],
+    /// What others see of it while it is under way.
+    pub progress: &'a Progress,
     /// When the try has to have content, at the latest.
     pub by: Deadline,
     /// When a stream has to be over, if the client said so.
@@ -177,9 +180,14 @@ impl Attempt<'_> {
             base64: encoded.base64,
         };
         let dropped = encoded.dropped.clone();
-        let mut watch = Watch::begin(self.metrics, hold, room, ward, self.ask.stream());
+        let mut watch = Watch::begin(self.metrics, hold, room, ward, self.progress, self.ask.stream());
         let by = self.by.at_most(watch.begun(), self.patience());
-        let failure = match timeout_at(by.instant(), self.unit.send(self.ask, encoded, lent.key())).await {
+        let failure = match timeout_at(
+            by.instant(),
+            self.unit.send(self.ask, encoded, lent.key(), self.progress),
+        )
+        .await
+        {
             Err(_) => self.too_late(),
             Ok(Err(error)) => call_failed(error),
             Ok(Ok(response)) if response.status().is_success() => {

@@ -1,4 +1,4 @@
-//! The loop over a chain's targets, up to the first answer that counts.
+//! The way along a chain's targets, up to the first answer that counts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 use crate::{
     base::{deadline::Deadline, outcome::Outcome},
     config::{FallbackReason, Retry},
-    health::Refused,
+    health::{PromptSize, Refused},
     metrics::Metrics,
-    openai::{Ask, BadField},
+    openai::{Ask, BadField, estimate},
     provider::Failure,
     route::{Chain, Missing, Next, Target, Tries, backoff},
     spend::{Purse, Unfunded},
@@ -19,7 +19,8 @@ use super::{
     attempt::{Attempt, Failed, Won},
     credentials::Standing,
     fleet::Fleet,
-    ward::Ward,
+    progress::Progress,
+    ward::{Kind, Ward},
 };
 
 /// The longest pause before a repeat: a client that is told when to come back waits better than a request held open.
@@ -108,85 +109,119 @@ pub struct Errand<'a> {
     pub timing: Timing,
     /// What pays for it.
     pub purse: &'a Purse,
-    /// How repeated tries wait.
+    /// How repeated tries wait, how many hedges there may be.
     pub retry: &'a Retry,
+    /// How many requests may be under way in the whole gateway.
+    pub room: usize,
 }
 
 /// Tries the targets of a chain in turn until one answers or nothing is left to try.
 pub async fn execute(errand: Errand<'_>) -> Executed {
     let begun = Instant::now();
-    let mut trail = Trail::default();
-    let result = errand.run(&mut trail).await;
-    trail.waited = begun.elapsed();
-    Executed { result, trail }
+    let mut course = Course::new(errand.chain);
+    if errand.chain.race.hedges(errand.ask.stream()) {
+        errand.fleet.hedges().request(begun);
+    }
+    let result = errand.run(&mut course).await;
+    course.trail.waited = begun.elapsed();
+    Executed { result, trail: course.trail }
 }
 
-/// A try that came to nothing: where it was, and why.
-type Last = Option<(usize, Failure)>;
+/// Where a request stands among its targets.
+pub(super) struct Course {
+    pub(super) targets: Vec<Arc<Target>>,
+    /// The target that was begun last.
+    pub(super) at: usize,
+    pub(super) tries: Tries,
+    pub(super) trail: Trail,
+    /// The latest try that came to nothing: where it was, and why.
+    last: Option<(usize, Failure)>,
+    /// Why the latest target that was passed over may not spend.
+    unfunded: Option<Unfunded>,
+}
+
+impl Course {
+    fn new(chain: &Chain) -> Self {
+        Self {
+            targets: chain.targets.clone(),
+            at: chain.start,
+            tries: Tries::new(chain.max_attempts, chain.start),
+            trail: Trail::default(),
+            last: None,
+            unfunded: None,
+        }
+    }
+}
+
+/// One try as it stands on the course.
+#[derive(Clone, Debug)]
+pub(super) struct Lane {
+    /// Where on the course.
+    pub(super) at: usize,
+    pub(super) target: Arc<Target>,
+    pub(super) begun: Instant,
+    /// How many tries have to share what is left of the client's own deadline.
+    left: usize,
+    pub(super) progress: Progress,
+    /// Whether it was started beside a silent one.
+    pub(super) hedge: bool,
+}
+
+/// A try that came to nothing.
+pub(super) struct Lost {
+    pub(super) lane: Lane,
+    pub(super) ended: Ended,
+    took: Duration,
+}
+
+/// How a try ended that came to nothing.
+pub(super) enum Ended {
+    /// It failed; whether anything was sent.
+    Failed(Failure, bool),
+    /// It was not made: what the target lacks, and why it may not spend where it was that.
+    PassedOver(Missing, Option<Unfunded>),
+}
 
 impl Errand<'_> {
-    async fn run(&self, trail: &mut Trail) -> Result<Won, Stopped> {
-        let mut targets = self.chain.targets.clone();
-        let mut at = self.chain.start;
-        let mut tries = Tries::new(self.chain.max_attempts, at);
-        let mut last: Last = None;
-        // Why the latest target that was passed over may not spend.
-        let mut unfunded = None;
-        while let Some(target) = targets.get(at).cloned() {
+    async fn run(&self, course: &mut Course) -> Result<Won, Stopped> {
+        while course.at < course.targets.len() {
             if self.timing.deadline.left(Instant::now()).is_zero() {
                 // Nothing is sent that nobody waits for: it would have to be paid.
-                let late = || (at, Failure::of(Outcome::Timeout, "The request's deadline was over."));
-                last.get_or_insert_with(late);
+                let late = || (course.at, Failure::of(Outcome::Timeout, "The request's deadline was over."));
+                course.last.get_or_insert_with(late);
                 break;
             }
-            let result = match self.admit(&target, false) {
-                Ok(ward) => self.one(&target, at, (targets.len() - at).min(tries.left()), ward, trail).await,
-                Err(missing) => Err(Ended::PassedOver(missing, None)),
+            let lost = match self.lap(course).await {
+                Ok(won) => return Ok(won),
+                Err(lost) => lost,
             };
-            let next = match result {
-                Ok(won) => {
-                    self.moved(&targets, last.as_ref(), at, trail);
-                    return Ok(won);
+            let (outcome, wait) = self.note(course, *lost);
+            let next = match self.turn(course, outcome) {
+                Some(turn) => {
+                    course.targets.truncate(course.at + 1);
+                    let fresh = turn.iter().filter(|next| !course.targets.contains(next)).cloned();
+                    let fresh: Vec<_> = fresh.collect();
+                    course.targets.extend(fresh);
+                    course.tries.turn(outcome, &course.targets)
                 }
-                Err(Ended::PassedOver(missing, why)) => {
-                    tracing::info!(model = %target.name, lacks = %missing, "is passed over");
-                    trail.skipped.push((Arc::clone(&target), missing));
-                    unfunded = why.or(unfunded);
-                    tries.after(Outcome::Unsupported, None, &targets)
-                }
-                Err(Ended::Failed(failure, sent)) => {
-                    self.moved(&targets, last.as_ref(), at, trail);
-                    let wait = failure.retry_after;
-                    // What was not sent costs no try, and is not repeated.
-                    let outcome = if sent { failure.outcome } else { Outcome::Skipped };
-                    last = Some((at, failure));
-                    match self.turn(&target, outcome) {
-                        Some(turn) => {
-                            targets.truncate(at + 1);
-                            let fresh = turn.iter().filter(|next| !targets[..=at].contains(next));
-                            targets = targets.iter().chain(fresh).cloned().collect();
-                            tries.turn(outcome, &targets)
-                        }
-                        None => tries.after(outcome, wait, &targets),
-                    }
-                }
+                None => course.tries.after(outcome, wait, &course.targets),
             };
             match next {
-                Next::Other(next) => at = next,
-                Next::Same { repeat } if self.pause(&target, repeat, last.as_ref()).await => {}
+                Next::Other(next) => course.at = next,
+                Next::Same { repeat } if self.pause(course, repeat).await => {}
                 _ => break,
             }
         }
-        match (last, unfunded) {
+        match (course.last.take(), course.unfunded.take()) {
             (Some((_, failure)), _) => Err(Stopped::Failed(failure)),
             (None, Some(unfunded)) => Err(Stopped::Unfunded(unfunded)),
-            (None, None) => self.last_resort(trail).await,
+            (None, None) => self.last_resort(course).await,
         }
     }
 
     /// Never "nothing available" while something could answer: where every target is left alone, the one that comes back
     /// first gets a request now and then.
-    async fn last_resort(&self, trail: &mut Trail) -> Result<Won, Stopped> {
+    async fn last_resort(&self, course: &mut Course) -> Result<Won, Stopped> {
         let mut by_time: Vec<_> = self.chain.targets.iter().enumerate().collect();
         let free_at = |target: &Target| {
             self.fleet.patient(target).and_then(|patient| patient.health.standing(Instant::now()).free_at())
@@ -196,26 +231,34 @@ impl Errand<'_> {
             let left_alone = |(known, missing): &(Arc<Target>, Missing)| {
                 Arc::ptr_eq(known, target) && matches!(missing, Missing::Health { .. })
             };
-            if !trail.skipped.iter().any(left_alone) {
+            if !course.trail.skipped.iter().any(left_alone) {
                 continue;
             }
+            let lane = self.lane(at, target, 1, false);
             if let Ok(ward) = self.admit(target, true) {
-                return self.one(target, at, 1, ward, trail).await.map_err(|ended| match ended {
-                    Ended::Failed(failure, _) => Stopped::Failed(failure),
-                    Ended::PassedOver(_, Some(unfunded)) => Stopped::Unfunded(unfunded),
-                    Ended::PassedOver(..) => Stopped::Untried,
-                });
+                let result = self.one(lane.clone(), ward).await;
+                return match self.finish(course, lane, result) {
+                    Ok(won) => Ok(won),
+                    Err(lost) => {
+                        self.note(course, *lost);
+                        Err(match (course.last.take(), course.unfunded.take()) {
+                            (Some((_, failure)), _) => Stopped::Failed(failure),
+                            (None, Some(unfunded)) => Stopped::Unfunded(unfunded),
+                            (None, None) => Stopped::Untried,
+                        })
+                    }
+                };
             }
         }
         Err(Stopped::Untried)
     }
 
     /// Asks a target's health for a try.
-    fn admit(&self, target: &Target, resort: bool) -> Result<Ward, Missing> {
+    pub(super) fn admit(&self, target: &Target, resort: bool) -> Result<Ward, Missing> {
         let Some(patient) = self.fleet.patient(target) else {
             return Err(Missing::Health { why: "off", until: None });
         };
-        patient.admit(self.ask.stream(), resort).map_err(|refused| Missing::Health {
+        patient.admit(self.kind(), resort).map_err(|refused| Missing::Health {
             why: match refused {
                 Refused::Open { .. } | Refused::Probing { .. } => "open",
                 Refused::Limited { .. } => "rate_limited",
@@ -227,8 +270,15 @@ impl Errand<'_> {
         })
     }
 
-    /// The other way on from this target, for this reason.
-    fn turn(&self, target: &Target, outcome: Outcome) -> Option<&[Arc<Target>]> {
+    /// What decides how long an answer takes.
+    pub(super) fn kind(&self) -> Kind {
+        Kind { stream: self.ask.stream(), prompt: PromptSize::of(estimate::input(self.ask)) }
+    }
+
+    /// The other way on behind the target that failed last, for this reason.
+    fn turn(&self, course: &Course, outcome: Outcome) -> Option<&[Arc<Target>]> {
+        let (at, _) = course.last.as_ref().filter(|_| outcome != Outcome::Unsupported)?;
+        let behind = &course.targets[*at].name;
         let reason = match outcome {
             Outcome::Timeout | Outcome::IdleTimeout => FallbackReason::Timeout,
             Outcome::RateLimited | Outcome::QuotaExhausted => FallbackReason::RateLimit,
@@ -236,23 +286,22 @@ impl Errand<'_> {
             Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft => return None,
             _ => FallbackReason::Error,
         };
-        let turn =
-            self.chain.turns.iter().find(|turn| turn.behind == target.name && turn.reason == reason)?;
+        let turn = self.chain.turns.iter().find(|turn| turn.behind == *behind && turn.reason == reason)?;
         Some(&turn.targets)
     }
 
-    /// Counts the move from the target that failed last to the one that was tried now.
-    fn moved(&self, targets: &[Arc<Target>], last: Option<&(usize, Failure)>, at: usize, trail: &mut Trail) {
-        let Some((from, failure)) = last.filter(|(from, _)| *from != at) else { return };
-        let (from, to) = (&targets[*from], &targets[at]);
-        trail.fallbacks += 1;
+    /// Counts the move to a target from the one that failed before it.
+    fn moved(&self, course: &mut Course, at: usize) {
+        let Some((from, failure)) = course.last.as_ref().filter(|(from, _)| *from != at) else { return };
+        let (from, to) = (&course.targets[*from], &course.targets[at]);
+        course.trail.fallbacks += 1;
         self.metrics.fallback(label(self.chain), from.label(), to.label(), failure.outcome);
         tracing::info!(from = %from.name, to = %to.name, outcome = %failure.outcome, "moves on");
     }
 
     /// Waits before a repeat; false where that would take too long, or the provider has had enough of them.
-    async fn pause(&self, target: &Target, repeat: u32, last: Option<&(usize, Failure)>) -> bool {
-        let Some((_, failure)) = last else { return false };
+    async fn pause(&self, course: &Course, repeat: u32) -> bool {
+        let (Some((_, failure)), target) = (&course.last, &course.targets[course.at]) else { return false };
         let now = Instant::now();
         let shut = match self.fleet.standing(target, now) {
             Standing::Shut(shut) => Some(shut.until.saturating_duration_since(now)),
@@ -275,27 +324,27 @@ impl Errand<'_> {
         true
     }
 
+    /// A try that begins now.
+    pub(super) fn lane(&self, at: usize, target: &Arc<Target>, left: usize, hedge: bool) -> Lane {
+        let (target, begun, progress) = (Arc::clone(target), Instant::now(), Progress::default());
+        Lane { at, target, begun, left, progress, hedge }
+    }
+
     /// One try on one target, with its share of the time.
-    async fn one(
-        &self,
-        target: &Arc<Target>,
-        at: usize,
-        left: usize,
-        ward: Ward,
-        trail: &mut Trail,
-    ) -> Result<Won, Ended> {
+    pub(super) async fn one(&self, lane: Lane, ward: Ward) -> Result<(Won, Vec<String>), Ended> {
+        let target = &lane.target;
         let (Some(unit), Some(metrics)) = (self.fleet.of(target), self.fleet.metrics_of(target)) else {
             ward.give_back();
             return Err(Ended::PassedOver(Missing::Health { why: "off", until: None }, None));
         };
         if let Some(repeats) = self.fleet.repeats(target) {
-            repeats.first(Instant::now());
+            repeats.first(lane.begun);
         }
-        let (now, timing) = (Instant::now(), self.timing);
+        let (now, timing) = (lane.begun, self.timing);
         let mut by = timing.deadline;
         if timing.by_client {
             // A short deadline is shared, so that the targets behind this one still have time to answer.
-            by = by.at_most(now, by.left(now) / u32::try_from(left.max(1)).unwrap_or(u32::MAX));
+            by = by.at_most(now, by.left(now) / u32::try_from(lane.left.max(1)).unwrap_or(u32::MAX));
         }
         if let Some(most) = timing.attempt {
             by = by.at_most(now, most);
@@ -303,37 +352,69 @@ impl Errand<'_> {
         let attempt = Attempt {
             unit,
             target,
-            position: u32::try_from(at + 1).unwrap_or(u32::MAX),
+            position: u32::try_from(lane.at + 1).unwrap_or(u32::MAX),
             purse: self.purse,
             metrics,
             ask: self.ask,
             defaults: &self.chain.defaults,
+            progress: &lane.progress,
             by,
             over_by: timing.by_client.then_some(timing.deadline),
         };
-        match attempt.make(ward).await {
+        attempt.make(ward).await.map_err(Ended::of)
+    }
+
+    /// Writes down how a try ended: one that won on the trail, one that was lost is handed on.
+    pub(super) fn finish(
+        &self,
+        course: &mut Course,
+        lane: Lane,
+        result: Result<(Won, Vec<String>), Ended>,
+    ) -> Result<Won, Box<Lost>> {
+        let took = lane.begun.elapsed();
+        match result {
             Ok((won, dropped)) => {
-                trail.tried.push(tried(target, Outcome::Ok, now, None, true));
-                trail.dropped = dropped;
+                course.trail.tried.push(tried(&lane, Outcome::Ok, took));
+                course.trail.dropped = dropped;
+                self.moved(course, lane.at);
                 Ok(won)
             }
-            Err(failed) => {
-                let ended = Ended::of(failed);
-                if let Ended::Failed(failure, sent) = &ended {
-                    trail.tried.push(tried(target, failure.outcome, now, failure.retry_after, *sent));
-                }
-                Err(ended)
+            Err(ended) => Err(Box::new(Lost { lane, ended, took })),
+        }
+    }
+
+    /// Writes a lost try down; gives what decides on the next one, with the delay that the provider named.
+    pub(super) fn note(&self, course: &mut Course, lost: Lost) -> (Outcome, Option<Duration>) {
+        let Lost { lane, ended, took } = lost;
+        match ended {
+            Ended::PassedOver(missing, why) => {
+                tracing::info!(model = %lane.target.name, lacks = %missing, "is passed over");
+                course.trail.skipped.push((lane.target, missing));
+                course.unfunded = why.or(course.unfunded.take());
+                (Outcome::Unsupported, None)
+            }
+            Ended::Failed(failure, sent) => {
+                let wait = failure.retry_after;
+                course.trail.tried.push(Tried {
+                    retry_after: wait,
+                    sent,
+                    ..tried(&lane, failure.outcome, took)
+                });
+                self.moved(course, lane.at);
+                // What was not sent costs no try, and is not repeated.
+                let outcome = if sent { failure.outcome } else { Outcome::Skipped };
+                course.last = Some((lane.at, failure));
+                (outcome, wait)
             }
         }
     }
 }
 
-/// How a try ended that came to nothing.
-enum Ended {
-    /// It failed; whether anything was sent.
-    Failed(Failure, bool),
-    /// It was not made: what the target lacks, and why it may not spend where it was that.
-    PassedOver(Missing, Option<Unfunded>),
+impl Lost {
+    /// A target that was passed over for what it lacks.
+    pub(super) fn without(lane: Lane, missing: Missing) -> Box<Self> {
+        Box::new(Self { lane, ended: Ended::PassedOver(missing, None), took: Duration::ZERO })
+    }
 }
 
 impl Ended {
@@ -357,14 +438,9 @@ impl Ended {
     }
 }
 
-fn tried(
-    target: &Arc<Target>,
-    outcome: Outcome,
-    begun: Instant,
-    retry_after: Option<Duration>,
-    sent: bool,
-) -> Tried {
-    Tried { target: Arc::clone(target), outcome, took: begun.elapsed(), retry_after, sent }
+/// A try on the trail, which was sent.
+pub(super) fn tried(lane: &Lane, outcome: Outcome, took: Duration) -> Tried {
+    Tried { target: Arc::clone(&lane.target), outcome, took, retry_after: None, sent: true }
 }
 
 /// The label of a chain's entry; clients cannot make new ones.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     base::{outcome::Outcome, secret::Secret},
     config::{Config, Protocol, Provider},
-    health::{ProviderHealth, RetryBudget, Status, TargetHealth},
+    health::{Hedges, ProviderHealth, RetryBudget, Status, TargetHealth},
     metrics::{Metrics, OTHER, TargetMetrics},
     route::{Rank, Target},
 };
@@ -30,6 +30,7 @@ pub struct Fleet {
     patients: BTreeMap<Arc<str>, Arc<Patient>>,
     connections: BTreeMap<Arc<str>, Arc<ProviderHealth>>,
     repeats: BTreeMap<Arc<str>, Arc<RetryBudget>>,
+    hedges: Arc<Hedges>,
     /// Whether targets that mostly fail come behind others.
     demotes: bool,
     simulated: bool,
@@ -124,6 +125,9 @@ impl Fleet {
             repeats.configure(&config.retry);
             self.repeats.insert(Arc::clone(name), repeats);
         }
+        let known = before.map(|fleet| Arc::clone(&fleet.hedges));
+        self.hedges = known.unwrap_or_else(|| Arc::new(Hedges::new(&config.retry)));
+        self.hedges.configure(&config.retry);
         let configured = config.models.iter().map(|(name, model)| (name.clone(), &*model.provider, &**name));
         let others = self.units.keys().map(|provider| (format!("{provider}/"), &**provider, OTHER));
         let all: Vec<_> = configured.chain(others).collect();
@@ -172,6 +176,11 @@ impl Fleet {
     /// How many repeated tries the target's provider gets.
     pub fn repeats(&self, target: &Target) -> Option<&Arc<RetryBudget>> {
         self.repeats.get(&target.provider)
+    }
+
+    /// How many second tries may start beside a first.
+    pub fn hedges(&self) -> &Hedges {
+        &self.hedges
     }
 
     /// How a target does, for the order of a chain.

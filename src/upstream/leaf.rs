@@ -17,6 +17,7 @@ use crate::{
 };
 
 use super::{
+    progress::Progress,
     transport::{Network, NetworkBody, TransportError, TransportErrorKind, TransportOptions},
     unit::RequestBody,
 };
@@ -59,6 +60,7 @@ impl Service<http::Request<RequestBody>> for Leaf {
                 Box::pin(async { Ok(answer.await?.map(|body| LeafBody::Network { body })) })
             }
             Self::Sim(sim) => {
+                Progress::of(&request).inspect(|progress| progress.handed_over());
                 let answer = sim.call(request);
                 Box::pin(async {
                     let answer = answer.await.map_err(|broken| broke(TransportErrorKind::Reset, &broken))?;

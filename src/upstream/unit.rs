@@ -21,6 +21,7 @@ use super::{
     credentials::{Credential, Credentials, Shut, Standing},
     inflight::{CallError, Guarded, InFlight, InFlightLayer},
     leaf::{Leaf, LeafBody},
+    progress::Progress,
     transport::{TransportError, TransportErrorKind},
 };
 
@@ -138,6 +139,7 @@ impl Unit {
         ask: &Ask,
         encoded: Encoded,
         key: Option<&Secret>,
+        progress: &Progress,
     ) -> Result<http::Response<UpstreamBody>, CallError<TransportError>> {
         let uri = Uri::try_from(format!("{}{}", self.base, encoded.path)).map_err(|_| {
             let message = "base_url and the path of the request make no valid address".to_owned();
@@ -157,6 +159,7 @@ impl Unit {
                 CallError::Transport(TransportError { kind: TransportErrorKind::Connect, message })
             })?;
         }
+        request.extensions_mut().insert(progress.clone());
         self.stack.clone().call(request).await
     }
 }

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::{
     base::outcome::Outcome,
     health::{
-        Force, Permit, ProviderHealth, ProviderPermit, Reached, Refused, Report, State, TargetHealth,
-        Transition, signal,
+        Force, Permit, PromptSize, ProviderHealth, ProviderPermit, Reached, Refused, Report, State,
+        TargetHealth, Transition, signal,
     },
     metrics::health::TargetGauges,
 };
@@ -36,7 +36,16 @@ pub struct Ward {
     connection: Option<ProviderPermit>,
     begun: Instant,
     first_token: Option<Duration>,
-    stream: bool,
+    kind: Kind,
+}
+
+/// The kind of a request, as far as it decides how long an answer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// How long the prompt is.
+    pub prompt: PromptSize,
 }
 
 impl Patient {
@@ -44,7 +53,7 @@ impl Patient {
     ///
     /// # Errors
     /// Why not now.
-    pub fn admit(self: &Arc<Self>, stream: bool, resort: bool) -> Result<Ward, Refused> {
+    pub fn admit(self: &Arc<Self>, kind: Kind, resort: bool) -> Result<Ward, Refused> {
         let now = Instant::now();
         let connection = match resort {
             true => self.connections.last_resort(now)?,
@@ -69,7 +78,7 @@ impl Patient {
             connection: Some(connection),
             begun: now,
             first_token: None,
-            stream,
+            kind,
         })
     }
 
@@ -144,7 +153,8 @@ impl Ward {
             outcome,
             first_token: self.first_token,
             elapsed: self.begun.elapsed(),
-            stream: self.stream,
+            stream: self.kind.stream,
+            prompt: self.kind.prompt,
             hint,
         };
         self.patient.connections.ended(outcome, now);

@@ -12,9 +12,13 @@ use crate::{
     spend::{Hold, Posted, Spent},
 };
 
-use super::{allowance::Room, ward::Ward};
+use super::{allowance::Room, progress::Progress, ward::Ward};
 
-/// Counts a try when it ends, and settles its money; one that is dropped before counts as [`Outcome::ClientLeft`].
+/// A connection takes three round trips at most: what has none by then is as good as unreachable.
+const UNREACHABLE: Duration = Duration::from_millis(500);
+
+/// Counts a try when it ends, and settles its money; one that is dropped before counts as [`Outcome::Overtaken`] if its
+/// marks say so, else as [`Outcome::ClientLeft`].
 #[derive(Debug)]
 pub struct Watch {
     metrics: Arc<TargetMetrics>,
@@ -23,6 +27,7 @@ pub struct Watch {
     /// What the provider's own limits were charged.
     room: Option<Room>,
     ward: Option<Ward>,
+    progress: Progress,
     /// What came of a stream; `None` where the answer comes whole.
     produced: Option<Produced>,
     /// What the upstream has said so far that it took.
@@ -36,6 +41,7 @@ impl Watch {
         mut hold: Hold,
         mut room: Room,
         ward: Ward,
+        progress: &Progress,
         stream: bool,
     ) -> Self {
         hold.sent();
@@ -46,6 +52,7 @@ impl Watch {
             hold: Some(hold),
             room: Some(room),
             ward: Some(ward),
+            progress: progress.clone(),
             produced: stream.then(Produced::default),
             usage: None,
         }
@@ -127,6 +134,11 @@ impl Watch {
         }
         let produced = self.produced.as_mut().map(Produced::tokens).unwrap_or_default();
         match outcome {
+            Outcome::Timeout | Outcome::ClientLeft | Outcome::Overtaken
+                if !self.progress.is_handed_over() =>
+            {
+                Spent::Nothing
+            }
             _ if produced != (0, 0) => Spent::Cut { output: produced.0, reasoning: produced.1 },
             Outcome::Timeout
             | Outcome::IdleTimeout
@@ -137,6 +149,7 @@ impl Watch {
                 Some(_) => Spent::Cut { output: 0, reasoning: 0 },
                 None => Spent::Lost,
             },
+            Outcome::Overtaken => Spent::Overtaken,
             // It was refused, or never sent.
             _ => Spent::Nothing,
         }
@@ -158,9 +171,19 @@ fn came((output, reasoning): (u64, u64)) -> Spent {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if self.hold.is_some() {
-            let spent = self.spent(Outcome::ClientLeft);
-            self.close(Outcome::ClientLeft, spent);
+        if self.hold.is_none() {
+            return;
         }
+        let overtaken = self.progress.is_overtaken();
+        let outcome = if overtaken { Outcome::Overtaken } else { Outcome::ClientLeft };
+        let unreachable = overtaken && !self.progress.is_handed_over();
+        if let Some(ward) = self.ward.as_mut().filter(|_| unreachable && self.begun.elapsed() >= UNREACHABLE)
+        {
+            // Else hedges would hide from health that nobody is there.
+            ward.reached(Reached::No);
+        }
+        let spent = self.spent(outcome);
+        self.close(outcome, spent);
+        self.report(outcome, None);
     }
 }

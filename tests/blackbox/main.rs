@@ -23,6 +23,7 @@ mod fidelity;
 mod fuzz;
 mod grants;
 mod headers;
+mod hedging;
 mod leaving;
 mod limits;
 mod made_keys;

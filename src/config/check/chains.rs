@@ -1,10 +1,10 @@
 //! Models with their providers, routes with their targets, fallbacks.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use super::{
     super::{
-        Config, Model, Order, Route, RouteTarget, Weights,
+        Config, HedgeAfter, Model, Order, Route, RouteTarget, Span, Weights,
         path::KeyPath,
         wording::{quoted, suggestion},
     },
@@ -14,6 +14,9 @@ use super::{
 /// Fields of a body that are the client's alone.
 const NOT_DEFAULTS: [&str; 7] =
     ["input", "messages", "model", "models", "prompt", "stream", "stream_options"];
+
+/// How many targets may start at once.
+const PARALLEL: RangeInclusive<usize> = 2..=8;
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     for (name, model) in &config.models {
@@ -92,6 +95,7 @@ fn check_route(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
         let remedy = "Write 1 or more, or leave it out: as many as the chain has targets.";
         report.fault(&path.key("max_attempts"), "0 tries answer nothing", remedy);
     }
+    check_race(path, route, report);
     for key in NOT_DEFAULTS.iter().filter(|key| route.defaults.contains_key(**key)) {
         let remedy = "Defaults fill what a client left out, like `max_tokens` or `temperature`.";
         report.fault(&path.key("defaults").key(key), "this field is the client's to give", remedy);
@@ -100,6 +104,22 @@ fn check_route(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
     if route.order != Order::Weighted && route.targets.iter().any(weighs) {
         let problem = "the targets have weights that count only with `order = \"weighted\"`";
         report.warn(&path.key("order"), problem, "Set `order = \"weighted\"`, or leave the weights out.");
+    }
+}
+
+/// Tries beside each other.
+fn check_race(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
+    if route.hedge_after == HedgeAfter::Time(Span::secs(0)) {
+        let remedy = "To start several targets at once, always, write `parallel = 2`; else a span above 0.";
+        report.fault(&path.key("hedge_after"), "a hedge that waits for nothing is none", remedy);
+    }
+    if let Some(parallel) = route.parallel.filter(|parallel| !PARALLEL.contains(parallel)) {
+        let remedy = "Write 2 to 8, or leave it out: one after the other.";
+        report.fault(&path.key("parallel"), format!("{parallel} targets do not start at once"), remedy);
+    }
+    if route.hedge_non_stream && route.hedge_after == HedgeAfter::Never {
+        let remedy = "Set `hedge_after`, or leave it out.";
+        report.warn(&path.key("hedge_non_stream"), "nothing is hedged without `hedge_after`", remedy);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The numbers of breakers, retries.
+//! The numbers of breakers, retries, hedges.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More parts of a window than this are no use.
 const MOST_BUCKETS: usize = 100;
+
+/// So many samples are kept of a target's times.
+const MOST_SAMPLES: usize = 256;
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     check_breaker(&config.breaker, &mut Table { path: KeyPath::of(&["breaker"]), report });
@@ -76,12 +79,17 @@ fn check_retry(retry: &Retry, table: &mut Table<'_, '_>) {
     table.most("backoff_max", retry.backoff_max, retry.backoff_min);
     table.share("budget_share", retry.budget_share);
     table.at_least("budget_per_second", retry.budget_per_second, 0.0);
-    let burst = retry.budget_burst;
-    table.at_least("budget_burst", burst, 0.0);
-    if burst > 0.0 && burst < 1.0 {
-        let remedy = "Less than one is never a whole try: write 1 or more, or 0 for none.";
-        table.fault("budget_burst", burst, remedy);
+    table.share("hedge_share", retry.hedge_share);
+    table.share("hedge_max_failures", retry.hedge_max_failures);
+    for (key, burst) in [("budget_burst", retry.budget_burst), ("hedge_burst", retry.hedge_burst)] {
+        table.at_least(key, burst, 0.0);
+        if burst > 0.0 && burst < 1.0 {
+            table.fault(key, burst, "Less than one is never a whole try: write 1 or more, or 0 for none.");
+        }
     }
+    table.count("hedge_min_samples", retry.hedge_min_samples, MOST_SAMPLES);
+    table.span("hedge_floor", retry.hedge_floor, true);
+    table.span("hedge_rest", retry.hedge_rest, false);
 }
 
 /// A table whose numbers are checked.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Permit, Report, TargetHealth, Transition};
+use super::{Permit, PromptSize, Report, TargetHealth, Transition};
 use crate::base::outcome::Outcome;
 
 /// The seeds to run: 20, or as many as `WEIR_SEEDS` says.
@@ -59,6 +59,7 @@ fn stream(outcome: Outcome, took: Duration) -> Report {
         first_token: (outcome == Outcome::Ok).then_some(took),
         elapsed: took,
         stream: true,
+        prompt: PromptSize::Short,
         hint: None,
     }
 }

@@ -36,6 +36,8 @@ use http_body_util::Full;
 
 use crate::config::{HttpVersion, Provider};
 
+use super::progress::Progress;
+
 use self::{body::InFlight, connect::Connector, names::Names, pool::Pool};
 pub use self::{
     body::NetworkBody,
@@ -145,6 +147,9 @@ impl Network {
         let in_flight = InFlight::new(&self.pool);
         let (parts, body) = request.into_parts();
         let mut lease = self.pool.acquire().await?;
+        if let Some(progress) = parts.extensions.get::<Progress>() {
+            progress.handed_over();
+        }
         let mut replays = 0;
         loop {
             let failed = match lease.send(self.dressed(&parts, body.clone(), lease.is_two())).await {

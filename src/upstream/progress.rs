@@ -1,0 +1,43 @@
+//! What is known of a try under way, shared with those who do not wait for its end.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// The marks of one try; clones share them. It travels with the request as an extension.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Marks>);
+
+#[derive(Debug, Default)]
+struct Marks {
+    handed_over: AtomicBool,
+    overtaken: AtomicBool,
+}
+
+impl Progress {
+    /// That of a request.
+    pub fn of<B>(request: &http::Request<B>) -> Option<&Self> {
+        request.extensions().get()
+    }
+
+    /// The request has a connection: from here on the upstream may work on it.
+    pub fn handed_over(&self) {
+        self.0.handed_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an upstream may have worked on it.
+    pub fn is_handed_over(&self) -> bool {
+        self.0.handed_over.load(Ordering::Relaxed)
+    }
+
+    /// Another try had content first; this one is dropped next.
+    pub fn overtaken(&self) {
+        self.0.overtaken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another try had content first.
+    pub fn is_overtaken(&self) -> bool {
+        self.0.overtaken.load(Ordering::Relaxed)
+    }
+}
