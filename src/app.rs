@@ -13,19 +13,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    alerts,
     base::clock::Clock,
-    budget::{Accounts, Crossed, Rules},
+    budget::{Accounts, Rules},
     config::{Config, Loaded, load, needs_a_key},
     edge::{Shared, State},
     ledger::{KeyRow, Ledger, LedgerError},
     limit::{failures::Failures, registry::Limits},
     metrics::{Metrics, money::MoneyMetrics},
+    news::{Bell, Told},
     pipeline::{Snapshot, pipeline},
     spend::Till,
+    upstream::Outages,
 };
 
-/// Builds the state of a gateway, and the alerts that it raises. `files` are read again at a reload. Blocks.
+/// Builds the state of a gateway, and the news that it raises. `files` are read again at a reload. Blocks.
 ///
 /// # Errors
 /// Everything that could not be built, each with its key.
@@ -33,10 +34,10 @@ pub fn build(
     loaded: Loaded,
     files: Vec<PathBuf>,
     clock: Clock,
-) -> Result<(State, mpsc::Receiver<Crossed>), Vec<String>> {
+) -> Result<(State, mpsc::Receiver<Told>), Vec<String>> {
     let metrics = Arc::new(Metrics::new().map_err(|error| vec![error.to_string()])?);
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (till, alerts) = till(&loaded.config, &metrics, clock).map_err(|fault| vec![fault])?;
+    let (till, news) = till(&loaded.config, &metrics, clock).map_err(|fault| vec![fault])?;
     // Before the first request: a key that was revoked never works, one that was made does at once.
     let (seen, made) =
         Handle::current().block_on(made_keys(&till)).map_err(|fault| vec![fault.to_string()])?;
@@ -67,7 +68,7 @@ pub fn build(
             keys_seen: tokio::sync::Mutex::new(Some(seen)),
         }
     });
-    Ok((State(shared), alerts))
+    Ok((State(shared), news))
 }
 
 /// Opens the ledger and takes over what it knows of every account.
@@ -75,14 +76,14 @@ fn till(
     config: &Config,
     metrics: &Metrics,
     clock: Clock,
-) -> Result<(Arc<Till>, mpsc::Receiver<Crossed>), String> {
+) -> Result<(Arc<Till>, mpsc::Receiver<Told>), String> {
     let money = MoneyMetrics::new(metrics).map_err(|error| error.to_string())?;
     let (ledger, opened) =
         Ledger::open(&config.ledger, metrics, clock.clone()).map_err(|error| error.to_string())?;
     let accounts = Accounts::new();
     accounts.load(opened.accounts);
-    let (sender, alerts) = mpsc::channel(alerts::ROOM);
-    Ok((Till::new(accounts, ledger, money, clock, sender), alerts))
+    let (bell, news) = Bell::new(metrics, clock.clone());
+    Ok((Till::new(accounts, ledger, money, clock, bell), news))
 }
 
 /// The ledger's keys with their version.
@@ -114,6 +115,21 @@ pub async fn watch_keys(state: State) {
             tracing::warn!("changed keys are not seen until the ledger can be read again: {error}");
         }
         failing = result.is_err();
+    }
+}
+
+/// Looks every second which routes have no target left, and tells when that begins or ends.
+pub async fn watch_routes(state: State) {
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut outages = Outages::default();
+    loop {
+        ticks.tick().await;
+        let snapshot = state.snapshot();
+        for event in outages.look(&snapshot.book, &snapshot.fleet) {
+            tracing::warn!("{}", event.text());
+            state.0.till.bell.ring(event);
+        }
     }
 }
 

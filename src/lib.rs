@@ -19,13 +19,14 @@ pub mod price;
 // 3: decisions and formats.
 pub mod budget;
 pub mod ledger;
+pub mod news;
 pub mod provider;
 pub mod route;
 pub mod sim;
 // 4: leave to spend, and Weir's own calls.
 pub mod egress;
 pub mod spend;
-// 5: the request path's network, and who is told of money.
+// 5: the request path's network, and who is told what happened.
 pub mod alerts;
 pub mod upstream;
 // 6: the walk.

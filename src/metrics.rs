@@ -1,5 +1,6 @@
 //! What Weir counts, under the names that the contract promises.
 
+pub mod alerts;
 pub mod credentials;
 pub mod health;
 pub mod money;
@@ -12,6 +13,7 @@ use prometheus::{
 };
 
 use crate::{base::outcome::Outcome, openai::usage::Usage};
+use alerts::AlertMetrics;
 use credentials::ProviderMetrics;
 use health::HealthMetrics;
 
@@ -48,6 +50,7 @@ pub struct Metrics {
     providers: ProviderMetrics,
     ledger: LedgerMetrics,
     health: HealthMetrics,
+    alerts: AlertMetrics,
 }
 
 /// The metrics of the ledger's writer.
@@ -147,6 +150,7 @@ impl Metrics {
             )?,
             providers: ProviderMetrics::new(&maker)?,
             health: HealthMetrics::new(&maker)?,
+            alerts: AlertMetrics::new(&maker)?,
             ledger: LedgerMetrics {
                 queue_depth: maker.gauge("ledger_queue_depth", "Rows that wait to be written.")?,
                 commit: maker.histogram("ledger_commit_seconds", "Durable writes of the ledger.", &COMMIT)?,
@@ -221,6 +225,11 @@ impl Metrics {
     /// The metrics of targets' health.
     pub fn health(&self) -> &HealthMetrics {
         &self.health
+    }
+
+    /// The metrics of alerts.
+    pub fn alerts(&self) -> &AlertMetrics {
+        &self.alerts
     }
 
     /// The metrics of the ledger's writer.

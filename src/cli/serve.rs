@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alerts, app,
     base::{clock::Clock, tokens},
-    budget::Crossed,
     config::{self, Loaded},
     edge::{State, router, server},
+    news::Told,
 };
 
 use super::{block_on, log};
@@ -54,8 +54,8 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     // Opening the ledger blocks.
     let built = spawn_blocking(move || app::build(loaded, files, Clock::system()));
     let built = built.await.map_err(|error| format!("the start broke off: {error}"))?;
-    let (state, alerts) = built.map_err(|faults| faults.join("\n"))?;
-    tokio::spawn(tell(state.clone(), alerts));
+    let (state, news) = built.map_err(|faults| faults.join("\n"))?;
+    tokio::spawn(tell(state.clone(), news));
     drop(spawn_blocking(tokens::warm));
     tokio::spawn(close_windows(state.clone()));
     let settings = state.snapshot().config.server.clone();
@@ -72,6 +72,7 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     tokio::spawn(obey(signals, state.clone(), stop.clone()));
     tokio::spawn(watch_files(state.clone(), read, seen));
     tokio::spawn(app::watch_keys(state.clone()));
+    tokio::spawn(app::watch_routes(state.clone()));
     let grace = settings.shutdown_grace.0;
     let over = || state.0.over.clone();
     let clients =
@@ -129,11 +130,16 @@ async fn close_windows(state: State) {
     }
 }
 
-/// Passes alerts on to the webhook of the configuration, if there is one.
-async fn tell(state: State, alerts: mpsc::Receiver<Crossed>) {
-    let clock = state.0.till.clock.clone();
-    let webhook = move || state.snapshot().config.alerts.webhook.as_ref()?.resolve().ok().flatten();
-    alerts::tell(alerts, clock, webhook).await;
+/// Passes news on to the webhook of the configuration, if there is one.
+async fn tell(state: State, news: mpsc::Receiver<Told>) {
+    let metrics = state.0.metrics.alerts().clone();
+    let settings = move || {
+        let snapshot = state.snapshot();
+        let config::Alerts { webhook, min_interval } = &snapshot.config.alerts;
+        let webhook = webhook.as_ref().and_then(|source| source.resolve().ok().flatten());
+        alerts::Settings { webhook, min_interval: min_interval.0 }
+    };
+    alerts::tell(news, metrics, settings).await;
 }
 
 fn address(listener: &TcpListener) -> Result<std::net::SocketAddr, String> {

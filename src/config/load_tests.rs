@@ -611,3 +611,8 @@ fn a_password_in_the_ledgers_url_is_not_repeated() {
         assert!(!fault.to_string().contains("canary"), "{fault}");
     }
 }
+
+#[test]
+fn alerts_wait_for_a_day_at_most() {
+    assert_eq!(fault("[alerts]\nmin_interval = \"25h\"").key, "alerts.min_interval");
+}

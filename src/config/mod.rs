@@ -88,7 +88,7 @@ pub struct Config {
     pub budgets: Vec<Budget>,
     /// Where every cent is written down.
     pub ledger: Ledger,
-    /// Who is told when a budget runs low.
+    /// Who is told what happens.
     pub alerts: Alerts,
     /// Logs. A reload does not change them.
     pub telemetry: Telemetry,

@@ -151,6 +151,11 @@ impl TargetHealth {
         self.lock().standing(now)
     }
 
+    /// What its breaker does.
+    pub fn state(&self) -> State {
+        self.lock().breaker.state()
+    }
+
     /// Asks for a try; `draw` is from [0, 1). A permit that comes is reported or given back.
     ///
     /// # Errors

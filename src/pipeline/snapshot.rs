@@ -48,7 +48,7 @@ impl Snapshot {
         till: &Till,
         made: Arc<[KeyRow]>,
     ) -> Result<Arc<Self>, Vec<String>> {
-        let fleet = Fleet::build(&config, before.map(|snapshot| &*snapshot.fleet), metrics)?;
+        let fleet = Fleet::build(&config, before.map(|snapshot| &*snapshot.fleet), metrics, &till.bell)?;
         let book = Book::compile(&config, |provider| fleet.is_on(provider));
         let configured = KeyRing::build(&config.keys)?;
         let baseline = config.classifier.baseline.as_deref();

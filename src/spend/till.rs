@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::runtime::Handle;
 
 use crate::{
     base::{account::AccountState, clock::Clock},
     budget::{Accounts, Bound, Crossed, Fresh, Rules},
     ledger::{Ledger, SpentQuery},
     metrics::money::{MoneyMetrics, Standing},
+    news::{Bell, Event},
 };
 
 use super::usual::Usual;
@@ -25,7 +26,8 @@ pub struct Till {
     /// The wall clock that windows turn by.
     pub clock: Clock,
     pub(super) usual: Usual,
-    alerts: mpsc::Sender<Crossed>,
+    /// Who hears of what operators want to know.
+    pub bell: Bell,
     /// One at a time says where the budgets stand, so that no page shows half of it.
     showing: Mutex<()>,
 }
@@ -34,13 +36,13 @@ pub struct Till {
 const CLOSED_AT_ONCE: usize = 1000;
 
 impl Till {
-    /// A till over a ledger. Crossed thresholds go to `alerts`; where nobody takes them in time they stay in the log.
+    /// A till over a ledger. Crossed thresholds are told to `bell`.
     pub fn new(
         accounts: Accounts,
         ledger: Ledger,
         metrics: MoneyMetrics,
         clock: Clock,
-        alerts: mpsc::Sender<Crossed>,
+        bell: Bell,
     ) -> Arc<Self> {
         Arc::new(Self {
             accounts,
@@ -48,7 +50,7 @@ impl Till {
             metrics,
             clock,
             usual: Usual::default(),
-            alerts,
+            bell,
             showing: Mutex::default(),
         })
     }
@@ -60,7 +62,7 @@ impl Till {
             crate::config::Ledger { url: "sqlite::memory:".into(), ..crate::config::Ledger::default() };
         let (ledger, _) = Ledger::open(&settings, metrics, Clock::system()).expect("memory can be opened");
         let money = MoneyMetrics::new(metrics).expect("the names are constants");
-        Self::new(Accounts::new(), ledger, money, Clock::system(), mpsc::channel(1).0)
+        Self::new(Accounts::new(), ledger, money, Clock::system(), Bell::unheard(metrics))
     }
 
     /// Binds budgets to their accounts. One that is new begins with what was spent in its scope before. Blocks.
@@ -128,9 +130,8 @@ impl Till {
                 crossed.fraction
             );
             self.metrics.alert(&crossed.budget, crossed.period);
-            if self.alerts.try_send(crossed).is_err() {
-                tracing::warn!("too many alerts wait for the webhook: this one is only in the log");
-            }
+            let Crossed { budget, holder, period, fraction, spent, limit } = crossed;
+            self.bell.ring(Event::Budget { budget, holder, period, fraction, spent, limit });
         }
     }
 }

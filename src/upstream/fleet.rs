@@ -1,6 +1,10 @@
 //! The providers of a configuration as running units, which a reload keeps where nothing changed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -9,13 +13,14 @@ use crate::{
     config::{Config, Protocol, Provider},
     health::{Hedges, ProviderHealth, RetryBudget, Status, TargetHealth},
     metrics::{Metrics, OTHER, TargetMetrics},
+    news::Bell,
     route::{Rank, Target},
 };
 
 use super::{
     credentials::{Shut, Standing},
     unit::Unit,
-    ward::{Patient, number},
+    ward::{Patient, number, tell_of_provider},
 };
 
 /// All units by provider, with the metrics of all targets.
@@ -43,7 +48,12 @@ impl Fleet {
     ///
     /// # Errors
     /// Every provider that cannot be built, with the reason.
-    pub fn build(config: &Config, before: Option<&Self>, metrics: &Metrics) -> Result<Self, Vec<String>> {
+    pub fn build(
+        config: &Config,
+        before: Option<&Self>,
+        metrics: &Metrics,
+        bell: &Bell,
+    ) -> Result<Self, Vec<String>> {
         let mut faults = Vec::new();
         let mut keys = BTreeMap::new();
         for (name, provider) in &config.providers {
@@ -66,13 +76,13 @@ impl Fleet {
                 continue;
             }
             let settings = if simulated { stand_in() } else { config.providers[name].clone() };
-            match fleet.unit(name, settings, found.unwrap_or_default(), before, metrics) {
+            match fleet.unit(name, settings, found.unwrap_or_default(), before, (metrics, bell)) {
                 Ok(unit) => drop(fleet.units.insert(name.into(), unit)),
                 Err(error) => faults.push(format!("providers.{name}: {error}")),
             }
         }
         fleet.add_metrics(config, metrics);
-        fleet.add_health(config, before, metrics);
+        fleet.add_health(config, before, metrics, bell);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -87,14 +97,14 @@ impl Fleet {
         settings: Provider,
         keys: Vec<Secret>,
         before: Option<&Self>,
-        metrics: &Metrics,
+        (metrics, bell): (&Metrics, &Bell),
     ) -> Result<Arc<Unit>, String> {
         let keys = if self.simulated { Vec::new() } else { keys };
         let before = before.and_then(|fleet| fleet.units.get(name));
         if let Some(same) = before.filter(|unit| unit.is_same(&settings, &keys)) {
             return Ok(Arc::clone(same));
         }
-        let mut unit = Unit::new(name, settings, keys, metrics)?;
+        let mut unit = Unit::new(name, settings, keys, metrics, bell)?;
         if let Some(before) = before {
             unit.inherit(before);
         }
@@ -114,11 +124,11 @@ impl Fleet {
     }
 
     /// The health of every target; what `before` knew stays known.
-    fn add_health(&mut self, config: &Config, before: Option<&Self>, metrics: &Metrics) {
+    fn add_health(&mut self, config: &Config, before: Option<&Self>, metrics: &Metrics, bell: &Bell) {
         for name in self.units.keys() {
             let known = before.and_then(|fleet| fleet.connections.get(name)).cloned();
             let health = known.unwrap_or_else(|| Arc::new(ProviderHealth::new(&config.breaker)));
-            health.configure(&config.breaker);
+            tell_of_provider(bell, name, health.configure(&config.breaker));
             self.connections.insert(Arc::clone(name), health);
             let known = before.and_then(|fleet| fleet.repeats.get(name)).cloned();
             let repeats = known.unwrap_or_else(|| Arc::new(RetryBudget::new(&config.retry)));
@@ -143,6 +153,8 @@ impl Fleet {
                     health: TargetHealth::new(&config.breaker),
                     connections: Arc::clone(connections),
                     gauges: metrics.health().target(label, provider),
+                    bell: bell.clone(),
+                    retired: AtomicBool::new(false),
                 })
             });
             patient.told(patient.health.configure(&config.breaker));
@@ -156,6 +168,11 @@ impl Fleet {
         self.patients
             .get(&target.name)
             .or_else(|| self.patients.get(format!("{}/", target.provider).as_str()))
+    }
+
+    /// Every provider that is on, with the health of its connections.
+    pub fn providers(&self) -> impl Iterator<Item = (&Arc<Unit>, &Arc<ProviderHealth>)> {
+        self.units.values().filter_map(|unit| Some((unit, self.connections.get(&unit.name)?)))
     }
 
     /// The health of every target.

@@ -12,6 +12,7 @@ use crate::{
     base::{outcome::Outcome, secret::Secret},
     config::{Protocol, Provider},
     metrics::{Metrics, NONE},
+    news::Bell,
     openai::Ask,
     provider::{Codec, Encoded, Failure, codec},
 };
@@ -61,7 +62,13 @@ impl Unit {
     ///
     /// # Errors
     /// Which setting cannot be used, and why.
-    pub fn new(name: &str, settings: Provider, keys: Vec<Secret>, metrics: &Metrics) -> Result<Self, String> {
+    pub fn new(
+        name: &str,
+        settings: Provider,
+        keys: Vec<Secret>,
+        metrics: &Metrics,
+        bell: &Bell,
+    ) -> Result<Self, String> {
         let name: Arc<str> = name.into();
         let base = match settings.protocol {
             Protocol::Sim => "/v1".to_owned(),
@@ -70,7 +77,7 @@ impl Unit {
         let extra = extra_headers(&settings)?;
         Ok(Self {
             codec: codec(&settings),
-            credentials: Credentials::new(&name, credentials(&name, &settings, &keys, metrics)),
+            credentials: Credentials::new(&name, credentials(&name, &settings, &keys, metrics), bell.clone()),
             allowance: Arc::new(Allowance::new(&settings, Instant::now())),
             name,
             keys,
@@ -229,7 +236,8 @@ mod tests {
         let mut settings = Provider { base_url: "http://127.0.0.1:1/v1".into(), ..Provider::default() };
         settings.headers.insert("x-team".into(), SecretSource::parse("header-canary"));
         let keys = vec![Secret::new("key-canary"), Secret::new("the")];
-        let unit = Unit::new("p", settings, keys, &Metrics::new().unwrap()).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let unit = Unit::new("p", settings, keys, &metrics, &Bell::unheard(&metrics)).unwrap();
         let error = ErrorBody {
             message: "You sent key-canary and the header-canary, key-canary".into(),
             kind: Some("key-canary".into()),

@@ -1,6 +1,12 @@
 //! The guard that tells a target's health what became of a try, exactly once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -11,6 +17,7 @@ use crate::{
         TargetHealth, Transition, signal,
     },
     metrics::health::TargetGauges,
+    news::{Bell, Event},
 };
 
 /// A target with its health, as long as the process lives.
@@ -26,6 +33,10 @@ pub struct Patient {
     pub connections: Arc<ProviderHealth>,
     /// What is shown of it.
     pub gauges: TargetGauges,
+    /// Who hears of what happens to it.
+    pub bell: Bell,
+    /// Whether its provider does not know the model, as far as the last answer told.
+    pub retired: AtomicBool,
 }
 
 /// Leave to make one try on a target. One that is dropped counts as abandoned by the client.
@@ -88,6 +99,7 @@ impl Patient {
         self.told(self.health.force(force, now));
         if force == Force::Reset {
             self.told_of_provider(self.connections.reset(now));
+            self.retired(false);
         }
     }
 
@@ -98,13 +110,58 @@ impl Patient {
         tracing::warn!(model = %self.name, provider = %self.provider, from, to = name, "a breaker changed: {cause}");
         self.gauges.transition(name);
         self.gauges.breaker(number(to));
+        if let Some(open) = turned(transition) {
+            // Under a provider's name with a slash stand all models that only clients name.
+            let model =
+                if self.is_configured() { Arc::clone(&self.name) } else { format!("{}*", self.name).into() };
+            let provider = Arc::clone(&self.provider);
+            self.bell.ring(Event::Breaker { model, provider, open, cause: cause.to_string() });
+        }
+    }
+
+    /// Whether it is a model of the configuration.
+    fn is_configured(&self) -> bool {
+        self.name.strip_suffix('/') != Some(&*self.provider)
+    }
+
+    /// The provider said whether it knows the model: told once, until it says otherwise.
+    fn retired(&self, retired: bool) {
+        if self.is_configured() && self.retired.swap(retired, Ordering::Relaxed) != retired {
+            let (model, provider) = (Arc::clone(&self.name), Arc::clone(&self.provider));
+            self.bell.ring(Event::Model { model, provider, retired });
+        }
+    }
+
+    /// Why nothing but a probe gets through; `None`: it is not down. A rate limit is none of the reasons.
+    pub fn down(&self) -> Option<&'static str> {
+        match (self.health.state(), self.connections.state()) {
+            (State::Closed, State::Closed) => self.retired.load(Ordering::Relaxed).then_some("unknown_model"),
+            (State::Closed, _) => Some("unreachable"),
+            (state, _) => Some(word(state)),
+        }
     }
 
     fn told_of_provider(&self, transition: Option<Transition>) {
-        let Some(Transition { from, to, cause }) = transition else { return };
-        let (from, to) = (word(from), word(to));
-        tracing::warn!(provider = %self.provider, from, to, "the breaker of connections changed: {cause}");
+        tell_of_provider(&self.bell, &self.provider, transition);
     }
+}
+
+/// A transition of a provider's breaker of connections goes into the log with its cause, and to those who want to hear
+/// of it.
+pub fn tell_of_provider(bell: &Bell, provider: &Arc<str>, transition: Option<Transition>) {
+    let Some(Transition { from, to, cause }) = transition else { return };
+    let (from, to) = (word(from), word(to));
+    tracing::warn!(%provider, from, to, "the breaker of connections changed: {cause}");
+    if let Some(open) = turned(transition) {
+        bell.ring(Event::Connections { provider: Arc::clone(provider), open, cause: cause.to_string() });
+    }
+}
+
+/// Whether a breaker opened or closed by a transition; a probe's coming and failing changes nothing of that.
+fn turned(transition: Option<Transition>) -> Option<bool> {
+    let Transition { from, to, .. } = transition?;
+    let (was_open, open) = (from != State::Closed, to != State::Closed);
+    (was_open != open).then_some(open)
 }
 
 /// A breaker's state in a word.
@@ -160,6 +217,11 @@ impl Ward {
         self.patient.connections.ended(outcome, now);
         let transition = self.patient.health.report(permit, &report, now, rand::random());
         self.patient.told(transition);
+        match outcome {
+            Outcome::ModelUnknown => self.patient.retired(true),
+            Outcome::Ok => self.patient.retired(false),
+            _ => {}
+        }
     }
 
     /// Nothing was sent.

@@ -6,6 +6,7 @@ mod dialects;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod anthropic;
 mod bombs;
 mod breaker;

@@ -10,7 +10,7 @@ const LEVELS: [(u8, &[&str]); 9] = [
     (0, &["base"]),
     (1, &["config", "openai"]),
     (2, &["metrics", "keys", "price", "limit", "health", "classify"]),
-    (3, &["budget", "cache", "route", "provider", "sim", "ledger"]),
+    (3, &["budget", "cache", "route", "provider", "sim", "ledger", "news"]),
     (4, &["spend", "egress"]),
     (5, &["upstream", "alerts"]),
     (6, &["pipeline"]),

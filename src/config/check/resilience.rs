@@ -1,4 +1,4 @@
-//! The numbers of breakers, retries, hedges.
+//! The numbers of breakers, retries, hedges, alerts.
 
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const MOST_SAMPLES: usize = 256;
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     check_breaker(&config.breaker, &mut Table { path: KeyPath::of(&["breaker"]), report });
     check_retry(&config.retry, &mut Table { path: KeyPath::of(&["retry"]), report });
+    let alerts = &mut Table { path: KeyPath::of(&["alerts"]), report };
+    alerts.span("min_interval", config.alerts.min_interval, false);
 }
 
 fn check_breaker(breaker: &Breaker, table: &mut Table<'_, '_>) {

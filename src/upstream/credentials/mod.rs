@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::{
     base::{outcome::Outcome, secret::Secret},
     metrics::credentials::CredentialMetrics,
+    news::{self, Bell, Fate},
     provider::{Failure, quota},
 };
 
@@ -30,6 +31,7 @@ pub struct Credentials {
     provider: Arc<str>,
     keys: Vec<Credential>,
     ring: Mutex<Ring>,
+    bell: Bell,
 }
 
 /// One credential.
@@ -55,10 +57,10 @@ pub struct Lent<'a> {
 
 impl Credentials {
     /// Credentials in the order in which they take turns.
-    pub fn new(provider: &Arc<str>, keys: Vec<Credential>) -> Self {
+    pub fn new(provider: &Arc<str>, keys: Vec<Credential>, bell: Bell) -> Self {
         let keyed = keys.iter().any(|key| key.secret.is_some());
         let ring = Mutex::new(Ring::new(keys.len(), keyed));
-        Self { provider: Arc::clone(provider), keys, ring }
+        Self { provider: Arc::clone(provider), keys, ring, bell }
     }
 
     /// The next credential in the turn of a request that may be used for the model, each once; `None` where no other
@@ -72,6 +74,11 @@ impl Credentials {
     /// Whether any credential may be used for the model now.
     pub fn standing(&self, model: &str, now: Instant) -> Standing {
         self.lock().standing(model, now)
+    }
+
+    /// Whether every credential was refused for the model, or ran out of money, and none has been good since.
+    pub fn are_dead(&self, model: &str) -> bool {
+        self.lock().is_dead(model)
     }
 
     /// The share of the provider's own limits that is left for the model, 0 to 1, where its answers tell it.
@@ -100,20 +107,33 @@ impl Credentials {
     }
 
     /// Tells what happened to a credential: one line, one count, never the key.
-    fn tell(&self, slot: usize, model: &str, cause: &str, change: Change, now: Instant) {
+    fn tell(&self, slot: usize, model: &str, cause: &'static str, change: Change, now: Instant) {
         let Credential { place, metrics, .. } = &self.keys[slot];
         let (provider, model) = (&*self.provider, if change.all_models { "*" } else { model });
-        let seconds = change.until.saturating_duration_since(now).as_secs_f64();
+        let rest = change.until.saturating_duration_since(now);
+        let seconds = rest.as_secs_f64();
+        let ring = |fate| {
+            self.bell.ring(news::Event::Credential {
+                provider: Arc::clone(&self.provider),
+                credential: Arc::clone(place),
+                model: model.to_owned(),
+                fate,
+                cause,
+                rest,
+            });
+        };
         match change.event {
             Event::Limited => {
                 tracing::info!(provider, credential = %place, model, cause, seconds, "is at its rate limit");
             }
             Event::Rests => {
                 metrics.rest();
+                ring(Fate::Rests);
                 tracing::warn!(provider, credential = %place, model, cause, seconds, "has no money left: it rests");
             }
             Event::Out => {
                 metrics.out();
+                ring(Fate::Out);
                 tracing::error!(
                     provider, credential = %place, model, cause, seconds,
                     "is out: the provider refused it twice in a row; replace it, or reload once it is good again"
@@ -124,6 +144,7 @@ impl Credentials {
             }
             Event::Back => {
                 metrics.back();
+                ring(Fate::Back);
                 tracing::info!(provider, credential = %place, model, "is back");
             }
         }

@@ -154,6 +154,13 @@ impl Ring {
         soonest.map_or(Standing::Usable, Standing::Shut)
     }
 
+    /// Whether every credential was refused for the model, or ran out of money, and none was answered since.
+    pub fn is_dead(&self, model: &str) -> bool {
+        self.slots
+            .iter()
+            .all(|slot| slot.own.is_bad() || slot.models.get(model).is_some_and(|pair| pair.own.is_bad()))
+    }
+
     /// The largest share of the provider's own limit that a usable credential has left for the model, 0 to 1; `None`
     /// where one of them does not know.
     pub fn left(&self, model: &str, now: Instant) -> Option<f64> {
@@ -333,6 +340,11 @@ impl Marks {
             Access::Out(until) => Some(until),
             Access::In | Access::OnTrial => None,
         }
+    }
+
+    /// Whether it was refused or out of money the last time that it was used.
+    fn is_bad(&self) -> bool {
+        self.ban.ends().is_some() || self.rests_until.is_some()
     }
 
     fn refused(&mut self, all_models: bool, now: Instant) -> Option<Change> {

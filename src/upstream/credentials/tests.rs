@@ -214,7 +214,8 @@ fn credentials(keys: &[&str]) -> Credentials {
         let metrics = metrics.credential("p", &place);
         Credential { secret: Some(Secret::new(*key)), place: place.into(), metrics }
     };
-    Credentials::new(&"p".into(), keys.iter().enumerate().map(one).collect())
+    let bell = Bell::unheard(&metrics);
+    Credentials::new(&"p".into(), keys.iter().enumerate().map(one).collect(), bell)
 }
 
 #[tokio::test(start_paused = true)]

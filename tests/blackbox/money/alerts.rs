@@ -44,7 +44,8 @@ async fn each_threshold_is_told_once() {
         assert_eq!(
             told,
             json!({ "event": "budget_alert", "time": null, "budget": "b", "holder": "", "window": "daily",
-                "fraction": fraction, "spent_usd": spent, "limit_usd": "0.1" })
+                "fraction": fraction, "spent_usd": spent, "limit_usd": "0.1",
+                "text": format!("Weir: Budget b has reached {:.0} % of its daily limit: ${spent} of $0.1.", fraction * 100.0) })
         );
     }
     assert_eq!((weir.metric(metric).await as u64, hook.requests().len()), (2, 3));
