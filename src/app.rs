@@ -23,7 +23,7 @@ use crate::{
     news::{Bell, Told},
     pipeline::{Snapshot, pipeline},
     spend::Till,
-    upstream::Outages,
+    upstream::{Outages, keep_checking},
 };
 
 /// Builds the state of a gateway, and the news that it raises. `files` are read again at a reload. Blocks.
@@ -131,6 +131,12 @@ pub async fn watch_routes(state: State) {
             state.0.till.bell.ring(event);
         }
     }
+}
+
+/// Asks the providers that are to be asked whether they are there, whatever requests come.
+pub async fn check_providers(state: State) {
+    let (metrics, bell) = (Arc::clone(&state.0.metrics), state.0.till.bell.clone());
+    keep_checking(move || Arc::clone(&state.snapshot().fleet), &metrics, &bell).await;
 }
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {

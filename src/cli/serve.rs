@@ -73,6 +73,7 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     tokio::spawn(watch_files(state.clone(), read, seen));
     tokio::spawn(app::watch_keys(state.clone()));
     tokio::spawn(app::watch_routes(state.clone()));
+    tokio::spawn(app::check_providers(state.clone()));
     let grace = settings.shutdown_grace.0;
     let over = || state.0.over.clone();
     let clients =

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{AuthMode, needs_a_key};
+use crate::config::{AuthMode, Span, needs_a_key};
 
 const NOTHING: &str = "/nowhere/weir.toml";
 
@@ -613,6 +613,22 @@ fn a_password_in_the_ledgers_url_is_not_repeated() {
 }
 
 #[test]
-fn alerts_wait_for_a_day_at_most() {
+fn a_health_check_is_off_until_it_is_asked_for() {
+    let provider = |more: &str| format!("[providers.p]\nprotocol = \"sim\"\n{more}");
+    assert!(good(&provider("")).config.providers["p"].health_check.is_none());
+    let check = good(&provider("health_check = {}")).config.providers["p"].health_check.clone().unwrap();
+    assert_eq!((check.every, &*check.path, check.timeout), (Span::secs(30), "/models", Span::secs(5)));
+    for (written, key) in [
+        ("every = \"999ms\"", "every"),
+        ("every = \"2d\"", "every"),
+        ("timeout = \"0s\"", "timeout"),
+        ("path = \"models\"", "path"),
+        ("path = \"/a b\"", "path"),
+        ("path = \"/a#b\"", "path"),
+        ("path = \"\"", "path"),
+    ] {
+        let fault = fault(&provider(&format!("health_check = {{ {written} }}")));
+        assert_eq!(fault.key, format!("providers.p.health_check.{key}"), "{written}: {fault}");
+    }
     assert_eq!(fault("[alerts]\nmin_interval = \"25h\"").key, "alerts.min_interval");
 }

@@ -53,7 +53,7 @@ pub use load::{Loaded, load};
 pub use models::Model;
 pub use presets::Preset;
 pub use price::{Price, PriceTier};
-pub use providers::{HttpVersion, Protocol, Provider, SimOptions};
+pub use providers::{HealthCheck, HttpVersion, Protocol, Provider, SimOptions};
 pub use quirks::{OutputLimit, Quirks, ToolId};
 pub use retry::Retry;
 pub use routes::{FallbackReason, Order, Route, RouteTarget, WeightedTarget, Weights};

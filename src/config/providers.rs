@@ -58,6 +58,8 @@ pub struct Provider {
     pub tpm: u32,
     /// How many streams share one HTTP/2 connection before another is opened.
     pub streams_per_connection: usize,
+    /// How it is asked whether it is there when no request tells; absent: it is not.
+    pub health_check: Option<HealthCheck>,
     /// How the simulated provider answers; only for `protocol = "sim"`.
     pub sim: SimOptions,
 }
@@ -86,6 +88,7 @@ impl Default for Provider {
             rpm: 0,
             tpm: 0,
             streams_per_connection: 100,
+            health_check: None,
             sim: SimOptions::default(),
         }
     }
@@ -106,6 +109,26 @@ impl Provider {
             keys.extend(source.resolve()?);
         }
         Ok(Some(keys))
+    }
+}
+
+/// How a provider is asked whether it is there. A check without an answer, or with a 5xx, counts as a connection that
+/// failed, any other as one that works. It costs nothing and proves nothing of answers: breakers of models are not closed
+/// by it. A key that is refused (401) is told by it as by any request.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthCheck {
+    /// The time from one check to the next, give or take a tenth; five times as often while it fails. 1s at least.
+    pub every: Span,
+    /// What is read (GET) below `base_url`. It has to be free of charge, and answered with a success.
+    pub path: String,
+    /// How long an answer may take.
+    pub timeout: Span,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self { every: Span::secs(30), path: "/models".to_owned(), timeout: Span::secs(5) }
     }
 }
 

@@ -93,6 +93,24 @@ impl ProviderHealth {
         self.lock().connections.report(permit.0, outcome, verdict, false, now, draw)
     }
 
+    /// Tells what a health check showed. It was made to see whether the provider is there, so any failure speaks
+    /// against that, and any answer for it.
+    pub fn checked(
+        &self,
+        permit: ProviderPermit,
+        outcome: Outcome,
+        now: Instant,
+        draw: f64,
+    ) -> Option<Transition> {
+        let verdict = if Self::speaks_against(outcome) { Verdict::Failed } else { Verdict::Ok };
+        self.lock().connections.report(permit.0, outcome, verdict, false, now, draw)
+    }
+
+    /// Whether the outcome of a health check speaks against the provider.
+    pub fn speaks_against(outcome: Outcome) -> bool {
+        signal(outcome).verdict == Verdict::Failed
+    }
+
     /// Tells how a try ended.
     pub fn ended(&self, outcome: Outcome, now: Instant) {
         let counts = match signal(outcome).verdict {
@@ -156,6 +174,19 @@ mod tests {
         let opened = report(Outcome::ConnectError).unwrap();
         assert!(matches!(opened.to, State::Open { .. }));
         assert!(matches!(health.try_admit(now), Err(Refused::Open { .. })));
+    }
+
+    #[test]
+    fn checks_open_it_by_any_failure_and_close_it_by_any_answer() {
+        let (mut now, health) = (Instant::now(), ProviderHealth::new(&config::Breaker::default()));
+        let check = |outcome, now| health.checked(health.try_admit(now).unwrap(), outcome, now, 0.5);
+        for outcome in [Outcome::ServerError, Outcome::Timeout, Outcome::ConnectError, Outcome::Reset] {
+            assert_eq!(check(outcome, now), None);
+        }
+        assert!(matches!(check(Outcome::ServerError, now).unwrap().to, State::Open { .. }));
+        now += std::time::Duration::from_secs(10);
+        assert_eq!(check(Outcome::RateLimited, now), None);
+        assert_eq!(check(Outcome::CredentialRejected, now).unwrap().to, State::Closed);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub struct HealthMetrics {
     transitions: IntCounterVec,
     score: GaugeVec,
     hedges: IntCounterVec,
+    checks: IntCounterVec,
 }
 
 /// The metrics of one target's health.
@@ -43,12 +44,22 @@ impl HealthMetrics {
                 "Second tries beside a silent one, with those that were not made.",
                 &["route", "outcome"],
             )?,
+            checks: maker.counters(
+                "health_checks_total",
+                "Health checks of providers by what they showed.",
+                &["provider", "result"],
+            )?,
         })
     }
 
     /// Counts a hedge: what became of it, or why it was not made.
     pub fn hedge(&self, route: &str, outcome: &str) {
         self.hedges.with_label_values(&[route, outcome]).inc();
+    }
+
+    /// Counts a health check of a provider.
+    pub fn check(&self, provider: &str, result: &str) {
+        self.checks.with_label_values(&[provider, result]).inc();
     }
 
     /// The metrics of one target.

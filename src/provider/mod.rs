@@ -43,6 +43,11 @@ pub trait Codec: Send + Sync {
     /// The field that the provider cannot take.
     fn encode(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField>;
 
+    /// Headers without which the provider reads no request, beside the credential.
+    fn headers(&self) -> HeaderMap {
+        HeaderMap::new()
+    }
+
     /// Adds the credential to a request's headers, marked as sensitive.
     ///
     /// # Errors

@@ -340,7 +340,7 @@ fn in_use() -> Failure {
     Failure::of(Outcome::Skipped, "The provider's keys were all in question a moment ago.")
 }
 
-fn call_failed(error: CallError<TransportError>) -> Failure {
+pub(super) fn call_failed(error: CallError<TransportError>) -> Failure {
     match error {
         CallError::Full => {
             Failure::of(Outcome::Skipped, "The provider has as many requests under way as it may.")

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     base::{outcome::Outcome, secret::Secret},
-    config::{Config, Protocol, Provider},
+    config::{Config, HealthCheck, Protocol, Provider},
     health::{Hedges, ProviderHealth, RetryBudget, Status, TargetHealth},
     metrics::{Metrics, OTHER, TargetMetrics},
     news::Bell,
@@ -75,7 +75,8 @@ impl Fleet {
             if !on {
                 continue;
             }
-            let settings = if simulated { stand_in() } else { config.providers[name].clone() };
+            let settings = &config.providers[name];
+            let settings = if simulated { stand_in(settings) } else { settings.clone() };
             match fleet.unit(name, settings, found.unwrap_or_default(), before, (metrics, bell)) {
                 Ok(unit) => drop(fleet.units.insert(name.into(), unit)),
                 Err(error) => faults.push(format!("providers.{name}: {error}")),
@@ -256,8 +257,11 @@ impl Fleet {
 }
 
 /// The settings of the simulated provider where it stands in for others: it types like a person reads.
-fn stand_in() -> Provider {
+fn stand_in(for_whom: &Provider) -> Provider {
     let mut settings = Provider { protocol: Protocol::Sim, ..Provider::default() };
+    // It is asked as often, where it can be asked.
+    let check = for_whom.health_check.clone();
+    settings.health_check = check.map(|check| HealthCheck { path: HealthCheck::default().path, ..check });
     settings.sim.tokens_per_second = 200.0;
     settings
 }

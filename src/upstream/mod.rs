@@ -2,6 +2,7 @@
 
 mod allowance;
 mod attempt;
+mod checkup;
 mod credentials;
 mod execute;
 mod fleet;
@@ -19,6 +20,7 @@ mod ward;
 mod watch;
 
 pub use attempt::Won;
+pub use checkup::{Checkup, Shown, keep_checking};
 pub use credentials::{Shut, Standing};
 pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute, label};
 pub use fleet::Fleet;

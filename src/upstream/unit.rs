@@ -19,6 +19,7 @@ use crate::{
 
 use super::{
     allowance::Allowance,
+    checkup::Checkup,
     credentials::{Credential, Credentials, Shut, Standing},
     inflight::{CallError, Guarded, InFlight, InFlightLayer},
     leaf::{Leaf, LeafBody},
@@ -44,6 +45,8 @@ pub struct Unit {
     pub credentials: Credentials,
     /// What it may be sent a minute.
     pub allowance: Arc<Allowance>,
+    /// What its health checks showed.
+    pub checkup: Arc<Checkup>,
     keys: Vec<Secret>,
     base: String,
     headers: HeaderMap,
@@ -79,6 +82,7 @@ impl Unit {
             codec: codec(&settings),
             credentials: Credentials::new(&name, credentials(&name, &settings, &keys, metrics), bell.clone()),
             allowance: Arc::new(Allowance::new(&settings, Instant::now())),
+            checkup: Arc::default(),
             name,
             keys,
             base,
@@ -103,6 +107,7 @@ impl Unit {
         if self.settings.base_url == before.settings.base_url {
             self.credentials.inherit(&before.credentials);
         }
+        self.checkup = Arc::clone(&before.checkup);
         if self.allowance.is_same(&before.allowance) {
             self.allowance = Arc::clone(&before.allowance);
         }
@@ -148,25 +153,60 @@ impl Unit {
         key: Option<&Secret>,
         progress: &Progress,
     ) -> Result<http::Response<UpstreamBody>, CallError<TransportError>> {
-        let uri = Uri::try_from(format!("{}{}", self.base, encoded.path)).map_err(|_| {
-            let message = "base_url and the path of the request make no valid address".to_owned();
-            CallError::Transport(TransportError { kind: TransportErrorKind::Connect, message })
-        })?;
-        let mut request = http::Request::new(Full::new(encoded.body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
+        let mut request = self.request(Method::POST, &encoded.path, encoded.body)?;
         let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
         let accept = if ask.stream() { "text/event-stream" } else { "application/json" };
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         headers.extend(encoded.headers);
+        request.extensions_mut().insert(progress.clone());
+        self.call(request, key).await
+    }
+
+    /// Reads what is at a path below its address, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`CallError`]: no room, or the transport failed.
+    pub async fn get(
+        &self,
+        path: &str,
+        key: Option<&Secret>,
+    ) -> Result<http::Response<UpstreamBody>, CallError<TransportError>> {
+        let mut request = self.request(Method::GET, path, Bytes::new())?;
+        let headers = request.headers_mut();
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.extend(self.codec.headers());
+        self.call(request, key).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<http::Request<RequestBody>, CallError<TransportError>> {
+        let uri = Uri::try_from(format!("{}{path}", self.base)).map_err(|_| {
+            let message = "base_url and the path of the request make no valid address".to_owned();
+            CallError::Transport(TransportError { kind: TransportErrorKind::Connect, message })
+        })?;
+        let mut request = http::Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        request.headers_mut().clone_from(&self.headers);
+        Ok(request)
+    }
+
+    async fn call(
+        &self,
+        mut request: http::Request<RequestBody>,
+        key: Option<&Secret>,
+    ) -> Result<http::Response<UpstreamBody>, CallError<TransportError>> {
         if let Some(key) = key {
-            self.codec.authorize(key, headers).map_err(|unusable| {
+            self.codec.authorize(key, request.headers_mut()).map_err(|unusable| {
                 let message = unusable.to_string();
                 CallError::Transport(TransportError { kind: TransportErrorKind::Connect, message })
             })?;
         }
-        request.extensions_mut().insert(progress.clone());
         self.stack.clone().call(request).await
     }
 }

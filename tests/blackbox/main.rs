@@ -24,6 +24,7 @@ mod fidelity;
 mod fuzz;
 mod grants;
 mod headers;
+mod health_check;
 mod hedging;
 mod leaving;
 mod limits;

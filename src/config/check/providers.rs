@@ -1,12 +1,12 @@
 //! Providers: addresses, headers, limits.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri, header};
 
 use super::{
     super::{
-        Config, Protocol, Provider, Quirks, SecretSource, Span,
+        Config, HealthCheck, Protocol, Provider, Quirks, SecretSource, Span,
         path::KeyPath,
         wording::{names, quoted},
     },
@@ -38,6 +38,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         check_address(&path, provider, report);
         check_headers(&path, provider, report);
         check_limits(&path, provider, report);
+        if let Some(check) = &provider.health_check {
+            check_health_check(&path.key("health_check"), check, report);
+        }
         check_sim(&path.key("sim"), provider, report);
         check_quirks(&path.key("quirks"), &provider.quirks, report);
         if let Some(version) = &provider.api_version {
@@ -170,6 +173,24 @@ fn check_limits(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {
     nonzero(&path.key("max_concurrent"), provider.max_concurrent == 0, report);
     let streams = path.key("streams_per_connection");
     nonzero(&streams, provider.streams_per_connection == 0, report);
+}
+
+fn check_health_check(path: &KeyPath, check: &HealthCheck, report: &mut Report<'_>) {
+    let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
+    if check.every.0 < second || check.every.0 > day {
+        let problem = format!("{} does not fit here", check.every);
+        report.fault(&path.key("every"), problem, "Write a span from `1s` to `24h`.");
+    }
+    if check.timeout.0.is_zero() || check.timeout.0 > day {
+        let problem = format!("{} does not fit here", check.timeout);
+        report.fault(&path.key("timeout"), problem, "Write a span above 0, like `5s`.");
+    }
+    // Else it would be another host's, or be cut where the fragment begins.
+    let below = format!("/x{}", check.path);
+    if !check.path.starts_with('/') || check.path.contains('#') || below.parse::<Uri>().is_err() {
+        let problem = format!("{} is not a path", quoted(&check.path));
+        report.fault(&path.key("path"), problem, "Write a path below `base_url`, like \"/models\".");
+    }
 }
 
 fn check_sim(path: &KeyPath, provider: &Provider, report: &mut Report<'_>) {

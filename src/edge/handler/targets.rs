@@ -1,5 +1,7 @@
 //! `/admin/status`, `/admin/targets`: how every target does, taken out or back by hand.
 
+use std::time::Duration;
+
 use axum::{
     extract::{self, Path},
     http::{StatusCode, header},
@@ -9,21 +11,27 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    edge::{error, state::State},
-    health::Force,
+    edge::{error, state},
+    health::{Force, ProviderHealth, State},
     pipeline::{Code, Refusal},
-    upstream::{Patient, word},
+    upstream::{Patient, Unit, word},
 };
 
-/// `GET /admin/status`: breaker, health score with its parts, times, limits, the last error of every target.
-pub async fn status(extract::State(state): extract::State<State>) -> Response {
+/// `GET /admin/status`: breaker, health score with its parts, times, limits, the last error of every target; beside them
+/// every provider's breaker of connections and its last health check.
+pub async fn status(extract::State(state): extract::State<state::State>) -> Response {
     let snapshot = state.snapshot();
     let data: Vec<Value> = snapshot.fleet.patients().map(|patient| row(patient)).collect();
-    answer(&json!({ "data": data, "next": null }))
+    let providers = snapshot.fleet.providers().map(|(unit, connections)| provider_row(unit, connections));
+    let providers: Vec<Value> = providers.collect();
+    answer(&json!({ "data": data, "next": null, "providers": providers }))
 }
 
 /// `POST /admin/targets/{model}/{open|close|reset}`: takes a target out, back, or makes it as if it were new.
-pub async fn force(extract::State(state): extract::State<State>, Path(path): Path<String>) -> Response {
+pub async fn force(
+    extract::State(state): extract::State<state::State>,
+    Path(path): Path<String>,
+) -> Response {
     let Some((model, action)) = path.rsplit_once('/') else {
         return refuse("Name a model with what to do: /admin/targets/MODEL/open, close or reset.");
     };
@@ -65,6 +73,28 @@ fn row(patient: &Patient) -> Value {
             "mean_ms": ms(minute.mean()),
         })),
         "last_error": standing.last_error.map(|outcome| outcome.as_str()),
+    })
+}
+
+fn provider_row(unit: &Unit, connections: &ProviderHealth) -> Value {
+    let (now, state) = (Instant::now(), connections.state());
+    let until = match state {
+        State::Open { until } => Some(until.saturating_duration_since(now)),
+        _ => None,
+    };
+    let ms = |span: Duration| span.as_millis() as u64;
+    let check = unit.settings.health_check.as_ref().map(|check| {
+        let last = unit.checkup.last().map(|shown| {
+            let (age, took) = (ms(now.saturating_duration_since(shown.at)), ms(shown.took));
+            json!({ "result": shown.result, "age_ms": age, "took_ms": took })
+        });
+        json!({ "path": check.path, "every_ms": ms(check.every.0), "last": last })
+    });
+    json!({
+        "provider": unit.name,
+        "connections": word(state),
+        "free_in_ms": until.map(ms),
+        "health_check": check,
     })
 }
 

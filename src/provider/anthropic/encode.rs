@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, value::RawValue};
 
 use super::{
@@ -18,6 +18,11 @@ use crate::openai::{Ask, BadField, Endpoint, Rewrite, chat::Chat};
 
 /// The version of the API that this codec speaks.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// What every request says.
+pub(super) fn headers() -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("anthropic-version"), VERSION)])
+}
 
 /// Encodes a request.
 ///
@@ -77,12 +82,10 @@ pub fn encode(ask: &Ask, rewrite: &Rewrite<'_>) -> Result<Encoded, BadField> {
         stream: ask.stream(),
     };
     let body = serde_json::to_vec(&request).expect("texts, numbers and JSON always serialize");
-    let mut headers = HeaderMap::new();
-    headers.insert("anthropic-version", VERSION);
     Ok(Encoded {
         path: Cow::Borrowed("/messages"),
         body: body.into(),
-        headers,
+        headers: headers(),
         dropped: gaps.dropped,
         answer_tool: tooling.answer_tool,
         base64: false,

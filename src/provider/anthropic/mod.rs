@@ -46,6 +46,10 @@ impl Codec for Anthropic {
         encode::encode(ask, rewrite)
     }
 
+    fn headers(&self) -> HeaderMap {
+        encode::headers()
+    }
+
     fn authorize(&self, key: &Secret, headers: &mut HeaderMap) -> Result<(), UnusableKey> {
         let mut value = HeaderValue::from_str(key.expose()).map_err(|_| UnusableKey)?;
         value.set_sensitive(true);

@@ -1,0 +1,311 @@
+//! Asks providers whether they are there, whatever requests come.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use http_body_util::{BodyExt as _, Limited};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    base::{outcome::Outcome, secret::Secret},
+    config::HealthCheck,
+    health::{ProviderHealth, State},
+    metrics::{Metrics, health::HealthMetrics},
+    news::Bell,
+    provider::Failure,
+};
+
+use super::{attempt::call_failed, credentials::Turn, fleet::Fleet, unit::Unit, ward::tell_of_provider};
+
+/// How often it is looked which checks are due.
+const LOOK: Duration = Duration::from_millis(250);
+/// The shortest time from one check to the next.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// The most that is read of an answer: its connection can be used again once all of it is.
+const MAX_BODY: usize = 1024 * 1024;
+/// Checks ask for no model: what keys may do with one is not theirs to find out.
+const NO_MODEL: &str = "";
+
+/// What the health checks of a provider showed.
+#[derive(Debug, Default)]
+pub struct Checkup(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    last: Option<Shown>,
+    /// The path that was told to be of no use.
+    useless: Option<String>,
+}
+
+/// What one check showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// `ok`, `wrong_path`, or the class of the failure.
+    pub result: &'static str,
+    /// When.
+    pub at: Instant,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Checkup {
+    /// The last check.
+    pub fn last(&self) -> Option<Shown> {
+        self.lock().last
+    }
+
+    /// Notes that a path cannot be used; true if nobody was told of it yet.
+    fn is_news(&self, path: &str) -> bool {
+        self.lock().useless.replace(path.to_owned()).is_none_or(|before| before != path)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        // Each value is whole by itself, so a panic elsewhere leaves nothing to mistrust.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One provider's check.
+struct Check {
+    unit: Arc<Unit>,
+    connections: Arc<ProviderHealth>,
+    settings: HealthCheck,
+    metrics: HealthMetrics,
+    bell: Bell,
+}
+
+/// Asks every provider with a `health_check`, again and again, in the fleet as it is at each moment.
+pub async fn keep_checking(fleet: impl Fn() -> Arc<Fleet>, metrics: &Metrics, bell: &Bell) {
+    let mut due = HashMap::<Arc<str>, Instant>::new();
+    let mut running = JoinSet::new();
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            Some(Ok((name, next))) = running.join_next() => {
+                due.entry(name).and_modify(|at| *at = next);
+            }
+            _ = ticks.tick() => {
+                let checks = checks(&fleet(), metrics, bell);
+                due.retain(|name, _| checks.iter().any(|check| check.unit.name == *name));
+                let now = Instant::now();
+                for check in checks {
+                    let HealthCheck { every, timeout, .. } = check.settings;
+                    // Spread from the start, so that not all are asked at once.
+                    let first = || now + every.0.mul_f64(rand::random());
+                    let at = due.entry(Arc::clone(&check.unit.name)).or_insert_with(first);
+                    if *at <= now {
+                        // Its end says when the next one is; this holds should it never come.
+                        *at = now + timeout.0 + every.0;
+                        running.spawn(check.run());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The checks that a fleet wants.
+fn checks(fleet: &Fleet, metrics: &Metrics, bell: &Bell) -> Vec<Check> {
+    let wanted = fleet.providers().filter_map(|(unit, connections)| {
+        Some(Check {
+            settings: unit.settings.health_check.clone()?,
+            unit: Arc::clone(unit),
+            connections: Arc::clone(connections),
+            metrics: metrics.health().clone(),
+            bell: bell.clone(),
+        })
+    });
+    wanted.collect()
+}
+
+impl Check {
+    /// Asks once: whose check it was, and when the next one is.
+    async fn run(self) -> (Arc<str>, Instant) {
+        let begun = Instant::now();
+        let failed = match self.ask(begun).await {
+            Some((result, failed)) => {
+                self.metrics.check(&self.unit.name, result);
+                let shown = Shown { result, at: Instant::now(), took: begun.elapsed() };
+                self.unit.checkup.lock().last = Some(shown);
+                failed
+            }
+            None => false,
+        };
+        let now = Instant::now();
+        let pause = pause(self.settings.every.0, failed, self.connections.state(), now, rand::random());
+        (Arc::clone(&self.unit.name), now + pause)
+    }
+
+    /// What an answer shows, and whether that speaks against the provider; `None`: nothing was sent, as no key may be
+    /// used now, or the provider is left alone for now.
+    async fn ask(&self, now: Instant) -> Option<(&'static str, bool)> {
+        let (unit, model) = (&self.unit, Arc::from(NO_MODEL));
+        let mut turn = Turn::default();
+        let lent = unit.credentials.next(&mut turn, &model, now)?;
+        // It may be the probe that shows that a provider is back, so that no request has to.
+        let permit = self.connections.try_admit(now).ok()?;
+        tell_of_provider(&self.bell, &unit.name, permit.transition());
+        let read = timeout(self.settings.timeout.0, self.read(lent.key())).await;
+        let read = read.unwrap_or_else(|_| Err(Failure::of(Outcome::Timeout, "no answer in time")));
+        let (result, outcome) = match &read {
+            Ok(()) => {
+                lent.known();
+                ("ok", Outcome::Ok)
+            }
+            Err(failure) if failure.outcome == Outcome::Skipped => {
+                self.connections.give_back(permit);
+                return None;
+            }
+            Err(failure) if is_useless(failure) => {
+                self.warn(failure);
+                ("wrong_path", Outcome::Rejected)
+            }
+            Err(failure) => {
+                if is_the_keys_fault(failure) {
+                    lent.failed(failure);
+                }
+                (failure.outcome.as_str(), failure.outcome)
+            }
+        };
+        let transition = self.connections.checked(permit, outcome, Instant::now(), rand::random());
+        tell_of_provider(&self.bell, &unit.name, transition);
+        Some((result, ProviderHealth::speaks_against(outcome)))
+    }
+
+    /// Reads what is at the path.
+    async fn read(&self, key: Option<&Secret>) -> Result<(), Failure> {
+        let unit = &self.unit;
+        let answer = unit.get(&self.settings.path, key).await.map_err(call_failed)?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_BODY).collect().await;
+        if head.status.is_success() {
+            return Ok(());
+        }
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        Err(unit.codec.failure(head.status, &head.headers, &body, SystemTime::now()))
+    }
+
+    fn warn(&self, failure: &Failure) {
+        if self.unit.checkup.is_news(&self.settings.path) {
+            let (name, path) = (&self.unit.name, &self.settings.path);
+            let status = failure.status.map_or(0, |status| status.as_u16());
+            tracing::warn!(
+                provider = %name, path, status,
+                "providers.{name}.health_check.path leads nowhere, or its key may not read it: name one that is \
+                 answered with a success; until then the checks only show that the provider is there"
+            );
+        }
+    }
+}
+
+/// Whether the answer shows only that the path is no use: it is elsewhere, or keys that are good may not read it.
+fn is_useless(failure: &Failure) -> bool {
+    let status = failure.status.map_or(0, |status| status.as_u16());
+    let said = failure.error.message.to_ascii_lowercase();
+    // OpenAI refuses keys with few rights by a 401 as well.
+    let few_rights = said.contains("missing scopes") || said.contains("insufficient permissions");
+    matches!(status, 300..=399 | 403 | 404 | 405) || (status == 401 && few_rights)
+}
+
+/// Whether it is what the key would meet with any request. A limit on such requests says nothing of others.
+fn is_the_keys_fault(failure: &Failure) -> bool {
+    let limited = failure.status.is_some_and(|status| status.as_u16() == 429);
+    matches!(failure.outcome, Outcome::CredentialRejected | Outcome::QuotaExhausted) && !limited
+}
+
+/// How long to wait after a check, by what its provider's breaker does now; `draw` is from [0, 1). A failure is looked
+/// into sooner, and a provider that is left alone is asked as soon as it may be.
+fn pause(every: Duration, failed: bool, state: State, now: Instant, draw: f64) -> Duration {
+    match state {
+        State::HalfOpen => SHORTEST,
+        State::Open { until } => until.saturating_duration_since(now).clamp(SHORTEST, every.max(SHORTEST)),
+        _ if failed => (every / 5).max(SHORTEST),
+        _ => every.mul_f64(0.9 + 0.2 * draw),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{config::Config, openai::ErrorBody};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failure(status: u16, outcome: Outcome, message: &str) -> Failure {
+        let error = ErrorBody { message: message.to_owned(), kind: None, param: None, code: None };
+        Failure { status: StatusCode::from_u16(status).ok(), ..Failure::new(outcome, error) }
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_key_itself_counts_against_it() {
+        let refused = |status, outcome, message| {
+            let failure = failure(status, outcome, message);
+            (is_useless(&failure), is_the_keys_fault(&failure))
+        };
+        assert_eq!(refused(401, Outcome::CredentialRejected, "No."), (false, true));
+        let scopes = "You have insufficient permissions. Missing scopes: api.model.read.";
+        assert!(refused(401, Outcome::CredentialRejected, scopes).0);
+        assert_eq!(refused(402, Outcome::QuotaExhausted, "Pay."), (false, true));
+        assert_eq!(refused(429, Outcome::QuotaExhausted, "Pay."), (false, false));
+        assert_eq!(refused(429, Outcome::RateLimited, ""), (false, false));
+        assert!(refused(403, Outcome::Forbidden, "").0 && refused(404, Outcome::ModelUnknown, "").0);
+        assert_eq!(refused(500, Outcome::ServerError, ""), (false, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_looked_into_sooner() {
+        let (now, every) = (Instant::now(), 30 * SECOND);
+        let after = |failed, state| pause(every, failed, state, now, 0.5);
+        assert_eq!(after(false, State::Closed), every);
+        assert_eq!(after(true, State::Closed), 6 * SECOND);
+        assert_eq!(after(true, State::HalfOpen), SECOND);
+        let open = |seconds: u32| State::Open { until: now + seconds * SECOND };
+        assert_eq!(
+            (after(true, open(5)), after(true, open(0)), after(true, open(300))),
+            (5 * SECOND, SECOND, every)
+        );
+        assert_eq!(pause(SECOND, true, open(9), now, 0.5), SECOND);
+        assert!(pause(every, false, State::Closed, now, 0.0) >= 26 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_provider_is_asked_at_its_own_pace() {
+        let config: Config = serde_json::from_value(json!({ "providers": {
+            "often": { "protocol": "sim", "health_check": { "every": "10s" } },
+            "seldom": { "protocol": "sim", "health_check": { "every": "60s" } },
+            "lost": { "protocol": "sim", "health_check": { "every": "60s", "path": "/nowhere" } },
+            "never": { "protocol": "sim" },
+        } }))
+        .unwrap();
+        let metrics = Metrics::new().unwrap();
+        let bell = Bell::unheard(&metrics);
+        let fleet = Arc::new(Fleet::build(&config, None, &metrics, &bell).unwrap());
+        let all = keep_checking(|| Arc::clone(&fleet), &metrics, &bell);
+        let _ = timeout(600 * SECOND, all).await;
+        let page = String::from_utf8(metrics.page()).unwrap();
+        let count = |provider: &str, result: &str| {
+            let line = format!("weir_health_checks_total{{provider=\"{provider}\",result=\"{result}\"}} ");
+            page.lines().find_map(|told| told.strip_prefix(&line)?.parse::<u32>().ok()).unwrap_or(0)
+        };
+        assert!((50..=66).contains(&count("often", "ok")), "{page}");
+        assert!((8..=12).contains(&count("seldom", "ok")), "{page}");
+        assert!((8..=12).contains(&count("lost", "wrong_path")), "{page}");
+        assert!(!page.contains("provider=\"never\",result"), "{page}");
+        let last = |name: &str| {
+            let (unit, connections) = fleet.providers().find(|(unit, _)| *unit.name == *name).unwrap();
+            (unit.checkup.last().map(|shown| shown.result), connections.state())
+        };
+        assert_eq!(last("lost"), (Some("wrong_path"), State::Closed));
+        assert_eq!(last("never"), (None, State::Closed));
+    }
+}
