@@ -205,6 +205,11 @@ impl Ward {
     fn report(&mut self, outcome: Outcome, hint: Option<Duration>) {
         let now = Instant::now();
         self.reached(signal(outcome).reached);
+        let outcome = match outcome {
+            // A name that a client made up says nothing of other models: they share one health.
+            Outcome::ModelUnknown if !self.patient.is_configured() => Outcome::Rejected,
+            outcome => outcome,
+        };
         let Some(permit) = self.permit.take() else { return };
         let report = Report {
             outcome,

@@ -65,3 +65,13 @@ async fn a_target_that_only_fails_is_left_alone() {
         assert_eq!(weir.client().send("POST", path, "").await.status, 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_model_that_a_client_makes_up_harms_no_other() {
+    let upstream = RawUpstream::start(vec![Script::json(404, "{}"), says("fine")]).await;
+    let weir = Weir::start(&[HEALTHY, &target("m", &upstream.base_url(), "", "")].concat()).await;
+    let made_up = weir.client().post_json(CHAT, &ask("m/made-up")).await;
+    assert!(!made_up.status.is_success(), "{}", made_up.text());
+    let other = weir.client().post_json(CHAT, &ask("m/real")).await;
+    assert_eq!(other.status.as_u16(), 200, "{}", other.text());
+}
