@@ -28,7 +28,7 @@ pub use latency::{PromptSize, Times};
 pub use permit::{Permit, Refused};
 pub use provider::{ProviderHealth, ProviderPermit};
 pub use retry_budget::RetryBudget;
-pub use score::{Score, median};
+pub use score::{Score, median, speed};
 pub use signal::{Aside, Reached, Sample, Signal, Verdict, signal};
 pub use state::{Cause, Force, State, Transition};
 pub use target::{Report, Standing, Status, TargetHealth};

@@ -45,7 +45,7 @@ pub(crate) fn unthrottled(counts: Counts, settings: &config::Breaker) -> f64 {
 }
 
 /// T: how a target's peak stands to the median of its group; 1 where either is unknown.
-pub(crate) fn speed(median: Option<Duration>, peak: Option<Duration>) -> f64 {
+pub fn speed(median: Option<Duration>, peak: Option<Duration>) -> f64 {
     match (median, peak) {
         (Some(median), Some(peak)) if !peak.is_zero() => {
             (median.as_secs_f64() / peak.as_secs_f64()).clamp(SLOWEST, 1.0)

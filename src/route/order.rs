@@ -6,6 +6,7 @@ use super::book::Target;
 use crate::{
     base::money::Pico,
     config::{Order, Weights},
+    health::{median, speed},
 };
 
 /// How a target does at the moment.
@@ -13,8 +14,10 @@ use crate::{
 pub struct Rank {
     /// Whether fewer than four of five tries succeed: it comes behind those that do better.
     pub degraded: bool,
-    /// Its health score, 0 to 1.
+    /// Its health score, 0 to 1, as far as it does not depend on the others: its speed beside them comes on top.
     pub health: f64,
+    /// How slow it was lately, once known: a peak that fades.
+    pub peak: Option<Duration>,
     /// The usual time to its first token, once known.
     pub first_token: Option<Duration>,
 }
@@ -22,7 +25,7 @@ pub struct Rank {
 impl Default for Rank {
     /// A target of which nothing bad is known.
     fn default() -> Self {
-        Self { degraded: false, health: 1.0, first_token: None }
+        Self { degraded: false, health: 1.0, peak: None, first_token: None }
     }
 }
 
@@ -46,6 +49,9 @@ pub fn arrange(
         .iter()
         .map(|(target, weight)| Candidate { target, weight: *weight, rank: rank(target) })
         .collect();
+    if matches!(order, Order::Health | Order::Weighted) {
+        compare_speed(&mut candidates);
+    }
     match order {
         Order::Listed => {}
         Order::Health => candidates.sort_by(|a, b| b.rank.health.total_cmp(&a.rank.health)),
@@ -60,6 +66,15 @@ pub fn arrange(
         candidates.sort_by_key(|candidate| candidate.rank.degraded);
     }
     candidates.iter().map(|candidate| Arc::clone(candidate.target)).collect()
+}
+
+/// Puts into each score how fast the target is beside those that it is ordered with. Targets of other routes do other
+/// work, and say nothing of what is slow here.
+fn compare_speed(candidates: &mut [Candidate<'_>]) {
+    let median = median(candidates.iter().filter_map(|candidate| candidate.rank.peak));
+    for candidate in candidates {
+        candidate.rank.health *= speed(median, candidate.rank.peak);
+    }
 }
 
 /// What a token costs, with three of the question to each of the answer; `None`: nobody knows.
@@ -138,10 +153,10 @@ mod tests {
     fn ranks(target: &Target) -> Rank {
         let ms = |ms| Some(Duration::from_millis(ms));
         match &*target.name {
-            "a" => Rank { health: 0.9, first_token: ms(900), degraded: false },
-            "b" => Rank { health: 0.3, first_token: ms(400), degraded: true },
-            "c" => Rank { health: 0.6, first_token: ms(100), degraded: false },
-            _ => Rank { health: 0.5, first_token: None, degraded: false },
+            "a" => Rank { health: 0.9, first_token: ms(900), ..Rank::default() },
+            "b" => Rank { health: 0.3, first_token: ms(400), degraded: true, ..Rank::default() },
+            "c" => Rank { health: 0.6, first_token: ms(100), ..Rank::default() },
+            _ => Rank { health: 0.5, ..Rank::default() },
         }
     }
 
@@ -169,5 +184,30 @@ mod tests {
         assert_eq!([first(0.53), first(0.78), first(0.80), first(0.999)], ['c', 'c', 'd', 'd']);
         let ill = |_: &Target| Rank { health: 0.0, ..Rank::default() };
         assert_eq!(names(Order::Weighted, ill, 0.999).len(), 4);
+    }
+
+    /// The speed beside the median counts where health does, and nowhere else.
+    #[test]
+    fn slow_ones_come_later_where_health_decides() {
+        let peaks = |target: &Target| {
+            let ms = |ms| Some(Duration::from_millis(ms));
+            let (health, peak) = match &*target.name {
+                "a" => (1.0, ms(1000)),
+                "b" => (0.9, ms(400)),
+                "c" => (0.5, ms(100)),
+                // Nobody has measured it: it counts as no slower than the others.
+                _ => (0.6, None),
+            };
+            Rank { health, peak, ..Rank::default() }
+        };
+        // The median is 400 ms: `a` comes to 1.0 x 0.4.
+        assert_eq!(names(Order::Health, peaks, 0.0), "bdca");
+        assert_eq!(names(Order::Listed, peaks, 0.0), "abcd");
+        // 0.4, 0.9, 0.5, 0.6 of 2.4.
+        let first = |draw| names(Order::Weighted, peaks, draw).remove(0);
+        assert_eq!([first(0.16), first(0.17), first(0.55), first(0.76)], ['a', 'b', 'c', 'd']);
+        // One alone is its own measure.
+        let alone = |target: &Target| if &*target.name == "b" { peaks(target) } else { Rank::default() };
+        assert_eq!(names(Order::Health, alone, 0.0), "acdb");
     }
 }

@@ -1,7 +1,11 @@
 //! The providers of a configuration as running units, which a reload keeps where nothing changed.
 
+mod vitals;
+
+pub use vitals::Vitals;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -20,7 +24,7 @@ use crate::{
 use super::{
     credentials::{Shut, Standing},
     unit::Unit,
-    ward::{Patient, number, tell_of_provider},
+    ward::{Patient, tell_of_provider},
 };
 
 /// All units by provider, with the metrics of all targets.
@@ -34,6 +38,8 @@ pub struct Fleet {
     /// By target; one a provider for models that only clients name, under the provider's name with a slash.
     patients: BTreeMap<Arc<str>, Arc<Patient>>,
     connections: BTreeMap<Arc<str>, Arc<ProviderHealth>>,
+    /// By target: those that it shares a route with, itself too.
+    peers: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     repeats: BTreeMap<Arc<str>, Arc<RetryBudget>>,
     hedges: Arc<Hedges>,
     /// Whether targets that mostly fail come behind others.
@@ -84,6 +90,7 @@ impl Fleet {
         }
         fleet.add_metrics(config, metrics);
         fleet.add_health(config, before, metrics, bell);
+        fleet.add_peers(config);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -164,6 +171,13 @@ impl Fleet {
         self.patients = patients;
     }
 
+    /// A fleet for tests whose news nobody hears.
+    #[cfg(test)]
+    pub(crate) fn unheard(config: &Config) -> Self {
+        let metrics = Metrics::new().unwrap();
+        Self::build(config, None, &metrics, &Bell::unheard(&metrics)).unwrap()
+    }
+
     /// The health of a target whose provider is on.
     pub fn patient(&self, target: &Target) -> Option<&Arc<Patient>> {
         self.patients
@@ -181,16 +195,6 @@ impl Fleet {
         self.patients.values()
     }
 
-    /// Says in the metrics how the targets do.
-    pub fn show_health(&self) {
-        let now = Instant::now();
-        for patient in self.patients.values() {
-            let standing = patient.health.standing(now);
-            patient.gauges.score(standing.score(true, None, None).h);
-            patient.gauges.breaker(number(standing.state));
-        }
-    }
-
     /// How many repeated tries the target's provider gets.
     pub fn repeats(&self, target: &Target) -> Option<&Arc<RetryBudget>> {
         self.repeats.get(&target.provider)
@@ -204,11 +208,15 @@ impl Fleet {
     /// How a target does, for the order of a chain.
     pub fn rank(&self, target: &Target, stream: bool) -> Rank {
         let Some(patient) = self.patient(target) else { return Rank::default() };
-        let standing = patient.health.standing(Instant::now());
+        let now = Instant::now();
+        let standing = patient.health.standing(now);
+        let times = standing.times(stream);
         Rank {
             degraded: self.demotes && standing.status == Status::Degraded,
-            health: standing.score(stream, None, None).h,
-            first_token: standing.times(stream).p50,
+            // Its speed beside the others is put in where they are known.
+            health: standing.score(stream, None, self.quota_left(target, now)).h,
+            peak: times.peak,
+            first_token: times.p50,
         }
     }
 

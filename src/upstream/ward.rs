@@ -51,7 +51,7 @@ pub struct Ward {
 }
 
 /// The kind of a request, as far as it decides how long an answer takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kind {
     /// Whether the answer is to be a stream.
     pub stream: bool,

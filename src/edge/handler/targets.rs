@@ -14,14 +14,15 @@ use crate::{
     edge::{error, state},
     health::{Force, ProviderHealth, State},
     pipeline::{Code, Refusal},
-    upstream::{Patient, Unit, word},
+    upstream::{Unit, Vitals, word},
 };
 
 /// `GET /admin/status`: breaker, health score with its parts, times, limits, the last error of every target; beside them
 /// every provider's breaker of connections and its last health check.
 pub async fn status(extract::State(state): extract::State<state::State>) -> Response {
     let snapshot = state.snapshot();
-    let data: Vec<Value> = snapshot.fleet.patients().map(|patient| row(patient)).collect();
+    let now = Instant::now();
+    let data: Vec<Value> = snapshot.fleet.vitals(now).iter().map(|vitals| row(vitals, now)).collect();
     let providers = snapshot.fleet.providers().map(|(unit, connections)| provider_row(unit, connections));
     let providers: Vec<Value> = providers.collect();
     answer(&json!({ "data": data, "next": null, "providers": providers }))
@@ -46,13 +47,13 @@ pub async fn force(
         return refuse("There is no such target; GET /admin/status lists them.");
     };
     patient.force(force);
-    answer(&row(patient))
+    let now = Instant::now();
+    let vitals = snapshot.fleet.vitals(now);
+    let told = vitals.iter().find(|vitals| *vitals.patient.name == *model).map(|vitals| row(vitals, now));
+    answer(&told.unwrap_or_default())
 }
 
-fn row(patient: &Patient) -> Value {
-    let now = Instant::now();
-    let standing = patient.health.standing(now);
-    let score = standing.score(true, None, None);
+fn row(Vitals { patient, standing, score }: &Vitals, now: Instant) -> Value {
     let ms = |span: Option<std::time::Duration>| span.map(|span| span.as_millis() as u64);
     let left = |until: Option<Instant>| ms(until.map(|until| until.saturating_duration_since(now)));
     json!({
@@ -70,6 +71,8 @@ fn row(patient: &Patient) -> Value {
         "minutes": patient.health.history(now).map(|minute| json!({
             "calls": minute.calls(),
             "ok": minute.ok,
+            "failed": minute.failed,
+            "rate_limited": minute.limited,
             "mean_ms": ms(minute.mean()),
         })),
         "last_error": standing.last_error.map(|outcome| outcome.as_str()),
