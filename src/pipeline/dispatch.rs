@@ -7,13 +7,14 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, poll_fn};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower::Service;
 
 use crate::{
     metrics::Metrics,
+    route::{Chain, Missing, Target},
     spend::Unfunded,
-    upstream::{Errand, Executed, Stopped, Won, execute},
+    upstream::{Errand, Executed, Fleet, Stopped, Trail, Won, execute},
 };
 
 use super::{
@@ -24,6 +25,11 @@ use super::{
 
 /// How long a whole answer waits for its row: a disk that takes longer counts as one that cannot record.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// When to come back where every target can be tried at once: what failed just now does not mend faster.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// When to come back where an operator has taken every target out.
+const NOBODY_KNOWS: Duration = Duration::from_secs(60);
 
 /// Sends a request to its targets.
 #[derive(Clone, Debug)]
@@ -69,12 +75,14 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
             return Err(Box::new(refusal));
         }
         Err(Stopped::Untried) => {
-            let refusal = Refusal::exhausted(&chain, None, trail, timing);
+            let soonest = soonest(fleet, &chain, &trail);
+            let refusal = Refusal::exhausted(&chain, None, trail, timing, soonest);
             purse.refused(refusal.code.as_str());
             return Err(Box::new(refusal));
         }
         Err(Stopped::Failed(failure)) => {
-            let refusal = Refusal::exhausted(&chain, Some(failure), trail, timing);
+            let soonest = soonest(fleet, &chain, &trail);
+            let refusal = Refusal::exhausted(&chain, Some(failure), trail, timing, soonest);
             purse.refused(refusal.code.as_str());
             return Err(Box::new(refusal));
         }
@@ -101,4 +109,18 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     let (remaining, max_output) = (purse.remaining(), purse.max_output());
     facts.money = Money { cost, remaining, max_output, downgraded, replayed: false };
     Ok(Answer { facts, content })
+}
+
+/// How long until one of the chain's targets can be tried again; targets that lack what the request needs never can.
+fn soonest(fleet: &Fleet, chain: &Chain, trail: &Trail) -> Duration {
+    let lacks = |target: &&Arc<Target>| {
+        let unfit = |(known, missing): &(Arc<Target>, Missing)| {
+            Arc::ptr_eq(known, target) && !matches!(missing, Missing::Health { .. })
+        };
+        trail.skipped.iter().any(unfit)
+    };
+    // Another way on may have led to targets that do not stand in the chain.
+    let tried = trail.tried.iter().map(|tried| &tried.target);
+    let targets = chain.targets.iter().chain(tried).filter(|target| !lacks(target));
+    fleet.soonest(targets, Instant::now()).unwrap_or(NOBODY_KNOWS).max(AT_ONCE)
 }

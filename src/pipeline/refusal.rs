@@ -242,17 +242,10 @@ impl Refusal {
     }
 
     /// A chain of which every target that could answer is left alone for a while; `None`: none is.
-    fn left_alone(facts: &Facts) -> Option<Self> {
-        let now = tokio::time::Instant::now();
-        let alone = |(_, missing): &(Arc<Target>, Missing)| match missing {
-            Missing::Health { why, until } => Some((*why == "rate_limited", *until)),
-            _ => None,
-        };
-        let alone: Vec<_> = facts.skipped.iter().filter_map(alone).collect();
-        let until = alone.iter().filter_map(|(_, until)| *until).min();
-        let wait = until.map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
-        let (code, message) = match alone.iter().all(|(limited, _)| *limited) {
-            _ if alone.is_empty() => return None,
+    fn left_alone(facts: &Facts, soonest: Duration) -> Option<Self> {
+        let mut alone = left_alone(&facts.skipped).peekable();
+        alone.peek()?;
+        let (code, message) = match alone.all(|why| why == RATE_LIMITED) {
             true => (
                 Code::UpstreamRateLimited,
                 "Every upstream is rate-limited; try again after the time in `retry-after`.",
@@ -264,21 +257,28 @@ impl Refusal {
             ),
         };
         let skipped = facts.skipped.clone();
-        Some(Self { skipped, facts: Some(facts.clone()), ..Self::new(code, message).after(wait) })
+        Some(Self { skipped, facts: Some(facts.clone()), ..Self::new(code, message).after(soonest) })
     }
 
-    /// A chain whose tries all failed.
-    pub fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail, timing: &Timing) -> Self {
+    /// A chain whose tries all failed, or of which no target could be tried; `soonest` is how long until one of them
+    /// can be again.
+    pub fn exhausted(
+        chain: &Chain,
+        last: Option<Failure>,
+        trail: Trail,
+        timing: &Timing,
+        soonest: Duration,
+    ) -> Self {
         let facts = Facts::of(chain, &trail);
         let Some(last) = last else {
             return match facts.skipped.is_empty() {
                 true => Self::nothing_on(chain),
-                false => Self::left_alone(&facts).unwrap_or_else(|| Self::unfit(chain, &trail)),
+                false => Self::left_alone(&facts, soonest).unwrap_or_else(|| Self::unfit(chain, &trail)),
             };
         };
         let over = timing.deadline.left(tokio::time::Instant::now()).is_zero();
-        let code = code(&trail.tried, &last, over, chain);
-        let retry_after = waits(code).then(|| soonest(&trail.tried));
+        let code = code(&trail.tried, &facts.skipped, &last, over, chain);
+        let retry_after = waits(code).then_some(soonest);
         let passed = matches!(code, Code::Passed(_)).then(|| (*last.error).clone());
         Self {
             message: message(code, &last, &trail.tried),
@@ -333,14 +333,30 @@ fn waits(code: Code) -> bool {
     matches!(code, Code::UpstreamRateLimited | Code::UpstreamUnavailable)
 }
 
-/// When the first of the targets may answer again: the shortest delay that a provider named, else a second.
-fn soonest(tried: &[Tried]) -> Duration {
-    tried.iter().filter_map(|tried| tried.retry_after).min().unwrap_or(Duration::from_secs(1))
+/// Why a target is left alone that its provider asked to be.
+const RATE_LIMITED: &str = "rate_limited";
+
+/// Why targets are left alone for a while.
+fn left_alone(skipped: &[(Arc<Target>, Missing)]) -> impl Iterator<Item = &'static str> {
+    skipped.iter().filter_map(|(_, missing)| match missing {
+        Missing::Health { why, .. } => Some(*why),
+        _ => None,
+    })
 }
 
-/// The code for a chain whose tries all failed, from what all of them met.
-fn code(tried: &[Tried], last: &Failure, over: bool, chain: &Chain) -> Code {
+/// The code for a chain whose tries all failed, from what all of them met, and from why others were left alone.
+fn code(
+    tried: &[Tried],
+    skipped: &[(Arc<Target>, Missing)],
+    last: &Failure,
+    over: bool,
+    chain: &Chain,
+) -> Code {
     let all = |set: &[Outcome]| tried.iter().all(|tried| set.contains(&tried.outcome));
+    let limited = || {
+        all(&[Outcome::RateLimited, Outcome::QuotaExhausted])
+            && left_alone(skipped).all(|why| why == RATE_LIMITED)
+    };
     let pinned = !chain.configured && chain.targets.len() == 1;
     match last.outcome {
         Outcome::Rejected | Outcome::ContextTooLong => {
@@ -349,7 +365,7 @@ fn code(tried: &[Tried], last: &Failure, over: bool, chain: &Chain) -> Code {
         Outcome::ModelUnknown if pinned => Code::ModelNotFound,
         _ if over => Code::UpstreamTimeout,
         _ if all(&[Outcome::Timeout]) => Code::UpstreamTimeout,
-        _ if all(&[Outcome::RateLimited, Outcome::QuotaExhausted]) => Code::UpstreamRateLimited,
+        _ if limited() => Code::UpstreamRateLimited,
         _ if all(&[Outcome::CredentialRejected, Outcome::Forbidden]) => Code::UpstreamCredentialsRejected,
         Outcome::InvalidAnswer => Code::UpstreamInvalidResponse,
         _ => Code::UpstreamUnavailable,
@@ -401,7 +417,12 @@ mod tests {
 
     fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail) -> Refusal {
         let deadline = Deadline::after(Instant::now(), Duration::from_secs(9));
-        Refusal::exhausted(chain, last, trail, &Timing { deadline, by_client: false, attempt: None })
+        let timing = Timing { deadline, by_client: false, attempt: None };
+        Refusal::exhausted(chain, last, trail, &timing, Duration::from_secs(4))
+    }
+
+    fn alone(why: &'static str) -> Missing {
+        Missing::Health { why, until: None }
     }
 
     #[test]
@@ -436,5 +457,33 @@ mod tests {
         let refusal = exhausted(&chain, Some(Failure::of(Outcome::RateLimited, "slow down")), trail);
         assert_eq!((refusal.code, refusal.param), (Code::UpstreamRateLimited, None));
         assert_eq!(refusal.skipped[0].1.as_str(), "seed");
+    }
+
+    #[test]
+    fn all_limited_is_told_apart_from_some_down() {
+        let chain = chain();
+        let tried = |outcome| Tried {
+            target: Arc::clone(&chain.targets[0]),
+            outcome,
+            took: Duration::ZERO,
+            retry_after: Some(Duration::from_secs(900)),
+            sent: true,
+        };
+        let (limited, down) = (Code::UpstreamRateLimited, Code::UpstreamUnavailable);
+        for (met, other, code) in [
+            (Some(Outcome::RateLimited), "rate_limited", limited),
+            (Some(Outcome::QuotaExhausted), "rate_limited", limited),
+            (Some(Outcome::RateLimited), "open", down),
+            (Some(Outcome::ServerError), "rate_limited", down),
+            (None, "rate_limited", limited),
+            (None, "open", down),
+        ] {
+            let skipped = vec![(Arc::clone(&chain.targets[1]), alone(other))];
+            let trail = Trail { tried: met.map(tried).into_iter().collect(), skipped, ..Trail::default() };
+            let refusal = exhausted(&chain, met.map(|outcome| Failure::of(outcome, "no")), trail);
+            assert_eq!(refusal.code, code, "{met:?}, {other}");
+            // When one of them can be tried again, whatever a single try was told.
+            assert_eq!(refusal.retry_after, Some(Duration::from_secs(4)), "{met:?}, {other}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The providers of a configuration as running units, which a reload keeps where nothing changed.
 
+mod comeback;
 mod vitals;
 
 pub use vitals::Vitals;
