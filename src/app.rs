@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     news::{Bell, Told},
     pipeline::{Snapshot, pipeline},
     spend::Till,
-    upstream::{Outages, keep_checking},
+    upstream::{Diary, Outages, keep_checking},
 };
 
 /// Builds the state of a gateway, and the news that it raises. `files` are read again at a reload. Blocks.
@@ -42,6 +42,7 @@ pub fn build(
     let (seen, made) =
         Handle::current().block_on(made_keys(&till)).map_err(|fault| vec![fault.to_string()])?;
     let snapshot = Snapshot::build(loaded.config, None, &metrics, &till, made)?;
+    Handle::current().block_on(Diary::recall(&snapshot.fleet, &till.ledger, &till.clock));
     check_door(&snapshot).map_err(|fault| vec![fault])?;
     announce(&snapshot);
     let server = &snapshot.config.server;
@@ -137,6 +138,31 @@ pub async fn watch_routes(state: State) {
 pub async fn check_providers(state: State) {
     let (metrics, bell) = (Arc::clone(&state.0.metrics), state.0.till.bell.clone());
     keep_checking(move || Arc::clone(&state.snapshot().fleet), &metrics, &bell).await;
+}
+
+/// How often it is looked whether a reload has switched on what is switched off.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Writes down again and again how the targets do, as `ledger.health_every` says.
+pub async fn keep_health(state: State) {
+    let mut diary = Diary::default();
+    loop {
+        let every = state.snapshot().config.ledger.health_every.0;
+        sleep(if every.is_zero() { LOOK } else { every }).await;
+        if !every.is_zero() {
+            let till = &state.0.till;
+            diary.write(&state.snapshot().fleet, &till.ledger, &till.clock).await;
+        }
+    }
+}
+
+/// Gives all of that to the ledger once more, before it closes.
+pub fn keep_health_once(state: &State) {
+    let (snapshot, till) = (state.snapshot(), &state.0.till);
+    if !snapshot.config.ledger.health_every.0.is_zero() {
+        // Closing the ledger waits for it.
+        drop(till.ledger.keep_pasts(Diary::default().new_in(&snapshot.fleet, &till.clock)));
+    }
 }
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {

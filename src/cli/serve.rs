@@ -74,6 +74,7 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     tokio::spawn(app::watch_keys(state.clone()));
     tokio::spawn(app::watch_routes(state.clone()));
     tokio::spawn(app::check_providers(state.clone()));
+    tokio::spawn(app::keep_health(state.clone()));
     let grace = settings.shutdown_grace.0;
     let over = || state.0.over.clone();
     let clients =
@@ -112,6 +113,7 @@ async fn close_ledger(state: &State) {
     while till.accounts.holds() && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
+    app::keep_health_once(state);
     let closed =
         if till.accounts.holds() { till.ledger.close_holding().await } else { till.ledger.close().await };
     if closed.is_err() {

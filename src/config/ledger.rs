@@ -27,6 +27,9 @@ pub struct Ledger {
     pub idempotency_ttl: Span,
     /// How many bytes the kept answers may take; the oldest make room.
     pub idempotency_max_bytes: Size,
+    /// How often it is written down how each target did in the last 15 minutes, so that a restart does not forget it;
+    /// a clean stop does so too. `"0s"`: never.
+    pub health_every: Span,
 }
 
 /// Where a ledger lies.
@@ -62,6 +65,7 @@ impl Default for Ledger {
             idempotency: false,
             idempotency_ttl: Span::secs(24 * 60 * 60),
             idempotency_max_bytes: Size::mib(256),
+            health_every: Span::secs(10),
         }
     }
 }

@@ -42,6 +42,17 @@ impl Minute {
     }
 }
 
+/// The last minutes as they are written down for the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The minutes, the current one first.
+    pub minutes: [Minute; MINUTES],
+    /// How long ago the current one began.
+    pub lasted: Duration,
+    /// How many tries were noted in all: where it is the same as before, there is nothing new.
+    pub noted: u64,
+}
+
 /// A ring of minutes.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -49,6 +60,7 @@ pub(crate) struct History {
     minutes: [Minute; MINUTES],
     origin: Option<Instant>,
     head: u64,
+    noted: u64,
 }
 
 impl History {
@@ -66,19 +78,30 @@ impl History {
         }
         self.move_on(now);
         self.back(0).add(&minute);
+        self.noted += 1;
     }
 
-    /// The minutes, the current one first.
-    pub(crate) fn minutes(&mut self, now: Instant) -> [Minute; MINUTES] {
+    /// The minutes, with how far the current one is.
+    pub(crate) fn past(&mut self, now: Instant) -> Past {
         self.move_on(now);
-        std::array::from_fn(|age| *self.back(age))
+        let origin = self.origin.unwrap_or(now);
+        let began = origin + Duration::from_secs(self.head.saturating_mul(60));
+        let minutes = std::array::from_fn(|age| *self.back(age));
+        Past { minutes, lasted: now.saturating_duration_since(began), noted: self.noted }
     }
 
-    /// Adds minutes of an earlier process, the current one first.
-    pub(crate) fn restore(&mut self, minutes: &[Minute], now: Instant) {
+    /// Adds minutes of an earlier process, of which the first began so long ago. A history without any of its own goes
+    /// on with that minute.
+    pub(crate) fn restore(&mut self, minutes: &[Minute], began_ago: Duration, now: Instant) {
+        let ages = usize::try_from(began_ago.as_secs() / 60).unwrap_or(MINUTES);
+        let lasted = began_ago.saturating_sub(Duration::from_secs(began_ago.as_secs() / 60 * 60));
+        self.origin.get_or_insert_with(|| now.checked_sub(lasted).unwrap_or(now));
         self.move_on(now);
-        for (age, minute) in minutes.iter().take(MINUTES).enumerate() {
-            self.back(age).add(minute);
+        for (age, minute) in minutes.iter().enumerate() {
+            let age = age.saturating_add(ages);
+            if age < MINUTES {
+                self.back(age).add(minute);
+            }
         }
     }
 
@@ -113,22 +136,41 @@ mod tests {
             }
             history.add(Verdict::Neutral, Duration::ZERO, at(minute));
         }
-        let minutes = history.minutes(at(19));
+        let minutes = history.past(at(19)).minutes;
         assert_eq!(minutes.map(|minute| minute.ok), std::array::from_fn(|age| 20 - age as u32));
         assert_eq!(minutes[3].mean(), Some(Duration::from_millis(100)));
-        assert_eq!(history.minutes(at(21))[..3].iter().map(Minute::calls).collect::<Vec<_>>(), [0, 0, 20]);
-        assert_eq!(history.minutes(at(500)), [Minute::default(); MINUTES]);
+        assert_eq!(
+            history.past(at(21)).minutes[..3].iter().map(Minute::calls).collect::<Vec<_>>(),
+            [0, 0, 20]
+        );
+        assert_eq!(history.past(at(500)).minutes, [Minute::default(); MINUTES]);
     }
 
+    /// Restarts do not shift minutes, however many there are.
     #[test]
-    fn minutes_survive_a_restart() {
+    fn minutes_go_on_after_a_restart() {
         let begun = Instant::now();
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
         let mut before = History::default();
-        before.add(Verdict::Failed, Duration::ZERO, begun);
-        before.add(Verdict::Throttled, Duration::ZERO, begun + Duration::from_secs(60));
-        let kept = before.minutes(begun + Duration::from_secs(60));
+        before.add(Verdict::Failed, Duration::ZERO, at(0));
+        before.add(Verdict::Throttled, Duration::ZERO, at(60));
+        let kept = before.past(at(85));
+        assert_eq!((kept.lasted, kept.noted), (Duration::from_secs(25), 2));
+        // Down for 30 s: still the same minute.
         let mut after = History::default();
-        after.restore(&kept, begun + Duration::from_secs(90));
-        assert_eq!(after.minutes(begun + Duration::from_secs(90)), kept);
+        after.restore(&kept.minutes, kept.lasted + Duration::from_secs(30), at(115));
+        let again = after.past(at(115));
+        assert_eq!((again.minutes, again.lasted), (kept.minutes, Duration::from_secs(55)));
+        assert_eq!(again.noted, 0, "what was written once is not new");
+        after.add(Verdict::Ok, Duration::ZERO, at(121));
+        let calls = |history: &mut History, now| history.past(now).minutes.map(|minute| minute.calls());
+        assert_eq!(calls(&mut after, at(121))[..4], [1, 1, 1, 0]);
+        // Down for 13 minutes and 50 s.
+        let mut late = History::default();
+        late.restore(&kept.minutes, kept.lasted + Duration::from_secs(830), at(915));
+        assert_eq!(calls(&mut late, at(915))[12..], [0, 0, 1]);
+        let mut too_late = History::default();
+        too_late.restore(&kept.minutes, Duration::MAX, at(0));
+        assert_eq!(calls(&mut too_late, at(0)), [0; MINUTES]);
     }
 }

@@ -23,7 +23,7 @@ mod tests;
 mod throttle;
 
 pub use hedge::{Hedges, NoHedge, Towards};
-pub use history::{MINUTES, Minute};
+pub use history::{MINUTES, Minute, Past};
 pub use latency::{PromptSize, Times};
 pub use permit::{Permit, Refused};
 pub use provider::{ProviderHealth, ProviderPermit};

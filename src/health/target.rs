@@ -11,7 +11,7 @@ use crate::{base::outcome::Outcome, config};
 
 use super::{
     breaker::Breaker,
-    history::{History, MINUTES, Minute},
+    history::{History, MINUTES, Minute, Past},
     latency::{Latency, PromptSize, Times},
     permit::{Permit, Refused},
     score::{self, Score},
@@ -221,12 +221,17 @@ impl TargetHealth {
 
     /// The last 15 minutes, the current one first.
     pub fn history(&self, now: Instant) -> [Minute; MINUTES] {
-        self.lock().history.minutes(now)
+        self.past(now).minutes
     }
 
-    /// Adds minutes that an earlier process wrote down, the current one first.
-    pub fn restore(&self, minutes: &[Minute], now: Instant) {
-        self.lock().history.restore(minutes, now);
+    /// The same with what is needed to go on with it after a restart.
+    pub fn past(&self, now: Instant) -> Past {
+        self.lock().history.past(now)
+    }
+
+    /// Adds minutes that an earlier process wrote down, the newest first; that one began so long ago.
+    pub fn restore(&self, minutes: &[Minute], began_ago: Duration, now: Instant) {
+        self.lock().history.restore(minutes, began_ago, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    KeptAnswer, Key, KeyRow, LedgerError, SpentQuery,
+    KeptAnswer, Key, KeyRow, LedgerError, SpentQuery, TargetPast,
     report::{Question, Summary},
     rows::{Page, RowQuery},
     store::{Reader, Stop},
@@ -201,6 +201,14 @@ impl Books {
     /// The store's own.
     pub async fn answer(&self, key: Key, since: i64) -> Result<Option<KeptAnswer>, LedgerError> {
         self.small.read(move |reader| reader.answer(&key, since)).await
+    }
+
+    /// How targets did lately, as it was written last.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn pasts(&self) -> Result<Vec<TargetPast>, LedgerError> {
+        self.small.read(|reader| reader.pasts()).await
     }
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod keys;
 mod listing;
 mod mint;
+mod past;
 mod queue;
 pub mod read;
 mod recovery;
@@ -35,6 +36,7 @@ pub use error::{LedgerError, Unavailable};
 pub use keys::{KeyRow, KeySettings};
 pub use listing::{listing, shown};
 pub use mint::{Minted, Wanted};
+pub use past::TargetPast;
 pub use recovery::{ADJUSTMENT, QUOTA};
 pub use store::SpentQuery;
 
@@ -141,6 +143,12 @@ impl Ledger {
     /// Lowers the watermarks of windows that are over to what was posted: nothing can be spent there any more.
     pub fn lower(&self, windows: Vec<AccountWindow>) -> Ack {
         self.queue.lower(windows)
+    }
+
+    /// Writes how targets did, in place of what was known of them, soon and apart from all rows. Where it cannot be
+    /// written it is forgotten: it is no money.
+    pub fn keep_pasts(&self, pasts: Vec<TargetPast>) -> Ack {
+        self.queue.pasts(pasts)
     }
 
     /// Whether rows can be recorded now: the last commit succeeded, none hangs, and no more than `max_queue` wait.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Ack, KeptAnswer, Unavailable,
+    Ack, KeptAnswer, TargetPast, Unavailable,
     answers::Place,
     store,
     upkeep::Rules,
@@ -43,6 +43,8 @@ pub(super) enum Job {
     Lower(Vec<AccountWindow>, Ticket),
     /// An answer to be kept. The place is free when it is stored.
     Answer(Arc<KeptAnswer>, Place, Ticket),
+    /// How targets did.
+    Pasts(Vec<TargetPast>, Ticket),
     /// Other times for the chores.
     Rules(Rules),
     /// The end, how long may be tried to write everything, and whether nothing is held any more.
@@ -201,6 +203,10 @@ impl Queue {
         self.unless_down(|ticket| Job::Seed(windows, ticket))
     }
 
+    pub(super) fn pasts(&self, pasts: Vec<TargetPast>) -> Ack {
+        self.unless_down(|ticket| Job::Pasts(pasts, ticket))
+    }
+
     /// Gives an answer to be kept; dropped where too many wait, since answers are no money.
     pub(super) fn answer(&self, answer: Arc<KeptAnswer>, place: Place) -> Ack {
         let bytes = answer.body.len();
@@ -238,7 +244,7 @@ impl Queue {
         let ticket = match job {
             Job::Row(_, ticket) => ticket,
             Job::Raise(_, ticket) | Job::Seed(_, ticket) | Job::Lower(_, ticket) => Some(ticket),
-            Job::Answer(_, _, ticket) | Job::Close(_, _, ticket) => Some(ticket),
+            Job::Answer(_, _, ticket) | Job::Close(_, _, ticket) | Job::Pasts(_, ticket) => Some(ticket),
             Job::Rules(_) => None,
         };
         self.health.waiting.tell(ticket, Err(Unavailable));

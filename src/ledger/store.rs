@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    Entry, KeptAnswer, Key, LedgerError,
+    Entry, KeptAnswer, Key, LedgerError, TargetPast,
     keys::KeyRow,
     report::{Question, Summary},
     rows::{Page, RowQuery},
@@ -111,6 +111,13 @@ pub trait Store: Send {
     /// # Errors
     /// The store's own.
     fn prune(&mut self, before: i64, answers_before: i64, limit: usize) -> Result<bool, LedgerError>;
+
+    /// Writes how these targets did, in place of what was known of them; of those whose newest minute began before
+    /// `before`, in milliseconds since 1970, nothing is kept. One transaction.
+    ///
+    /// # Errors
+    /// The store's own; nothing was changed then.
+    fn keep_pasts(&mut self, pasts: &[TargetPast], before: i64) -> Result<(), LedgerError>;
 
     /// Gives a few free pages back to the disk. Returns whether there are more.
     ///
@@ -208,4 +215,10 @@ pub trait Reader: Send {
     /// # Errors
     /// The store's own.
     fn answer(&mut self, key: &Key, since: i64) -> Result<Option<KeptAnswer>, LedgerError>;
+
+    /// How targets did lately.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn pasts(&mut self) -> Result<Vec<TargetPast>, LedgerError>;
 }

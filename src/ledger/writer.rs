@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    KeptAnswer, LedgerError, Unavailable,
+    KeptAnswer, LedgerError, TargetPast, Unavailable,
     answers::Place,
     clock::Careful,
     queue::{Health, Job, Queue},
@@ -22,11 +22,14 @@ use super::{
 use crate::{
     base::account::{AccountState, AccountWindow, Watermark},
     config,
+    health::MINUTES,
     metrics::LedgerMetrics,
 };
 
 /// How many rows one transaction takes at most. It bounds how long the first of them waits.
 const MAX_BATCH: usize = 2048;
+/// How old the newest minute of a target's past may be, in milliseconds: then nothing of it is shown any more.
+const PAST: i64 = MINUTES as i64 * 60_000;
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
@@ -50,8 +53,8 @@ pub(super) fn start(
         let _dead = DeadWhenDropped(health.clone());
         let round = Round::default();
         let rows = Vec::new();
-        Writer { store, jobs, health, metrics, clock, upkeep, rows, round, retry_at: None, closing: None }
-            .run();
+        let (pasts, retry_at, closing) = (None, None, None);
+        Writer { store, jobs, health, metrics, clock, upkeep, rows, round, pasts, retry_at, closing }.run();
     };
     let failed = |why| LedgerError::failed("start the writer's thread", why);
     thread::Builder::new().name("ledger".into()).spawn(run).map_err(failed)?;
@@ -89,6 +92,8 @@ struct Writer {
     /// Rows that are not written yet, the oldest first. They leave it only when they are.
     rows: Vec<store::Post>,
     round: Round,
+    /// How targets did, if it is to be written.
+    pasts: Option<(Vec<TargetPast>, Ticket)>,
     /// Set while the ledger is unavailable.
     retry_at: Option<Instant>,
     /// Set when the end was asked for: how long may be tried to write everything, whether nothing is held, and who
@@ -121,6 +126,7 @@ impl Writer {
                 None if self.has_work() => self.commit(),
                 None => {}
             }
+            self.keep_pasts();
             self.chores();
         }
     }
@@ -151,6 +157,10 @@ impl Writer {
                     round.answers.push(answer);
                     round.places.push(place);
                     round.waiters.push(waiter);
+                }
+                Job::Pasts(pasts, waiter) => {
+                    let before = self.pasts.replace((pasts, waiter));
+                    self.health.waiting.tell(before.map(|(_, waiter)| waiter), Err(Unavailable));
                 }
                 Job::Rules(rules) => self.upkeep.rules = rules,
                 Job::Close(within, nothing_held, ticket) => {
@@ -232,6 +242,25 @@ impl Writer {
         self.health.waiting.tell(round.waiters, Err(Unavailable));
     }
 
+    /// In a transaction of its own: what cannot be written here must not keep rows from being written.
+    fn keep_pasts(&mut self) {
+        let Some((pasts, waiter)) = self.pasts.take() else { return };
+        let result = match self.retry_at {
+            Some(_) => Err(Unavailable),
+            None => {
+                let before = self.clock.wall().saturating_sub(PAST);
+                self.health.write_began();
+                let result = self.store.keep_pasts(&pasts, before);
+                self.health.write_ended();
+                result.map_err(|why| {
+                    tracing::warn!(%why, "how the targets did could not be written down; it is tried again");
+                    Unavailable
+                })
+            }
+        };
+        self.health.waiting.tell([waiter], result);
+    }
+
     fn chores(&mut self) {
         let now = Instant::now();
         if self.retry_at.is_some() || now < self.upkeep.due() {
@@ -266,6 +295,7 @@ impl Writer {
             self.gather(Some(job));
         }
         self.write_all(until);
+        self.keep_pasts();
         let lost = self.rows.len();
         let settled = if lost == 0 && nothing_held { self.store.settle() } else { Ok(()) };
         if lost > 0 {

@@ -11,6 +11,9 @@ use super::{
 /// How long an answer may be kept to be given again.
 const LONGEST_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How often it may be written down how targets did.
+const MOST_OFTEN: Duration = Duration::from_secs(1);
+
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     check_url(&KeyPath::of(&["ledger", "url"]), &config.ledger.url, report);
     if config.ledger.idempotency_ttl.0 > LONGEST_KEPT {
@@ -21,6 +24,11 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         let path = KeyPath::of(&["ledger", "idempotency_ttl"]);
         let remedy = "Write how long answers are kept, like `24h`, or switch `ledger.idempotency` off.";
         report.fault(&path, "an answer that is kept for no time can never be given again", remedy);
+    }
+    let health_every = config.ledger.health_every.0;
+    if !health_every.is_zero() && health_every < MOST_OFTEN {
+        let path = KeyPath::of(&["ledger", "health_every"]);
+        report.fault(&path, "each time is a write to the disk", "Write `1s` or more, or `0s` for never.");
     }
     if config.ledger.max_queue == 0 {
         let path = KeyPath::of(&["ledger", "max_queue"]);

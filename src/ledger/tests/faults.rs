@@ -157,3 +157,32 @@ fn an_ack_comes_after_others_can_see_the_row() {
     assert_eq!(number(&home.look(), "SELECT posted FROM accounts"), 3 * all);
     assert!(ledger.check().is_ok());
 }
+
+#[test]
+fn how_targets_did_is_no_money() {
+    let home = Home::new();
+    let (ledger, fault) = Faulty::ledger(&home);
+    let past = |target: &str| TargetPast {
+        target: target.into(),
+        provider: "p".into(),
+        since: NOON,
+        minutes: vec![crate::health::Minute { ok: 3, ..Default::default() }],
+    };
+    ledger.keep_pasts(vec![past("a")]).wait().unwrap();
+    *fault.lock().unwrap() = Fault::Pasts;
+    assert_eq!(ledger.keep_pasts(vec![past("b")]).wait(), Err(Unavailable));
+    ledger.check().unwrap();
+    ledger.post(entry(1), vec![]).wait().unwrap();
+    // What cannot be written now is not kept waiting for.
+    *fault.lock().unwrap() = Fault::ReadOnly;
+    assert!(ledger.post(entry(1), vec![]).wait().is_err());
+    assert_eq!(ledger.keep_pasts(vec![past("b")]).wait(), Err(Unavailable));
+    *fault.lock().unwrap() = Fault::None;
+    soon("recovery", || ledger.check().is_ok());
+    assert_eq!(wait(ledger.books().pasts()).unwrap(), [past("a")]);
+    // A stop writes what was given before it.
+    drop(ledger.keep_pasts(vec![past("c")]));
+    wait(ledger.close()).unwrap();
+    let (ledger, _) = home.open();
+    assert_eq!(wait(ledger.books().pasts()).unwrap(), [past("a"), past("c")]);
+}

@@ -144,6 +144,8 @@ pub enum Fault {
     None,
     Full,
     ReadOnly,
+    /// Only what is no money cannot be written.
+    Pasts,
     Panic,
     /// A disk that does not answer until this is over.
     Hang,
@@ -186,6 +188,10 @@ impl Store for Faulty {
     }
     fn prune(&mut self, before: i64, answers: i64, limit: usize) -> Result<bool, LedgerError> {
         self.store.prune(before, answers, limit)
+    }
+    fn keep_pasts(&mut self, pasts: &[TargetPast], before: i64) -> Result<(), LedgerError> {
+        self.store.forbid(*self.fault.lock().unwrap() == Fault::Pasts);
+        self.store.keep_pasts(pasts, before)
     }
     fn vacuum(&mut self) -> Result<bool, LedgerError> {
         self.store.vacuum()

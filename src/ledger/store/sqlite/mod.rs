@@ -7,6 +7,7 @@ mod keys;
 mod names;
 mod pages;
 pub(in crate::ledger) mod parallel;
+mod pasts;
 mod place;
 mod reads;
 mod rows;
@@ -22,7 +23,10 @@ use std::{fs::File, time::Duration};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Adjustment, Batch, Reader, Store};
-use crate::{base::account::AccountState, ledger::LedgerError};
+use crate::{
+    base::account::AccountState,
+    ledger::{LedgerError, TargetPast},
+};
 use names::Names;
 use place::Place;
 
@@ -242,6 +246,10 @@ impl Store for Sqlite {
             }
             Ok(more)
         })
+    }
+
+    fn keep_pasts(&mut self, pasts: &[TargetPast], before: i64) -> Result<(), LedgerError> {
+        self.change("write", |change| pasts::keep(&change.transaction, pasts, before))
     }
 
     fn vacuum(&mut self) -> Result<bool, LedgerError> {

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use rusqlite::{Connection, ErrorCode, Row, params};
 
-use super::{PATIENT, answers, keys, pages, place::Place, scan};
+use super::{PATIENT, answers, keys, pages, pasts, place::Place, scan};
 use crate::{
     base::{
         account::{AccountKey, AccountWindow},
@@ -13,7 +13,7 @@ use crate::{
     },
     config::Scope,
     ledger::{
-        KeptAnswer, Key, KeyRow, LedgerError,
+        KeptAnswer, Key, KeyRow, LedgerError, TargetPast,
         report::{Question, Summary},
         rows::{Page, RowQuery},
         store::{Reader, SpentQuery, Stop},
@@ -106,6 +106,10 @@ impl Reader for Reading {
 
     fn answer(&mut self, key: &Key, since: i64) -> Result<Option<KeptAnswer>, LedgerError> {
         self.read(|connection| answers::find(connection, key, since))
+    }
+
+    fn pasts(&mut self) -> Result<Vec<TargetPast>, LedgerError> {
+        self.read(|connection| pasts::all(connection))
     }
 }
 
