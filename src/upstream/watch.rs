@@ -187,3 +187,6 @@ impl Drop for Watch {
         self.report(outcome, None);
     }
 }
+
+#[cfg(test)]
+mod tests;
