@@ -337,9 +337,6 @@ impl Errand<'_> {
             ward.give_back();
             return Err(Ended::PassedOver(Missing::Health { why: "off", until: None }, None));
         };
-        if let Some(repeats) = self.fleet.repeats(target) {
-            repeats.first(lane.begun);
-        }
         let (now, timing) = (lane.begun, self.timing);
         let mut by = timing.deadline;
         if timing.by_client {
@@ -372,6 +369,11 @@ impl Errand<'_> {
         result: Result<(Won, Vec<String>), Ended>,
     ) -> Result<Won, Box<Lost>> {
         let took = lane.begun.elapsed();
+        if let (Ok(_) | Err(Ended::Failed(_, true)), Some(repeats)) =
+            (&result, self.fleet.repeats(&lane.target))
+        {
+            repeats.first(lane.begun);
+        }
         match result {
             Ok((won, dropped)) => {
                 course.trail.tried.push(tried(&lane, Outcome::Ok, took));
@@ -400,7 +402,9 @@ impl Errand<'_> {
                     sent,
                     ..tried(&lane, failure.outcome, took)
                 });
-                self.moved(course, lane.at);
+                if sent {
+                    self.moved(course, lane.at);
+                }
                 // What was not sent costs no try, and is not repeated.
                 let outcome = if sent { failure.outcome } else { Outcome::Skipped };
                 course.last = Some((lane.at, failure));

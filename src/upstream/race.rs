@@ -53,13 +53,7 @@ impl Errand<'_> {
     async fn race(&self, course: &mut Course) -> Result<Won, Box<Lost>> {
         let mut lanes = Lanes::default();
         let mut lost = self.enter(course, &mut lanes, false).err();
-        while lanes.lanes.len() < self.chain.race.parallel {
-            let Some(next) = course.tries.ahead(lanes.lanes.len(), &course.targets) else { break };
-            course.step(next);
-            if let Err(missed) = self.enter(course, &mut lanes, false) {
-                self.keep(course, &mut lost, missed);
-            }
-        }
+        self.fill(course, &mut lanes, &mut lost);
         let mut hedging = self.chain.race.hedges(self.ask.stream());
         while !lanes.lanes.is_empty() {
             let hedge_at = if hedging { self.hedge_at(&lanes) } else { None };
@@ -82,10 +76,27 @@ impl Errand<'_> {
             }
             match self.finish(course, lane, result) {
                 Ok(won) => return Ok(won),
-                Err(missed) => self.keep(course, &mut lost, missed),
+                Err(missed) => {
+                    let sent = matches!(missed.ended, Ended::Failed(_, true));
+                    self.keep(course, &mut lost, missed);
+                    if !sent && !lanes.lanes.is_empty() {
+                        self.fill(course, &mut lanes, &mut lost);
+                    }
+                }
             }
         }
         Err(lost.expect("a race that nobody runs any more was lost"))
+    }
+
+    /// Starts tries until as many are under way as always are.
+    fn fill<'a>(&'a self, course: &mut Course, lanes: &mut Lanes<'a>, lost: &mut Option<Box<Lost>>) {
+        while lanes.lanes.len() < self.chain.race.parallel {
+            let Some(next) = course.tries.ahead(lanes.lanes.len(), &course.targets) else { break };
+            course.step(next);
+            if let Err(missed) = self.enter(course, lanes, false) {
+                self.keep(course, lost, missed);
+            }
+        }
     }
 
     /// The lane of the target that the course stands at.
