@@ -9,17 +9,17 @@ use crate::{
     config::{FallbackReason, Retry},
     health::{PromptSize, Refused},
     metrics::Metrics,
-    openai::{Ask, BadField, estimate},
+    openai::{Ask, estimate},
     provider::Failure,
-    route::{Chain, Missing, Next, Target, Tries, backoff},
+    route::{Chain, Missing, Next, Target, backoff},
     spend::{Purse, Unfunded},
 };
 
 use super::{
-    attempt::{Attempt, Failed, Won},
+    attempt::{Attempt, Won},
+    course::{Course, Ended, Lane},
     credentials::Standing,
     fleet::Fleet,
-    progress::Progress,
     ward::{Kind, Ward},
 };
 
@@ -127,61 +127,6 @@ pub async fn execute(errand: Errand<'_>) -> Executed {
     Executed { result, trail: course.trail }
 }
 
-/// Where a request stands among its targets.
-pub(super) struct Course {
-    pub(super) targets: Vec<Arc<Target>>,
-    /// The target that was begun last.
-    pub(super) at: usize,
-    pub(super) tries: Tries,
-    pub(super) trail: Trail,
-    /// The latest try that came to nothing: where it was, and why.
-    last: Option<(usize, Failure)>,
-    /// Why the latest target that was passed over may not spend.
-    unfunded: Option<Unfunded>,
-}
-
-impl Course {
-    fn new(chain: &Chain) -> Self {
-        Self {
-            targets: chain.targets.clone(),
-            at: chain.start,
-            tries: Tries::new(chain.max_attempts, chain.start),
-            trail: Trail::default(),
-            last: None,
-            unfunded: None,
-        }
-    }
-}
-
-/// One try as it stands on the course.
-#[derive(Clone, Debug)]
-pub(super) struct Lane {
-    /// Where on the course.
-    pub(super) at: usize,
-    pub(super) target: Arc<Target>,
-    pub(super) begun: Instant,
-    /// How many tries have to share what is left of the client's own deadline.
-    left: usize,
-    pub(super) progress: Progress,
-    /// Whether it was started beside a silent one.
-    pub(super) hedge: bool,
-}
-
-/// A try that came to nothing.
-pub(super) struct Lost {
-    pub(super) lane: Lane,
-    pub(super) ended: Ended,
-    took: Duration,
-}
-
-/// How a try ended that came to nothing.
-pub(super) enum Ended {
-    /// It failed; whether anything was sent.
-    Failed(Failure, bool),
-    /// It was not made: what the target lacks, and why it may not spend where it was that.
-    PassedOver(Missing, Option<Unfunded>),
-}
-
 impl Errand<'_> {
     async fn run(&self, course: &mut Course) -> Result<Won, Stopped> {
         while course.at < course.targets.len() {
@@ -212,10 +157,9 @@ impl Errand<'_> {
                 _ => break,
             }
         }
-        match (course.last.take(), course.unfunded.take()) {
-            (Some((_, failure)), _) => Err(Stopped::Failed(failure)),
-            (None, Some(unfunded)) => Err(Stopped::Unfunded(unfunded)),
-            (None, None) => self.last_resort(course).await,
+        match course.stopped() {
+            Some(stopped) => Err(stopped),
+            None => self.last_resort(course).await,
         }
     }
 
@@ -241,11 +185,7 @@ impl Errand<'_> {
                     Ok(won) => Ok(won),
                     Err(lost) => {
                         self.note(course, *lost);
-                        Err(match (course.last.take(), course.unfunded.take()) {
-                            (Some((_, failure)), _) => Stopped::Failed(failure),
-                            (None, Some(unfunded)) => Stopped::Unfunded(unfunded),
-                            (None, None) => Stopped::Untried,
-                        })
+                        Err(course.stopped().unwrap_or(Stopped::Untried))
                     }
                 };
             }
@@ -290,15 +230,6 @@ impl Errand<'_> {
         Some(&turn.targets)
     }
 
-    /// Counts the move to a target from the one that failed before it.
-    fn moved(&self, course: &mut Course, at: usize) {
-        let Some((from, failure)) = course.last.as_ref().filter(|(from, _)| *from != at) else { return };
-        let (from, to) = (&course.targets[*from], &course.targets[at]);
-        course.trail.fallbacks += 1;
-        self.metrics.fallback(label(self.chain), from.label(), to.label(), failure.outcome);
-        tracing::info!(from = %from.name, to = %to.name, outcome = %failure.outcome, "moves on");
-    }
-
     /// Waits before a repeat; false where that would take too long, or the provider has had enough of them.
     async fn pause(&self, course: &Course, repeat: u32) -> bool {
         let (Some((_, failure)), target) = (&course.last, &course.targets[course.at]) else { return false };
@@ -322,12 +253,6 @@ impl Errand<'_> {
         self.metrics.retry(&target.provider, failure.outcome);
         sleep(pause).await;
         true
-    }
-
-    /// A try that begins now.
-    pub(super) fn lane(&self, at: usize, target: &Arc<Target>, left: usize, hedge: bool) -> Lane {
-        let (target, begun, progress) = (Arc::clone(target), Instant::now(), Progress::default());
-        Lane { at, target, begun, left, progress, hedge }
     }
 
     /// One try on one target, with its share of the time.
@@ -360,91 +285,6 @@ impl Errand<'_> {
         };
         attempt.make(ward).await.map_err(Ended::of)
     }
-
-    /// Writes down how a try ended: one that won on the trail, one that was lost is handed on.
-    pub(super) fn finish(
-        &self,
-        course: &mut Course,
-        lane: Lane,
-        result: Result<(Won, Vec<String>), Ended>,
-    ) -> Result<Won, Box<Lost>> {
-        let took = lane.begun.elapsed();
-        if let (Ok(_) | Err(Ended::Failed(_, true)), Some(repeats)) =
-            (&result, self.fleet.repeats(&lane.target))
-        {
-            repeats.first(lane.begun);
-        }
-        match result {
-            Ok((won, dropped)) => {
-                course.trail.tried.push(tried(&lane, Outcome::Ok, took));
-                course.trail.dropped = dropped;
-                self.moved(course, lane.at);
-                Ok(won)
-            }
-            Err(ended) => Err(Box::new(Lost { lane, ended, took })),
-        }
-    }
-
-    /// Writes a lost try down; gives what decides on the next one, with the delay that the provider named.
-    pub(super) fn note(&self, course: &mut Course, lost: Lost) -> (Outcome, Option<Duration>) {
-        let Lost { lane, ended, took } = lost;
-        match ended {
-            Ended::PassedOver(missing, why) => {
-                tracing::info!(model = %lane.target.name, lacks = %missing, "is passed over");
-                course.trail.skipped.push((lane.target, missing));
-                course.unfunded = why.or(course.unfunded.take());
-                (Outcome::Unsupported, None)
-            }
-            Ended::Failed(failure, sent) => {
-                let wait = failure.retry_after;
-                course.trail.tried.push(Tried {
-                    retry_after: wait,
-                    sent,
-                    ..tried(&lane, failure.outcome, took)
-                });
-                if sent {
-                    self.moved(course, lane.at);
-                }
-                // What was not sent costs no try, and is not repeated.
-                let outcome = if sent { failure.outcome } else { Outcome::Skipped };
-                course.last = Some((lane.at, failure));
-                (outcome, wait)
-            }
-        }
-    }
-}
-
-impl Lost {
-    /// A target that was passed over for what it lacks.
-    pub(super) fn without(lane: Lane, missing: Missing) -> Box<Self> {
-        Box::new(Self { lane, ended: Ended::PassedOver(missing, None), took: Duration::ZERO })
-    }
-}
-
-impl Ended {
-    fn of(failed: Failed) -> Self {
-        match failed {
-            Failed::Upstream(Failure { outcome: Outcome::Unsupported, error, .. }) => {
-                let field = BadField { param: error.param, message: error.message };
-                Self::PassedOver(Missing::Field(field), None)
-            }
-            Failed::Upstream(failure) => Self::Failed(failure, true),
-            Failed::Untried(failure) => Self::Failed(failure, false),
-            Failed::Unfunded(unfunded) => {
-                let missing = match &unfunded {
-                    Unfunded::Budget(exceeded) => Missing::Budget(Arc::clone(&exceeded.budget)),
-                    Unfunded::Unpriced(_) | Unfunded::Ledger => Missing::Price,
-                };
-                // The next one may cost less.
-                Self::PassedOver(missing, Some(unfunded))
-            }
-        }
-    }
-}
-
-/// A try on the trail, which was sent.
-pub(super) fn tried(lane: &Lane, outcome: Outcome, took: Duration) -> Tried {
-    Tried { target: Arc::clone(&lane.target), outcome, took, retry_after: None, sent: true }
 }
 
 /// The label of a chain's entry; clients cannot make new ones.

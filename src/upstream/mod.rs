@@ -3,6 +3,7 @@
 mod allowance;
 mod attempt;
 mod checkup;
+mod course;
 mod credentials;
 mod diary;
 mod execute;

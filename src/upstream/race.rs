@@ -9,7 +9,8 @@ use crate::base::outcome::Outcome;
 
 use super::{
     attempt::Won,
-    execute::{Course, Ended, Errand, Lane, Lost, label, tried},
+    course::{Course, Ended, Lane, Lost, tried},
+    execute::{Errand, label},
 };
 
 /// How a try of a race ended: where on the course it was, and its result.

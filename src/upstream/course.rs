@@ -1,0 +1,184 @@
+//! Where a request stands among its targets, with what its tries came to.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    base::outcome::Outcome,
+    openai::BadField,
+    provider::Failure,
+    route::{Chain, Missing, Target, Tries},
+    spend::Unfunded,
+};
+
+use super::{
+    attempt::{Failed, Won},
+    execute::{Errand, Stopped, Trail, Tried, label},
+    progress::Progress,
+};
+
+/// Where a request stands among its targets.
+pub(super) struct Course {
+    pub(super) targets: Vec<Arc<Target>>,
+    /// The target that was begun last.
+    pub(super) at: usize,
+    pub(super) tries: Tries,
+    pub(super) trail: Trail,
+    /// The latest try that came to nothing: where it was, and why.
+    pub(super) last: Option<(usize, Failure)>,
+    /// Why the latest target that was passed over may not spend.
+    unfunded: Option<Unfunded>,
+}
+
+impl Course {
+    pub(super) fn new(chain: &Chain) -> Self {
+        Self {
+            targets: chain.targets.clone(),
+            at: chain.start,
+            tries: Tries::new(chain.max_attempts, chain.start),
+            trail: Trail::default(),
+            last: None,
+            unfunded: None,
+        }
+    }
+
+    /// Why it all came to nothing, where anything was tried or may not spend.
+    pub(super) fn stopped(&mut self) -> Option<Stopped> {
+        match (self.last.take(), self.unfunded.take()) {
+            (Some((_, failure)), _) => Some(Stopped::Failed(failure)),
+            (None, unfunded) => unfunded.map(Stopped::Unfunded),
+        }
+    }
+}
+
+/// One try as it stands on the course.
+#[derive(Clone, Debug)]
+pub(super) struct Lane {
+    /// Where on the course.
+    pub(super) at: usize,
+    pub(super) target: Arc<Target>,
+    pub(super) begun: Instant,
+    /// How many tries have to share what is left of the client's own deadline.
+    pub(super) left: usize,
+    pub(super) progress: Progress,
+    /// Whether it was started beside a silent one.
+    pub(super) hedge: bool,
+}
+
+/// A try that came to nothing.
+pub(super) struct Lost {
+    pub(super) lane: Lane,
+    pub(super) ended: Ended,
+    took: Duration,
+}
+
+/// How a try ended that came to nothing.
+pub(super) enum Ended {
+    /// It failed; whether anything was sent.
+    Failed(Failure, bool),
+    /// It was not made: what the target lacks, and why it may not spend where it was that.
+    PassedOver(Missing, Option<Unfunded>),
+}
+
+impl Errand<'_> {
+    /// A try that begins now.
+    pub(super) fn lane(&self, at: usize, target: &Arc<Target>, left: usize, hedge: bool) -> Lane {
+        let (target, begun, progress) = (Arc::clone(target), Instant::now(), Progress::default());
+        Lane { at, target, begun, left, progress, hedge }
+    }
+
+    /// Counts the move to a target from the one that failed before it.
+    fn moved(&self, course: &mut Course, at: usize) {
+        let Some((from, failure)) = course.last.as_ref().filter(|(from, _)| *from != at) else { return };
+        let (from, to) = (&course.targets[*from], &course.targets[at]);
+        course.trail.fallbacks += 1;
+        self.metrics.fallback(label(self.chain), from.label(), to.label(), failure.outcome);
+        tracing::info!(from = %from.name, to = %to.name, outcome = %failure.outcome, "moves on");
+    }
+
+    /// Writes down how a try ended: one that won on the trail, one that was lost is handed on.
+    pub(super) fn finish(
+        &self,
+        course: &mut Course,
+        lane: Lane,
+        result: Result<(Won, Vec<String>), Ended>,
+    ) -> Result<Won, Box<Lost>> {
+        let took = lane.begun.elapsed();
+        if let (Ok(_) | Err(Ended::Failed(_, true)), Some(repeats)) =
+            (&result, self.fleet.repeats(&lane.target))
+        {
+            repeats.first(lane.begun);
+        }
+        match result {
+            Ok((won, dropped)) => {
+                course.trail.tried.push(tried(&lane, Outcome::Ok, took));
+                course.trail.dropped = dropped;
+                self.moved(course, lane.at);
+                Ok(won)
+            }
+            Err(ended) => Err(Box::new(Lost { lane, ended, took })),
+        }
+    }
+
+    /// Writes a lost try down; gives what decides on the next one, with the delay that the provider named.
+    pub(super) fn note(&self, course: &mut Course, lost: Lost) -> (Outcome, Option<Duration>) {
+        let Lost { lane, ended, took } = lost;
+        match ended {
+            Ended::PassedOver(missing, why) => {
+                tracing::info!(model = %lane.target.name, lacks = %missing, "is passed over");
+                course.trail.skipped.push((lane.target, missing));
+                course.unfunded = why.or(course.unfunded.take());
+                (Outcome::Unsupported, None)
+            }
+            Ended::Failed(failure, sent) => {
+                let wait = failure.retry_after;
+                course.trail.tried.push(Tried {
+                    retry_after: wait,
+                    sent,
+                    ..tried(&lane, failure.outcome, took)
+                });
+                if sent {
+                    self.moved(course, lane.at);
+                }
+                // What was not sent costs no try, and is not repeated.
+                let outcome = if sent { failure.outcome } else { Outcome::Skipped };
+                course.last = Some((lane.at, failure));
+                (outcome, wait)
+            }
+        }
+    }
+}
+
+impl Lost {
+    /// A target that was passed over for what it lacks.
+    pub(super) fn without(lane: Lane, missing: Missing) -> Box<Self> {
+        Box::new(Self { lane, ended: Ended::PassedOver(missing, None), took: Duration::ZERO })
+    }
+}
+
+impl Ended {
+    pub(super) fn of(failed: Failed) -> Self {
+        match failed {
+            Failed::Upstream(Failure { outcome: Outcome::Unsupported, error, .. }) => {
+                let field = BadField { param: error.param, message: error.message };
+                Self::PassedOver(Missing::Field(field), None)
+            }
+            Failed::Upstream(failure) => Self::Failed(failure, true),
+            Failed::Untried(failure) => Self::Failed(failure, false),
+            Failed::Unfunded(unfunded) => {
+                let missing = match &unfunded {
+                    Unfunded::Budget(exceeded) => Missing::Budget(Arc::clone(&exceeded.budget)),
+                    Unfunded::Unpriced(_) | Unfunded::Ledger => Missing::Price,
+                };
+                // The next one may cost less.
+                Self::PassedOver(missing, Some(unfunded))
+            }
+        }
+    }
+}
+
+/// A try on the trail, which was sent.
+pub(super) fn tried(lane: &Lane, outcome: Outcome, took: Duration) -> Tried {
+    Tried { target: Arc::clone(&lane.target), outcome, took, retry_after: None, sent: true }
+}
