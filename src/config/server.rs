@@ -36,6 +36,9 @@ pub struct Server {
     /// How long a client of a stream may leave it unread.
     /// A reload does not change it.
     pub write_timeout: Span,
+    /// How long a stream may be quiet after its first content until its client gets a comment (`: ping`), which keeps the
+    /// connection alive. `"0s"`: no comments.
+    pub stream_ping: Span,
     /// The largest head of a request (all header lines together).
     /// A reload does not change it.
     pub max_header_bytes: Size,
@@ -62,6 +65,7 @@ impl Default for Server {
             header_timeout: Span::secs(10),
             body_timeout: Span::secs(60),
             write_timeout: Span::secs(60),
+            stream_ping: Span::secs(15),
             max_header_bytes: Size::kib(64),
             request_timeout: Span::secs(600),
             shutdown_grace: Span::secs(30),

@@ -5,6 +5,7 @@ mod error;
 mod handler;
 mod layer;
 mod parameters;
+mod ping;
 mod record;
 mod refresh;
 mod reply;

@@ -23,11 +23,13 @@ use crate::{
     pipeline::{Answer, AnswerStream, Content, Facts, Money},
 };
 
-use super::record::Record;
+use super::{ping::Pinged, record::Record};
 
-/// An answer as HTTP; `record` lives until its last byte. A stream that runs when `over` comes ends with an error.
+/// An answer as HTTP; `record` lives until its last byte. A stream that is quiet for `ping` gets a comment; one that
+/// runs when `over` comes ends with an error.
 pub fn answer(
     Answer { facts, content }: Answer,
+    ping: Duration,
     over: &CancellationToken,
     mut record: Record,
 ) -> Response<Body> {
@@ -47,7 +49,8 @@ pub fn answer(
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             headers.insert(name("x-accel-buffering"), HeaderValue::from_static("no"));
-            let frames = Frames { stream, over: Box::pin(over.clone().cancelled_owned()), told: false };
+            let over = Box::pin(over.clone().cancelled_owned());
+            let frames = Frames { stream: Pinged::new(stream, ping), over, told: false };
             *response.body_mut() = Body::new(Recorded { body: frames, _record: record });
         }
     }
@@ -198,7 +201,7 @@ impl<B: HttpBody> HttpBody for Recorded<B> {
 
 /// The frames of a stream as a body.
 struct Frames {
-    stream: AnswerStream,
+    stream: Pinged<AnswerStream>,
     /// Comes when the gateway can wait no longer.
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     told: bool,
@@ -214,7 +217,7 @@ impl HttpBody for Frames {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if !self.told && self.over.as_mut().poll(cx).is_ready() {
             self.told = true;
-            self.stream.stop();
+            self.stream.get_mut().stop();
         }
         let frame = ready!(Pin::new(&mut self.stream).poll_next(cx));
         Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))

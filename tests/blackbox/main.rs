@@ -36,6 +36,7 @@ mod naming;
 mod nonsense;
 mod outage;
 mod overload;
+mod pings;
 mod rate_limits;
 mod refusals;
 mod reload;

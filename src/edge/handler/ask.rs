@@ -61,7 +61,10 @@ async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -
             Err(refusal) => Err(refusal),
         };
         let mut response = match answer {
-            Ok(answer) => reply::answer(answer, &state.0.over, record),
+            Ok(answer) => {
+                let ping = state.0.snapshot.load().config.server.stream_ping.0;
+                reply::answer(answer, ping, &state.0.over, record)
+            }
             Err(refusal) => error::reply(&refusal, record),
         };
         let tokens = meter.as_ref().and_then(Meter::tokens);
