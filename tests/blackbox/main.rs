@@ -47,3 +47,4 @@ mod ssrf;
 mod stale;
 mod startup;
 mod stream_order;
+mod unread;

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A crate (or a module of one) with the beginnings of the paths under `src/` where it may be named.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("axum", &["edge/", "sim/", "sim.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
@@ -18,6 +18,7 @@ const HOMES: [(&str, &[&str]); 13] = [
     ("prometheus", &["metrics"]),
     ("reqwest", &["egress/", "egress.rs"]),
     ("rusqlite", &["ledger/store"]),
+    ("socket2", &["edge/server/"]),
     ("sqlx", &["ledger/store"]),
     ("tokio_postgres", &["ledger/store"]),
 ];

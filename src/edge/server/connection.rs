@@ -30,6 +30,15 @@ const MAX_STREAMS: u32 = 256;
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
+/// The most bytes of one HTTP/2 answer that wait for its client. With the 128 KiB of an upstream's stream and what is on
+/// its way through that stays under 256 KiB.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// The most bytes of a connection that wait unsent in the system. It would take megabytes that nobody reads, and a client
+/// that does not read would be noticed only behind them.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
+
 /// The smallest read buffer that the HTTP/1 parser takes.
 const MIN_BUFFER: usize = 8192;
 
@@ -62,6 +71,7 @@ impl Connections {
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_INTERVAL)
             .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX));
         Self { http, options, shutdown: shutdown.clone(), cut: cut.clone() }
     }
@@ -75,6 +85,9 @@ impl Connections {
     {
         // Each chunk of a stream leaves at once. Where the system refuses, it is only slower.
         let _ = stream.set_nodelay(true);
+        // Where the system refuses, it only takes more.
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         let Some(tls) = &self.options.tls else {
             return self.drive(stream, peer, service).await;
         };

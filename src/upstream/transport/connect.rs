@@ -43,8 +43,8 @@ const TCP_PROBES: u32 = 3;
 /// HTTP/2 pings find it while streams wait.
 const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// A stream buffers at most this much for a client that reads slowly.
-const STREAM_WINDOW: u32 = 256 * 1024;
+/// A stream buffers at most this much for a client that reads slowly; half of what one may hold in all.
+const STREAM_WINDOW: u32 = 128 * 1024;
 /// How long we wait for the peer's HTTP/2 settings before we believe that it has no limits.
 const GREETING_PATIENCE: Duration = Duration::from_secs(1);
 /// Reads grow to this size, and written heads gather up to it.
