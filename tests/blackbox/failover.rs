@@ -8,7 +8,7 @@ use crate::support::{
     openai::{ask, ask_stream, role, says, stream_then, streams, text},
     raw::RawUpstream,
     script::{Script, Step},
-    settings::{chain, chain_with},
+    settings::{OPEN, chain, chain_with, price, route, target},
     transcript::{CHAT, Transcript},
     weir::Weir,
     wire,
@@ -99,6 +99,18 @@ async fn a_refused_connection_moves_on() {
     assert!(metrics.contains(line), "{metrics}");
 }
 
+/// A chain of two whose tokens cost something.
+fn priced(first: &RawUpstream, second: &RawUpstream) -> String {
+    let price = price("1.0", "100.0");
+    [
+        OPEN,
+        &target("first", &first.base_url(), "", &price),
+        &target("second", &second.base_url(), "", &price),
+        &route("chain", &["first", "second"], ""),
+    ]
+    .concat()
+}
+
 #[tokio::test]
 async fn a_death_after_content_ends_the_stream_with_an_error() {
     for count in [1, 5] {
@@ -113,7 +125,9 @@ async fn a_death_after_content_ends_the_stream_with_an_error() {
             ("error event", stream_then(&[parts.clone(), vec![error]].concat(), &[Step::Hang])),
         ];
         for (end, script) in ends {
-            let (weir, first, second) = two(vec![script], vec![streams(&["not me"])], "").await;
+            let first = RawUpstream::start(vec![script]).await;
+            let second = RawUpstream::start(vec![streams(&["not me"])]).await;
+            let weir = Weir::start(&priced(&first, &second)).await;
             let mut stream = weir.client().stream(CHAT, &ask_stream("chain")).await;
             assert_eq!(stream.header("x-weir-model"), "first");
             let transcript = Transcript::of(&mut stream).await;
@@ -122,6 +136,12 @@ async fn a_death_after_content_ends_the_stream_with_an_error() {
             assert_eq!((&transcript.text, transcript.roles), (&expected, 1), "{end} after {count}");
             assert_eq!(transcript.errors[0]["code"], "upstream_stream_broken");
             assert_eq!((first.requests().len(), second.requests().len()), (1, 0), "{end} after {count}");
+            // What had come is paid for: two tokens or more a word, at 100 USD a million.
+            let row = weir.attempts(1).await.remove(0);
+            assert_eq!((row.kind.as_str(), row.model.as_str()), ("estimated", "first"), "{row:?}");
+            assert_ne!(row.outcome, "ok", "{row:?}");
+            assert!((count..=4 * count).contains(&(row.output as usize)), "{end} after {count}: {row:?}");
+            assert_eq!(row.cost, 1_000 * row.input as i64 + 100_000 * row.output as i64);
         }
     }
 }

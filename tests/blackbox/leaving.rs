@@ -10,7 +10,7 @@ use crate::support::{
     client::Client,
     limits::quiet,
     openai::ask,
-    settings::{OPEN, route, target},
+    settings::{HEALTHY, route, target},
     transcript::CHAT,
     weir::Weir,
 };
@@ -29,18 +29,20 @@ enum Leaves {
     AfterChunks(usize),
 }
 
-const WAYS: [Leaves; 5] = [
+const WAYS: [Leaves; 6] = [
     Leaves::WaitingForAnswer,
     Leaves::WaitingForStream,
     Leaves::AfterHead,
     Leaves::AfterChunks(1),
     Leaves::AfterChunks(10),
+    Leaves::AfterChunks(100),
 ];
 
 fn body(way: Leaves, id: &str) -> Value {
     let model = match way {
         Leaves::WaitingForAnswer | Leaves::WaitingForStream => "slow",
-        Leaves::AfterHead | Leaves::AfterChunks(_) => "chatty",
+        Leaves::AfterHead | Leaves::AfterChunks(..100) => "chatty",
+        Leaves::AfterChunks(_) => "quick",
     };
     let stream = way != Leaves::WaitingForAnswer;
     json!({ "model": model, "stream": stream, "user": id, "messages": [{ "role": "user", "content": "x" }] })
@@ -100,10 +102,11 @@ async fn leave_all(http: &str) {
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(serve(listener, sim.clone(), std::future::pending::<()>()));
     let toml = [
-        OPEN,
+        HEALTHY,
         &target("p", &base_url, &format!("http = \"{http}\""), ""),
         "[models.slow]\nprovider = \"p\"\nupstream_model = \"m?first_token=60s\"\n",
         "[models.chatty]\nprovider = \"p\"\nupstream_model = \"m?tokens=3000&tps=100\"\n",
+        "[models.quick]\nprovider = \"p\"\nupstream_model = \"m?tokens=3000&tps=1000\"\n",
         &route("chain", &["p"], ""),
     ]
     .concat();
@@ -133,7 +136,25 @@ async fn leave_all(http: &str) {
         let found = metrics.lines().find_map(|metric| metric.strip_prefix(&line)).unwrap_or("0");
         found.parse::<usize>().unwrap()
     };
-    assert_eq!((count("slow"), count("chatty")), (2 * ROUNDS, 3 * ROUNDS));
+    assert_eq!((count("slow"), count("chatty"), count("quick")), (2 * ROUNDS, 3 * ROUNDS, ROUNDS));
+    // It says nothing of the target: no breaker has moved, nothing counts against it.
+    for model in ["slow", "chatty", "quick"] {
+        assert!(
+            metrics.contains(&format!("weir_breaker_state{{model=\"{model}\",provider=\"p\"}} 0")),
+            "{metrics}"
+        );
+    }
+    let moved = metrics
+        .lines()
+        .find(|line| line.starts_with("weir_breaker_transitions_total") && !line.ends_with(" 0"));
+    assert_eq!(moved, None);
+    let status = weir.client().get("/admin/status").await.json();
+    for target in status["data"].as_array().unwrap() {
+        assert_eq!(
+            (target["breaker"].as_str(), target["status"].as_str()),
+            (Some("closed"), Some("healthy"))
+        );
+    }
     assert!(metrics.contains("weir_in_flight 0"), "{metrics}");
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::support::{openai::whole, settings::chain, transcript::CHAT, weir::Weir, wire};
 
-const REQUESTS: usize = 2000;
+const REQUESTS: usize = 10_000;
 const CLIENTS: usize = 16;
 
 /// How often each request was answered.
