@@ -6,14 +6,18 @@ mod tidy {
     pub mod levels;
     pub mod manners;
     pub mod paths;
+    pub mod proofs;
     pub mod sizes;
     pub mod source;
 }
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tidy::{
-    homes, levels, manners, sizes,
+    homes, levels, manners, proofs, sizes,
     source::{Source, Violation},
 };
 
@@ -44,13 +48,16 @@ fn collect(root: &Path, folder: &str, files: &mut Vec<String>) {
     }
 }
 
+/// The project's folder, read when it runs, so that one build of this test can look at another work tree.
+fn root() -> PathBuf {
+    std::env::var("CARGO_MANIFEST_DIR").unwrap().into()
+}
+
 fn sources() -> Vec<Source> {
-    // Read when it runs, so that one build of this test can look at another work tree.
-    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap();
-    let root = Path::new(&root);
+    let root = root();
     let mut files = Vec::new();
     for folder in ["src", "tests", "benches"] {
-        collect(root, folder, &mut files);
+        collect(&root, folder, &mut files);
     }
     files.sort();
     let read = |path: &String| Source::parse(path, &fs::read_to_string(root.join(path)).unwrap()).unwrap();
@@ -69,6 +76,30 @@ fn the_house_is_tidy() {
     }
     let found: Vec<String> = sources.iter().flat_map(check).map(|violation| violation.to_string()).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn every_proof_exists() {
+    let found = proofs::check_page(&root());
+    assert!(found.is_empty(), "\ntests/PROOFS.md:\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn a_proof_that_is_gone_is_caught() {
+    let source = "#[test]\nfn holds() {}\n\n\n\n\n\nfn helps() {}\n";
+    let read = |path: &str| (path == "src/a/b.rs").then(|| source.to_owned());
+    let said = |cell: &str| {
+        let mut found = proofs::check(&format!("| x | Promise. | {cell} |\n"), read);
+        found.retain(|line| line.starts_with("x: "));
+        found
+    };
+    assert_eq!(said("`a::b::holds` `a::b::tests::holds`"), Vec::<String>::new());
+    assert_eq!(said("not shown yet"), Vec::<String>::new());
+    assert_eq!(said("`a::b::holds` `a::b::gone`"), ["x: there is no test `a::b::gone`"]);
+    assert_eq!(said("`a::b::helps`"), ["x: there is no test `a::b::helps`"]);
+    assert_eq!(said(""), ["x: no test is named"]);
+    let found = proofs::check("| U1 | Promise. | `a::b::holds` |\n", read);
+    assert!(found.len() == 19 && found[0] == "there is no row for U2", "{found:?}");
 }
 
 /// What the rules say of `text` as the file `path`, as `line: message` lines.
