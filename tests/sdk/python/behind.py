@@ -29,8 +29,13 @@ def providers(url):
         yield provider(protocol, url, prefix="lenient-", more="drop_unsupported = true")
 
 
+# A comment wherever a stream is quiet for a moment, which the slow pace below makes common: nobody may stumble over it.
+PINGS = 'stream_ping = "1ms"'
+PACE = ["--tokens-per-second", "600"]
+
+
 def main():
-    with sim() as upstream, gateway(providers(upstream.url)) as weir:
+    with sim(*PACE) as upstream, gateway([PINGS, *providers(upstream.url)]) as weir:
         environment = os.environ | {"WEIR_URL": weir.url}
         with subprocess.Popen(sys.argv[1:], env=environment, stdout=subprocess.PIPE, text=True) as command:
             closing = ""

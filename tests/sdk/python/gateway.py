@@ -52,10 +52,11 @@ class Weir:
 
 
 def gateway(providers):
-    """A gateway with these tables of providers, whose models clients pin as PROVIDER/MODEL."""
+    """A gateway with these tables of providers, whose models clients pin as PROVIDER/MODEL. Lines before the first table
+    are settings of the server."""
     return Weir("serve", config="\n".join(['[server]\nlisten = "127.0.0.1:0"', *providers]))
 
 
-def sim():
+def sim(*arguments):
     """A simulated provider, which tells the protocol by the path."""
-    return Weir("sim", "--listen", "127.0.0.1:0")
+    return Weir("sim", "--listen", "127.0.0.1:0", *arguments)
