@@ -70,6 +70,27 @@ async fn every_kind_of_content_ends_the_wait() {
 }
 
 #[tokio::test]
+async fn what_is_held_back_has_a_bound() {
+    let long = format!(": {}\n\n", "x".repeat(8 * 1024));
+    let large = role().replacen('{', &format!("{{\"x\":\"{}\",", "x".repeat(32 * 1024)), 1);
+    for (name, frames, passes) in [
+        ("63 events", vec![role(); 63], false),
+        ("64 events", vec![role(); 64], true),
+        ("7 of 32 KiB", vec![large.clone(); 7], false),
+        ("8 of 32 KiB", vec![large; 8], true),
+        // Comments alone never make a stream the answer.
+        ("500 comments", vec![long; 500], false),
+    ] {
+        let (weir, _upstream) = gateway(stream_then(&frames, &[Step::Hang])).await;
+        let (client, body) = (weir.client(), ask_stream("chain"));
+        let patience = Duration::from_secs(if passes { 20 } else { 1 });
+        let asked = timeout(patience, client.stream(CHAT, &body)).await;
+        assert_eq!(asked.is_ok(), passes, "{name}");
+        assert!(weir.peak_rss_kib() < 128 * 1024, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_held_back_after_content() {
     let _quiet = quiet().await;
     const CHUNKS: usize = 30;
