@@ -65,6 +65,31 @@ async fn a_death_before_content_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn a_visible_failure_moves_on_at_once() {
+    let _quiet = quiet().await;
+    let failures = [
+        Script::json(500, "{}"),
+        Script::json(429, "{}"),
+        Script::OnRequest(vec![Step::Reset]),
+        stream_then(&[role()], &[Step::Reset]),
+    ];
+    for failure in failures {
+        let mut gaps = Vec::new();
+        let (weir, first, second) = two(vec![failure], vec![streams(&["Hello"])], "").await;
+        for number in 0..11 {
+            assert!(read(&weir.client(), "chain").await.is_clean());
+            // A rate limit is heeded: the second time the first one is not asked.
+            if let (Some(one), Some(two)) = (first.requests().get(number), second.requests().get(number)) {
+                gaps.push(two.at - one.at);
+            }
+        }
+        gaps.sort();
+        // 5 ms with fourfold slack; the first one has to connect.
+        assert!(gaps[gaps.len() / 2] < Duration::from_millis(20), "{gaps:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_death_before_a_whole_answer_leaves_no_trace() {
     let cut = wire::json_answer(200, "{\"choices\":[{}]}");
     let deaths = vec![

@@ -7,8 +7,6 @@ const PROMISES: [&str; 20] = [
     "U1", "U2", "U3", "U4", "U5", "U6", "U7", "U8", "U9", "U10", "U11", "U12", "U13", "U14", "U16", "U17",
     "U18", "U19", "U20", "leaving",
 ];
-/// What stands in a row whose tests are still to be written.
-const OPEN: &str = "not shown yet";
 
 /// What is wrong with `page`, the text of the page; `read` gives the text of a source file.
 pub fn check(page: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
@@ -16,9 +14,6 @@ pub fn check(page: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let missing = PROMISES.iter().filter(|name| !rows.iter().any(|(row, _)| row == *name));
     let mut found: Vec<String> = missing.map(|name| format!("there is no row for {name}")).collect();
     for (name, tests) in rows {
-        if tests == OPEN {
-            continue;
-        }
         let mut count = 0;
         for test in tests.split('`').filter(|text| text.contains("::")) {
             count += 1;
