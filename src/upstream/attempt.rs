@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -21,12 +21,11 @@ use crate::{
 
 use super::{
     allowance::Room,
-    credentials::{Lent, Shut, Standing, Turn, hope},
-    inflight::CallError,
+    credentials::{Lent, Standing, Turn},
+    faults::{body_failed, call_failed, in_use, is_the_keys_fault, kept, keys_shut, no_room},
     live::{Live, Patience},
     progress::Progress,
     tap::Tap,
-    transport::{TransportError, TransportErrorKind},
     unit::{Unit, UpstreamBody},
     ward::Ward,
     watch::Watch,
@@ -239,6 +238,15 @@ impl Attempt<'_> {
         by: Deadline,
         mut watch: Watch,
     ) -> Result<Won, Failure> {
+        if is_encoded(response.headers()) {
+            // Never unpacked: how large it would get is the sender's word alone.
+            let failure = Failure::of(
+                Outcome::InvalidAnswer,
+                "The upstream packed its answer (content-encoding), though it was asked not to.",
+            );
+            watch.failed(failure.outcome, None);
+            return Err(failure);
+        }
         let body = response.into_body();
         if self.ask.stream() {
             let decoder = self.unit.codec.stream(expected);
@@ -295,79 +303,14 @@ fn error_patience(status: StatusCode) -> Duration {
     }
 }
 
+/// Whether an answer is packed in any way.
+fn is_encoded(headers: &http::HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_ENCODING)
+        .is_some_and(|coding| coding != "identity" && !coding.is_empty())
+}
+
 /// Seconds since 1970; 0 on a machine whose clock stands before that.
 fn since_1970() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Whether another key of the same provider may do better.
-fn is_the_keys_fault(outcome: Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::CredentialRejected | Outcome::Forbidden | Outcome::QuotaExhausted | Outcome::RateLimited
-    )
-}
-
-/// Of two keys' failures the one that is over sooner: one key at its limit is not all keys refused.
-fn kept(last: Option<Failure>, next: Failure) -> Failure {
-    let Some(last) = last else { return next };
-    let retry_after = [last.retry_after, next.retry_after].into_iter().flatten().min();
-    let kept = if hope(last.outcome) > hope(next.outcome) { last } else { next };
-    Failure { retry_after, ..kept }
-}
-
-/// Why nothing was sent while no key may be used.
-fn keys_shut(shut: Shut, now: Instant) -> Failure {
-    let message = match shut.why {
-        Outcome::RateLimited => "The provider is at its rate limit.",
-        Outcome::QuotaExhausted => "The provider's account has no money left.",
-        _ => "The provider refused every key lately.",
-    };
-    let left = shut.until.saturating_duration_since(now);
-    // That a refused key is good again by then is a hope, not known.
-    let retry_after = (hope(shut.why) > 0).then_some(left);
-    Failure { retry_after, ..Failure::of(shut.why, message) }
-}
-
-/// Why nothing was sent while our own limits leave no room.
-fn no_room(wait: Duration) -> Failure {
-    let message = "The provider has had as many requests or tokens as it may have in a minute.";
-    Failure { retry_after: Some(wait), ..Failure::of(Outcome::RateLimited, message) }
-}
-
-/// The only usable key came back between the look and the telling.
-fn in_use() -> Failure {
-    Failure::of(Outcome::Skipped, "The provider's keys were all in question a moment ago.")
-}
-
-pub(super) fn call_failed(error: CallError<TransportError>) -> Failure {
-    match error {
-        CallError::Full => {
-            Failure::of(Outcome::Skipped, "The provider has as many requests under way as it may.")
-        }
-        CallError::Transport(error) => transport_failed(&error),
-    }
-}
-
-fn transport_failed(error: &TransportError) -> Failure {
-    let outcome = match error.kind {
-        TransportErrorKind::Connect => Outcome::ConnectError,
-        TransportErrorKind::Reset => Outcome::Reset,
-        TransportErrorKind::Body => Outcome::Truncated,
-        TransportErrorKind::TooLarge | TransportErrorKind::Protocol => Outcome::InvalidAnswer,
-    };
-    Failure::of(outcome, error.to_string())
-}
-
-fn body_failed(error: &(dyn std::error::Error + Send + Sync + 'static), limit: usize) -> Failure {
-    if error.is::<LengthLimitError>() {
-        return Failure::of(
-            Outcome::InvalidAnswer,
-            format!("The upstream's answer is larger than {limit} bytes."),
-        );
-    }
-    match error.downcast_ref::<TransportError>() {
-        Some(error) => transport_failed(error),
-        None => Failure::of(Outcome::Truncated, "The upstream's answer broke off."),
-    }
 }

@@ -21,7 +21,7 @@ use crate::{
     provider::Failure,
 };
 
-use super::{attempt::call_failed, credentials::Turn, fleet::Fleet, unit::Unit, ward::tell_of_provider};
+use super::{credentials::Turn, faults::call_failed, fleet::Fleet, unit::Unit, ward::tell_of_provider};
 
 /// How often it is looked which checks are due.
 const LOOK: Duration = Duration::from_millis(250);

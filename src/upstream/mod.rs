@@ -7,6 +7,7 @@ mod course;
 mod credentials;
 mod diary;
 mod execute;
+mod faults;
 mod fleet;
 mod hedge;
 mod inflight;
