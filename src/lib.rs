@@ -11,6 +11,7 @@ pub mod base;
 pub mod config;
 pub mod openai;
 // 2: policies.
+pub mod classify;
 pub mod health;
 pub mod keys;
 pub mod limit;

@@ -18,6 +18,7 @@ pub mod limit;
 pub mod models;
 mod needs;
 pub mod produced;
+pub mod question;
 pub mod repair;
 pub mod sse;
 mod texts;
