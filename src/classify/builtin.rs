@@ -1,35 +1,189 @@
 //! The classifier that ships with Weir.
 
-use super::{Opinion, Prompt, least, scan::Scan, task};
+use std::sync::{Arc, LazyLock};
 
-/// The classifier that ships with Weir.
-#[derive(Clone, Debug, Default)]
-pub struct Builtin(());
+use super::{Opinion, Prompt, features, least, model::Model, task};
 
-/// From which length on, in bytes, a prompt is of each complexity above 1.
-const LENGTHS: [u32; 9] = [30, 80, 140, 200, 280, 400, 600, 1000, 2000];
+/// The model that ships; `make train` makes it.
+static SHIPPED: &[u8] = include_bytes!("model.bin");
+
+static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
+    Arc::new(Model::read(SHIPPED).expect("the model that ships is whole, as its test says"))
+});
+
+/// How many reasons are told of each kind.
+const REASONS: usize = 4;
+
+/// The longest word that is repeated in a reason, in bytes.
+const LONGEST_WORD: usize = 40;
+
+/// The classifier that ships with Weir, or one made of it by `weir calibrate`.
+#[derive(Clone, Debug)]
+pub struct Builtin {
+    model: Arc<Model>,
+}
+
+impl Default for Builtin {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Builtin {
     /// What ships.
     pub fn new() -> Self {
-        Self(())
+        Self { model: Arc::clone(&MODEL) }
+    }
+
+    /// The file of the model that ships.
+    pub fn asset() -> &'static [u8] {
+        SHIPPED
     }
 
     /// Looks at a prompt.
     pub fn classify(&self, prompt: &Prompt<'_>) -> Opinion {
-        let scan = Scan::of(&prompt.text, &mut ());
+        let (score, scan) = self.model.score(&prompt.text);
         let tasks = task::shares(&scan);
-        let complexity = 1 + LENGTHS.iter().filter(|length| scan.length() >= **length).count() as u8;
         Opinion {
-            score: f64::from(scan.length()),
-            complexity: complexity.max(least(&prompt.shape)),
+            score,
+            complexity: self.model.level(score).max(least(&prompt.shape)),
             task: task::greatest(&tasks),
             tasks,
         }
     }
 
-    /// Why it thinks so.
+    /// Why it thinks so: the words, then the counts, that moved the score most.
     pub fn why(&self, prompt: &Prompt<'_>) -> Vec<String> {
-        vec![format!("{} bytes long", prompt.text.len())]
+        let parts = self.model.parts(&prompt.text);
+        let mut words: Vec<(f64, &str)> = prompt
+            .text
+            .split(|char: char| !char.is_alphanumeric())
+            .filter(|word| !word.is_empty() && word.len() <= LONGEST_WORD)
+            .map(|word| (self.model.word(word), word))
+            .collect();
+        // The same word once, by what it weighs.
+        words.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()).then(a.1.cmp(b.1)));
+        words.dedup_by(|a, b| a.1 == b.1);
+        let told = words.iter().filter(|(weight, _)| *weight != 0.0).take(REASONS);
+        let mut reasons: Vec<String> =
+            told.map(|(weight, word)| format!("the word `{word}` speaks for {}", side(*weight))).collect();
+        let mut counts: Vec<(usize, f64)> = parts.into_iter().enumerate().collect();
+        counts.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+        let told = counts.iter().filter(|(_, moved)| *moved != 0.0).take(REASONS);
+        reasons.extend(told.map(|(feature, moved)| {
+            format!("{}: {moved:+.2}, for {}", features::name(*feature), side(*moved))
+        }));
+        reasons
+    }
+}
+
+fn side(moved: f64) -> &'static str {
+    if moved > 0.0 { "a stronger model" } else { "a cheaper model" }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::classify::{Classifier, Keywords, Shape, Task};
+
+    fn of(text: &str) -> Opinion {
+        Builtin::new().classify(&Prompt::text(text))
+    }
+
+    #[test]
+    fn the_model_that_ships_is_whole_and_small() {
+        assert!(SHIPPED.len() <= 100 * 1024, "{}", SHIPPED.len());
+        let model = Model::read(SHIPPED).unwrap();
+        assert!(model.header.contains("APGR") && model.header.contains("Apache-2.0"), "{}", model.header);
+        assert_eq!(model.write(), SHIPPED);
+        let mut damaged = SHIPPED.to_vec();
+        damaged[5000] ^= 1;
+        assert!(Model::read(&damaged).is_err());
+        assert!(model.edges.is_sorted(), "{:?}", model.edges);
+    }
+
+    #[test]
+    fn everyday_prompts_are_below_hard_ones() {
+        for easy in ["hi", "What is the capital of Italy?", "Translate 'good evening' to German.", "thanks!"]
+        {
+            assert!(of(easy).complexity <= 4, "{easy}: {:?}", of(easy));
+        }
+        for hard in [
+            "Prove that the square root of 2 is irrational, then generalize the proof rigorously to all non-square integers \
+             and discuss which step fails for perfect squares.",
+            "Design a distributed transaction protocol for five regions that survives the loss of two, compare it with \
+             two-phase commit and Paxos, analyze the trade-offs and justify every choice you make.",
+        ] {
+            assert!(of(hard).complexity >= 6, "{hard}: {:?}", of(hard));
+        }
+    }
+
+    #[test]
+    fn the_shape_sets_a_floor() {
+        let with = |shape: Shape| Builtin::new().classify(&Prompt { text: "hi".into(), shape }).complexity;
+        assert!(with(Shape { tools: 2, ..Shape::default() }) < 5);
+        for shape in [
+            Shape { tools: 3, ..Shape::default() },
+            Shape { context_tokens: 16_001, ..Shape::default() },
+            Shape { images: 1, ..Shape::default() },
+            Shape { schema: true, ..Shape::default() },
+        ] {
+            assert!(with(shape) >= 5, "{shape:?}");
+            let keywords = Classifier::Keywords(Keywords::new(&crate::config::Keywords::default()));
+            assert!(keywords.classify(&Prompt { text: "simple".into(), shape }).complexity >= 5);
+        }
+    }
+
+    #[test]
+    fn tasks_are_told_apart() {
+        for (text, task) in [
+            ("Write a Python function that parses a CSV file", Task::CodeGeneration),
+            ("Solve the equation x^2 - 5x + 6 = 0", Task::Mathematics),
+            ("Who was the first president of the United States?", Task::Knowledge),
+            ("Translate this sentence to French: I am tired.", Task::Translation),
+            ("Summarize the following text in two sentences.", Task::Summarization),
+            ("Write a poem about the sea", Task::CreativeWriting),
+            ("Hello there!", Task::Chat),
+            ("Extract all email addresses and return them as JSON", Task::Extraction),
+            ("Analyze the trade-offs of both plans and recommend one", Task::Reasoning),
+            ("According to the attached document, what does the report conclude?", Task::DocumentAnalysis),
+        ] {
+            assert_eq!(of(text).task, task, "{text}: {:?}", of(text).tasks);
+        }
+    }
+
+    #[test]
+    fn reasons_are_told() {
+        let why =
+            Classifier::Builtin(Builtin::new()).why(&Prompt::text("Prove the theorem about prime numbers."));
+        assert!(why.len() >= 4, "{why:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gets_an_opinion(bytes in proptest::collection::vec(any::<u8>(), 0..20_000), tools: u32) {
+            let text = String::from_utf8_lossy(&bytes);
+            let shape = Shape { tools, ..Shape::default() };
+            let prompt = Prompt { text, shape };
+            for classifier in [
+                Classifier::Builtin(Builtin::new()),
+                Classifier::Keywords(Keywords::new(&crate::config::Keywords::default())),
+            ] {
+                let opinion = classifier.classify(&prompt);
+                prop_assert!(opinion.score.is_finite());
+                prop_assert!((1..=10).contains(&opinion.complexity));
+                let sum: f32 = opinion.tasks.iter().sum();
+                prop_assert!((sum - 1.0).abs() < 1e-3, "{sum}");
+                prop_assert_eq!(&opinion, &classifier.classify(&prompt));
+            }
+        }
+
+        #[test]
+        fn any_words_get_an_opinion(text in "([A-Za-z0-9]{1,9}[ .,\n]?|\\PC|[(][A-J][)]\n?|`{1,3}){0,300}") {
+            let opinion = of(&text);
+            prop_assert!(opinion.score.is_finite() && (1..=10).contains(&opinion.complexity));
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! What a model sees of a prompt: some numbers of its scan.
 
 use super::{
-    lexicon::{self, CLASSES},
+    lexicon::{self, CLASSES, Class},
     scan::{MARKS, Mark, Scan},
 };
 
 /// Numbers made of several counts, behind the marks and the classes.
-const DERIVED: [&str; 8] = [
+const DERIVED: [&str; 11] = [
     "length",
     "letters of a word",
     "words of a line",
@@ -15,6 +15,9 @@ const DERIVED: [&str; 8] = [
     "share of signs",
     "share of capitals",
     "share of indented lines",
+    "share of different words",
+    "share of small words",
+    "bytes of an option",
 ];
 
 /// How many numbers the scan of a text gives.
@@ -43,6 +46,9 @@ pub fn of(scan: &Scan) -> Features {
         signs as f32 / bytes,
         mark(Mark::Capitals) / words,
         mark(Mark::Indented) / (mark(Mark::Lines) + 1.0),
+        mark(Mark::Distinct) / (scan.tokens() as f32).max(1.0),
+        scan.class(Class::Common) as f32 / words,
+        (bytes - mark(Mark::Stem)) / mark(Mark::Options).max(1.0),
     ];
     all[MARKS + CLASSES..].copy_from_slice(&derived);
     all

@@ -27,10 +27,11 @@ pub enum Class {
     Science,
     Limits,
     Plain,
+    Common,
 }
 
 /// How many classes there are.
-pub const CLASSES: usize = 22;
+pub const CLASSES: usize = 23;
 
 /// The names of the classes, as a reader sees them.
 pub const NAMES: [&str; CLASSES] = [
@@ -56,6 +57,7 @@ pub const NAMES: [&str; CLASSES] = [
     "science",
     "demands on the answer",
     "something simple",
+    "small words",
 ];
 
 /// The words of each class, in the order of [`Class`].
@@ -96,10 +98,9 @@ const WORDS: [&str; CLASSES] = [
     "must exactly only avoid include including words sentences format step steps ensure constraint constraints \
      require requirements",
     "simple simply quick quickly short brief briefly basic easy",
+    "the of and to in a is that it was for on are as with his they at be this from have or by one had but were all we \
+     their an which there been has he she its him her would could should will can may",
 ];
-
-/// Slots of the table, a power of two at least twice the number of words.
-const SLOTS: usize = 1024;
 
 /// A word's first eight bytes in small letters, the later bytes in the higher places; 0 is no word.
 pub type Key = u64;
@@ -107,22 +108,28 @@ pub type Key = u64;
 /// Spreads a key over all bits. The constant is 2^64 over the golden ratio, as in Fibonacci hashing.
 #[inline]
 pub const fn spread(key: Key) -> u64 {
-    key.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    let product = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    product ^ product >> 29
 }
 
-struct Table {
-    keys: [Key; SLOTS],
-    classes: [u8; SLOTS],
+/// Buckets of the table: so many that none has more words than places, which is checked when it is built.
+const BUCKETS: usize = 1024;
+const PLACES: usize = 4;
+
+/// Each place holds the middle of a word's hash, in the last bits its class. One without a word matches none: its hash
+/// would have to be 0 there, and it then has the class of no word.
+static TABLE: [[u32; PLACES]; BUCKETS] = table();
+
+const fn bucket(hash: u64) -> usize {
+    (hash >> 54) as usize
 }
 
-static TABLE: Table = table();
-
-const fn slot(spread: u64) -> usize {
-    (spread >> (64 - SLOTS.trailing_zeros())) as usize
+const fn middle(hash: u64) -> u32 {
+    (hash >> 22) as u32 & !31
 }
 
-const fn table() -> Table {
-    let mut table = Table { keys: [0; SLOTS], classes: [0; SLOTS] };
+const fn table() -> [[u32; PLACES]; BUCKETS] {
+    let mut table = [[CLASSES as u32; PLACES]; BUCKETS];
     let mut class = 0;
     while class < CLASSES {
         let words = WORDS[class].as_bytes();
@@ -138,7 +145,7 @@ const fn table() -> Table {
                 at += 1;
             }
             if length > 0 {
-                put(&mut table, key, class as u8);
+                put(&mut table[bucket(spread(key))], middle(spread(key)), class as u32);
             }
             at += 1;
         }
@@ -148,30 +155,25 @@ const fn table() -> Table {
 }
 
 /// Puts a word in; of two with the same beginning the first stays.
-const fn put(table: &mut Table, key: Key, class: u8) {
-    let mut at = slot(spread(key));
-    while table.keys[at] != 0 {
-        if table.keys[at] == key {
+const fn put(bucket: &mut [u32; PLACES], middle: u32, class: u32) {
+    let mut place = 0;
+    while bucket[place] != CLASSES as u32 {
+        if bucket[place] & !31 == middle {
             return;
         }
-        at = (at + 1) % SLOTS;
+        // One too many does not compile.
+        place += 1;
     }
-    table.keys[at] = key;
-    table.classes[at] = class;
+    bucket[place] = middle | class;
 }
 
-/// The class of a word whose key is spread to `spread`.
+/// The class of a word with this hash; [`CLASSES`] if it has none.
 #[inline]
-pub fn class(key: Key, spread: u64) -> Option<u8> {
-    let mut at = slot(spread);
-    loop {
-        // The table is at most half full, so that there is always a free slot to end at.
-        if TABLE.keys[at] == key {
-            return Some(TABLE.classes[at]);
-        }
-        if TABLE.keys[at] == 0 {
-            return None;
-        }
-        at = (at + 1) % SLOTS;
-    }
+pub fn class(hash: u64) -> usize {
+    let middle = middle(hash);
+    // No branch depends on the word: which words come is what a processor cannot foresee.
+    TABLE[bucket(hash)].iter().fold(CLASSES, |class, place| match place & !31 == middle {
+        true => (place & 31) as usize,
+        false => class,
+    })
 }

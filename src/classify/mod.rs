@@ -1,10 +1,15 @@
 //! How strong a model a prompt needs, what kind of work it is; no I/O, microseconds.
 
+mod blocks;
 pub mod builtin;
+pub mod curve;
 pub mod features;
+pub mod fit;
+pub mod forest;
 pub mod keywords;
 mod language;
 pub mod lexicon;
+pub mod model;
 pub mod prompt;
 pub mod scan;
 pub mod task;

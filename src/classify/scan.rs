@@ -1,12 +1,15 @@
 //! One pass over a prompt: its words, numbers, signs, lines are counted.
 
-use super::lexicon::{self, CLASSES, Class, Key};
+use super::{
+    blocks::{BLOCK, Blocks},
+    lexicon::{self, CLASSES, Class, Key},
+};
 
 /// How much is read of a longer text at its beginning, as much at its end, in bytes.
-pub const CAP: usize = 4096;
+pub const CAP: usize = 64 * BLOCK;
 
-/// Words that count as early.
-const EARLY: u32 = 12;
+/// Words and signs that count as early.
+const EARLY: u32 = 16;
 
 /// What is counted beside the classes of words. The signs come first, each under its own name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,113 +43,52 @@ pub enum Mark {
     Bar,
     Other,
     Lines,
-    Digits,
+    Empty,
+    Indented,
+    Options,
     Numbers,
+    Digits,
     LongNumbers,
     Words,
-    LongWords,
     Letters,
+    LongWords,
     Capitals,
     Foreign,
-    Options,
-    Indented,
-    Empty,
+    Distinct,
+    Stem,
+    LongestLine,
+    LastLine,
+    Indent,
 }
 
 /// How many marks there are.
-pub const MARKS: usize = 38;
+pub const MARKS: usize = 43;
 
 impl Mark {
     /// What they are, for a reader.
+    #[rustfmt::skip]
     pub const NAMES: [&str; MARKS] = [
-        "commas",
-        "periods",
-        "question marks",
-        "exclamation marks",
-        "colons",
-        "semicolons",
-        "quotes",
-        "apostrophes",
-        "parentheses",
-        "brackets",
-        "braces",
-        "equals signs",
-        "plus signs",
-        "hyphens",
-        "stars",
-        "slashes",
-        "angle brackets",
-        "carets",
-        "underscores",
-        "backslashes",
-        "dollar signs",
-        "percent signs",
-        "hash signs",
-        "backticks",
-        "bars",
-        "other signs",
-        "lines",
-        "digits",
-        "numbers",
-        "long numbers",
-        "words",
-        "long words",
-        "letters",
-        "capitals",
-        "letters beyond ASCII",
-        "options",
-        "indented lines",
-        "empty lines",
+        "commas", "periods", "question marks", "exclamation marks", "colons", "semicolons", "quotes", "apostrophes",
+        "parentheses", "brackets", "braces", "equals signs", "plus signs", "hyphens", "stars", "slashes",
+        "angle brackets", "carets", "underscores", "backslashes", "dollar signs", "percent signs", "hash signs",
+        "backticks", "bars", "other signs", "lines", "empty lines", "indented lines", "options", "numbers", "digits",
+        "long numbers", "words", "letters", "long words", "capitals", "letters beyond ASCII", "different words",
+        "bytes before the options", "bytes of the longest line", "bytes of the last line", "the deepest indent",
     ];
 }
 
-/// What is at the place of a byte in [`KINDS`]: a sign's mark, or one of those below.
-const LETTER: u8 = 64;
-const DIGIT: u8 = 65;
-const SPACE: u8 = 66;
-const NEWLINE: u8 = 67;
+/// The mark of each sign.
+static SIGNS: [u8; 128] = signs();
 
-static KINDS: [u8; 256] = kinds();
-
-const fn kinds() -> [u8; 256] {
-    let mut kinds = [SPACE; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        kinds[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | 0x80..=0xff => LETTER,
-            b'0'..=b'9' => DIGIT,
-            b'\n' => NEWLINE,
-            b',' => Mark::Comma as u8,
-            b'.' => Mark::Period as u8,
-            b'?' => Mark::Question as u8,
-            b'!' => Mark::Exclamation as u8,
-            b':' => Mark::Colon as u8,
-            b';' => Mark::Semicolon as u8,
-            b'"' => Mark::Quote as u8,
-            b'\'' => Mark::Apostrophe as u8,
-            b'(' | b')' => Mark::Round as u8,
-            b'[' | b']' => Mark::Bracket as u8,
-            b'{' | b'}' => Mark::Brace as u8,
-            b'=' => Mark::Equals as u8,
-            b'+' => Mark::Plus as u8,
-            b'-' => Mark::Minus as u8,
-            b'*' => Mark::Star as u8,
-            b'/' => Mark::Slash as u8,
-            b'<' | b'>' => Mark::Angle as u8,
-            b'^' => Mark::Caret as u8,
-            b'_' => Mark::Underscore as u8,
-            b'\\' => Mark::Backslash as u8,
-            b'$' => Mark::Dollar as u8,
-            b'%' => Mark::Percent as u8,
-            b'#' => Mark::Hash as u8,
-            b'`' => Mark::Backtick as u8,
-            b'|' => Mark::Bar as u8,
-            b'&' | b'@' | b'~' => Mark::Other as u8,
-            _ => SPACE,
-        };
-        byte += 1;
+const fn signs() -> [u8; 128] {
+    let mut signs = [Mark::Other as u8; 128];
+    let all = b",,..??!!::;;\"\"''()[]{}==++--**//<>^^__\\\\$$%%##``||";
+    let mut at = 0;
+    while at < all.len() {
+        signs[all[at] as usize] = (at / 2) as u8;
+        at += 1;
     }
-    kinds
+    signs
 }
 
 /// Takes the hashes of words, and of two words that follow each other.
@@ -167,29 +109,42 @@ pub struct Scan {
     bytes: u32,
     length: u32,
     tokens: u32,
+    /// The hash of the last word.
+    before: u64,
     marks: [u32; MARKS],
-    classes: [u32; CLASSES],
-    early: [u32; CLASSES],
+    classes: [u32; CLASSES + 1],
+    early: [u32; CLASSES + 1],
+    /// A bit for each word met, by its hash.
+    met: [u64; 16],
 }
 
 impl Scan {
     /// Reads a text, of a long one the beginning and the end.
-    #[inline]
     pub fn of<S: Sink>(text: &str, sink: &mut S) -> Self {
         let bytes = text.as_bytes();
         let mut scan = Self {
             bytes: 0,
             length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             tokens: 0,
+            before: 0,
             marks: [0; MARKS],
-            classes: [0; CLASSES],
-            early: [0; CLASSES],
+            classes: [0; CLASSES + 1],
+            early: [0; CLASSES + 1],
+            met: [0; 16],
         };
-        if bytes.len() <= 2 * CAP {
-            scan.part(bytes, sink);
-        } else {
-            scan.part(&bytes[..CAP], sink);
-            scan.part(&bytes[bytes.len() - CAP..], sink);
+        let head = bytes.len().min(CAP);
+        let tail = bytes.len().saturating_sub(CAP).max(head);
+        scan.part(&bytes[..head], sink);
+        if tail < bytes.len() {
+            scan.part(&bytes[tail..], sink);
+        }
+        if scan.tokens <= EARLY {
+            scan.early = scan.classes;
+        }
+        let different: u32 = scan.met.iter().map(|bits| bits.count_ones()).sum();
+        scan.marks[Mark::Distinct as usize] = different;
+        if scan.mark(Mark::Options) == 0 {
+            scan.marks[Mark::Stem as usize] = scan.bytes;
         }
         scan
     }
@@ -225,8 +180,8 @@ impl Scan {
     }
 
     /// Words of each class.
-    pub fn classes(&self) -> &[u32; CLASSES] {
-        &self.classes
+    pub fn classes(&self) -> &[u32] {
+        &self.classes[..CLASSES]
     }
 
     /// Words of a class among the first.
@@ -239,94 +194,95 @@ impl Scan {
     }
 
     fn part<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
+        let blocks = Blocks::of(bytes);
+        for (mark, count) in [
+            (Mark::Numbers, blocks.numbers),
+            (Mark::Digits, blocks.digits),
+            (Mark::LongNumbers, blocks.long_numbers),
+            (Mark::Words, blocks.words),
+            (Mark::Letters, blocks.letters),
+            (Mark::LongWords, blocks.long_words),
+            (Mark::Foreign, blocks.foreign),
+        ] {
+            self.add(mark, count);
+        }
+        for at in blocks.signs() {
+            self.marks[SIGNS[usize::from(bytes[at] & 0x7f)] as usize] += 1;
+        }
+        self.lines(bytes, &blocks);
+        blocks.each_token(|start, end| self.token(bytes, start, end, sink));
         self.bytes += bytes.len() as u32;
-        let mut before = 0;
-        let mut at = 0;
-        while at < bytes.len() {
-            let kind = KINDS[bytes[at] as usize];
-            let start = at;
-            at += 1;
-            let (key, hash) = match kind {
-                SPACE => continue,
-                NEWLINE => {
-                    self.line(&bytes[at..]);
-                    continue;
-                }
-                LETTER | DIGIT => {
-                    while at < bytes.len() && KINDS[bytes[at] as usize] == kind {
-                        at += 1;
-                    }
-                    match kind {
-                        LETTER => self.word(bytes, start, at),
-                        _ => self.number(at - start),
-                    }
-                }
-                _ => {
-                    self.marks[kind as usize] += 1;
-                    // A run of the same sign is one word, like `==`, with at most four of them told apart.
-                    while at < bytes.len() && bytes[at] == bytes[start] {
-                        at += 1;
-                        self.marks[kind as usize] += 1;
-                    }
-                    let key = u64::from(bytes[start]) | ((at - start).min(4) as u64) << 8;
-                    (key, lexicon::spread(key))
-                }
-            };
-            debug_assert!(key != 0, "no word is empty");
-            self.tokens += 1;
-            sink.gram(hash);
-            sink.gram(lexicon::spread(hash ^ before));
-            before = hash.rotate_left(23);
-        }
     }
 
     #[inline]
-    fn word(&mut self, bytes: &[u8], start: usize, end: usize) -> (Key, u64) {
-        let key = key(bytes, start, end);
-        let hash = lexicon::spread(key);
-        let words = self.mark(Mark::Words);
-        self.add(Mark::Words, 1);
-        let length = end - start;
-        self.add(Mark::Letters, length as u32);
-        self.add(Mark::LongWords, u32::from(length >= 8));
-        let first = bytes[start];
-        self.add(Mark::Capitals, u32::from(first.is_ascii_uppercase()));
-        if first >= 0x80 || bytes[end - 1] >= 0x80 {
-            self.add(Mark::Foreign, length as u32);
+    fn token<S: Sink>(&mut self, bytes: &[u8], start: usize, end: usize, sink: &mut S) {
+        let hash = lexicon::spread(key(bytes, start, end));
+        self.add(Mark::Capitals, u32::from(bytes[start].wrapping_sub(b'A') < 26));
+        self.classes[lexicon::class(hash)] += 1;
+        if self.tokens == EARLY {
+            self.early = self.classes;
         }
-        if let Some(class) = lexicon::class(key, hash) {
-            self.classes[class as usize] += 1;
-            self.early[class as usize] += u32::from(words < EARLY);
-        }
-        (key, hash)
+        self.met[(hash >> 60) as usize] |= 1 << (hash >> 54 & 63);
+        self.tokens += 1;
+        sink.gram(hash);
+        sink.gram(lexicon::spread(hash ^ self.before));
+        self.before = hash.rotate_left(23);
     }
 
-    #[inline]
-    fn number(&mut self, digits: usize) -> (Key, u64) {
-        self.add(Mark::Numbers, 1);
-        self.add(Mark::Digits, digits as u32);
-        self.add(Mark::LongNumbers, u32::from(digits >= 3));
-        // Numbers are told apart by how many digits they have: their values say little of another prompt.
-        let key = u64::from(b'0') | (digits.min(6) as u64) << 8;
-        (key, lexicon::spread(key))
-    }
-
-    /// Looks at how a line begins.
-    #[inline]
-    fn line(&mut self, rest: &[u8]) {
-        self.add(Mark::Lines, 1);
-        match rest {
-            [b'\n', ..] => self.add(Mark::Empty, 1),
-            [b' ' | b'\t', ..] => self.add(Mark::Indented, 1),
-            [b'A'..=b'J', b'.' | b')' | b':', ..] | [b'(', b'A'..=b'J' | b'a'..=b'j', b')', ..] => {
-                self.add(Mark::Options, 1);
+    /// Looks at how lines begin, how long they are.
+    fn lines(&mut self, bytes: &[u8], blocks: &Blocks) {
+        let mut begin = 0;
+        for at in blocks.newlines() {
+            self.longest(at - begin);
+            begin = at + 1;
+            self.add(Mark::Lines, 1);
+            match &bytes[begin..] {
+                [b'\n', ..] => self.add(Mark::Empty, 1),
+                [b' ' | b'\t', rest @ ..] => {
+                    self.add(Mark::Indented, 1);
+                    let more = rest.iter().take(31).take_while(|byte| **byte == b' ').count();
+                    let deepest = self.mark(Mark::Indent).max(1 + more as u32);
+                    self.marks[Mark::Indent as usize] = deepest;
+                }
+                [b'A'..=b'J', b'.' | b')' | b':', ..] | [b'(', b'A'..=b'J' | b'a'..=b'j', b')', ..] => {
+                    if self.mark(Mark::Options) == 0 {
+                        self.marks[Mark::Stem as usize] = self.bytes + begin as u32;
+                    }
+                    self.add(Mark::Options, 1);
+                }
+                _ => {}
             }
-            _ => {}
         }
+        self.longest(bytes.len() - begin);
+        self.marks[Mark::LastLine as usize] = (bytes.len() - begin) as u32;
+    }
+
+    fn longest(&mut self, line: usize) {
+        let longest = self.mark(Mark::LongestLine).max(line as u32);
+        self.marks[Mark::LongestLine as usize] = longest;
     }
 }
 
-/// The first eight bytes of a word in small letters.
+/// What is kept of the bytes of a word that begins with a byte, what is set in them: letters become small, every digit
+/// a `0`, since a number says little of another prompt.
+static FOLDS: [(u64, u64); 256] = folds();
+
+const fn folds() -> [(u64, u64); 256] {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    let mut folds = [(u64::MAX, 0); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        folds[byte] = match byte as u8 {
+            b'0'..=b'9' => (0xF0 * ALL, 0),
+            b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => (u64::MAX, 0x20 * ALL),
+            _ => (u64::MAX, 0),
+        };
+        byte += 1;
+    }
+    folds
+}
+
+/// The first eight bytes of a word, folded.
 #[inline]
 fn key(bytes: &[u8], start: usize, end: usize) -> Key {
     let length = (end - start).min(8);
@@ -338,5 +294,6 @@ fn key(bytes: &[u8], start: usize, end: usize) -> Key {
             u64::from_le_bytes(eight)
         }
     };
-    (eight | 0x2020_2020_2020_2020) & (u64::MAX >> (64 - 8 * length))
+    let (keep, set) = FOLDS[usize::from(bytes[start])];
+    (eight & keep | set) & (u64::MAX >> (64 - 8 * length))
 }

@@ -1,0 +1,4 @@
+//! Learning from outcomes, for the training program, for `weir calibrate`.
+
+pub mod linear;
+pub mod trees;
