@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, io, io::Write, path::PathBuf};
 
 use crate::{
-    config::{AuthMode, Config, Enforce, Fault, Key, Loaded, Protocol, Provider, load, needs_a_key},
+    config::{
+        AuthMode, ClassifierKind, Config, Enforce, Fault, Key, Loaded, Protocol, Provider, Tier, load,
+        needs_a_key,
+    },
     price::{Catalogue, Price, Rates},
 };
 
@@ -37,6 +40,7 @@ fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
     print_server(config, out)?;
     print_providers(config, out)?;
     print_routes(config, out)?;
+    print_auto(config, out)?;
     let unpriced = print_prices(config, out)?;
     print_keys(config, out)?;
     print_money(config, out)?;
@@ -145,6 +149,33 @@ fn print_routes(config: &Config, out: &mut impl Write) -> io::Result<()> {
             let fallback = config.models[name].fallback.as_deref();
             let then = fallback.map_or_else(String::new, |route| format!(", then the route {route}"));
             writeln!(out, "  {}{then}", target(config, name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The routes behind the model name `auto`.
+fn print_auto(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let classifier = &config.classifier;
+    if classifier.tiers.is_empty() {
+        return Ok(());
+    }
+    let kind = match classifier.kind {
+        ClassifierKind::Builtin => "the built-in classifier",
+        ClassifierKind::Keywords => "keywords",
+        ClassifierKind::Llm => &format!("asking {}", classifier.llm.model),
+    };
+    writeln!(out, "\nauto, by {kind}")?;
+    let mut tiers: Vec<&Tier> = classifier.tiers.iter().collect();
+    tiers.sort_by_key(|tier| std::cmp::Reverse(tier.min));
+    let mut most = 10;
+    for tier in tiers {
+        writeln!(out, "  complexity {:2} to {most:2}  {}", tier.min, tier.route)?;
+        most = tier.min.saturating_sub(1);
+    }
+    for (what, routes) in [("task", &classifier.tasks), ("language", &classifier.languages)] {
+        for (name, route) in routes {
+            writeln!(out, "  {what} {name}  {route}")?;
         }
     }
     Ok(())
@@ -334,6 +365,9 @@ mod tests {
             fallback = "low"
             [routes.low]
             targets = ["b"]
+            [classifier]
+            tiers = [{ min = 1, route = "low" }, { min = 6, route = "high" }]
+            tasks = { legal = "high" }
             [[keys]]
             name = "team"
             secret = "canary-secret"
@@ -349,6 +383,7 @@ mod tests {
             "1. a at p, 75 % of first tries",
             "3. b at q (off) as bee, by fallback low",
             "c at p, then the route low",
+            "auto, by the built-in classifier\n  complexity  6 to 10  high\n  complexity  1 to  5  low\n  task legal  high",
             "team  routes high; all models; 60 requests a minute; any number of requests at once",
             "c  input 2.5, cached 0.25, output 10; above 200000 tokens: input 5, cached 0.5, output 15",
             "models.\"a\": no price is known",

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod chains;
+mod classifier;
 mod keys;
 mod ledger;
 mod names;
@@ -42,6 +43,7 @@ pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findin
     keys::check(config, &mut report);
     budgets::check(config, &mut report);
     ledger::check(config, &mut report);
+    classifier::check(config, &mut report);
     secrets::check(config, &mut report);
     report.found
 }

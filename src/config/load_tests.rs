@@ -348,6 +348,34 @@ fn meaning_is_checked() {
         ("[ledger]\nurl = \"sqlite:\"", "ledger.url"),
         ("[ledger]\nidempotency_ttl = \"25h\"", "ledger.idempotency_ttl"),
         ("[classifier]\nbaseline = \"gpt-4\"", "classifier.baseline"),
+        ("[classifier]\ntiers = [{ min = 2, route = \"standard\" }]", "classifier.tiers"),
+        ("[classifier]\ntiers = [{ min = 1, route = \"standrd\" }]", "classifier.tiers[0].route"),
+        (
+            "[classifier]\ntiers = [{ min = 1, route = \"standard\" }, { min = 11, route = \"standard\" }]",
+            "classifier.tiers[1].min",
+        ),
+        (
+            "[classifier]\ntiers = [{ min = 1, route = \"standard\" }, { min = 1, route = \"standard\" }]",
+            "classifier.tiers[1].min",
+        ),
+        ("[classifier]\ncalibration = \"/nowhere\"", "classifier.calibration"),
+        ("[classifier]\nkind = \"llm\"", "classifier.llm.model"),
+        ("[classifier]\nkind = \"oracle\"", "classifier.kind"),
+        ("[classifier.llm]\nmodel = \"auto\"", "classifier.llm.model"),
+        ("[classifier.llm]\nmodel = \"nobody\"", "classifier.llm.model"),
+        ("[classifier.llm]\ndeadline = \"0s\"", "classifier.llm.deadline"),
+        ("[classifier.llm]\ncache_entries = 1000001", "classifier.llm.cache_entries"),
+        ("[classifier.keywords]\nbase = 0", "classifier.keywords.base"),
+        ("[[classifier.keywords.rules]]\nadd = 1", "classifier.keywords.rules[0].words"),
+        ("[[classifier.keywords.rules]]\nwords = [\"prove\"]", "classifier.keywords.rules[0]"),
+        ("[[classifier.keywords.rules]]\nwords = [\"prove\"]\nset = 11", "classifier.keywords.rules[0].set"),
+        ("[classifier.sticky]\nentries = 0", "classifier.sticky.entries"),
+        ("[classifier.sticky]\nttl = \"25h\"", "classifier.sticky.ttl"),
+        ("[classifier]\nlanguages = { chinese = \"standard\" }", "classifier.languages.chinese"),
+        ("[classifier]\nlanguages = { zh = \"kimi\" }", "classifier.languages.zh"),
+        ("[classifier]\ntasks = { code = \"codex\" }", "classifier.tasks.code"),
+        ("[classifier]\ntasks = { \"a b\" = \"standard\" }", "classifier.tasks.\"a b\""),
+        ("[[keys]]\nname = \"weir:classifier\"\nsecret = \"env:X\"", "keys[0].name"),
         ("[[keys]]\nname = \"k\"", "keys[0]"),
         ("[[keys]]\nname = \"\"\nsecret = \"env:X\"", "keys[0].name"),
         ("[[keys]]\nname = \"k\"\nsecret = \"env:\"", "keys[0].secret"),
@@ -395,14 +423,21 @@ fn what_is_right_passes() {
 
 #[test]
 fn what_is_allowed_and_odd_is_warned_about() {
-    let text = "[providers.q]\nbase_url = \"http://h/v1\"\napi_keys = [\"env:WEIR_TEST_SURELY_UNSET\"]\n\
+    let text = "[classifier]\nkind = \"keywords\"\ncalibration = \"Cargo.toml\"\nlanguages = { zh = \"w\" }\n\
+                [providers.q]\nbase_url = \"http://h/v1\"\napi_keys = [\"env:WEIR_TEST_SURELY_UNSET\"]\n\
                 headers = { x-token = \"plain\", x-team = \"a\" }\n\
                 [[keys]]\nname = \"k\"\nsecret = \"env:WEIR_TEST_SURELY_UNSET\"\n\
                 [routes.w]\ntargets = [{ model = \"gpt-4.1\", weight = 2 }]";
     let warnings = good(&with_chain(text)).warnings;
     let keys: Vec<&str> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-    assert_eq!(keys, ["routes.w.order", "providers.q", "keys[0].secret", "providers.q.headers.x-token"]);
-    assert!(warnings[1].remedy.contains("env:WEIR_TEST_SURELY_UNSET"));
+    let classifier = ["classifier.tiers", "classifier.calibration"];
+    let others = ["routes.w.order", "providers.q", "keys[0].secret", "providers.q.headers.x-token"];
+    for expected in classifier.iter().chain(&others) {
+        assert!(keys.contains(expected), "{expected} is not in {keys:?}");
+    }
+    assert_eq!(keys.len(), 6);
+    let unset = warnings.iter().find(|warning| warning.key == "providers.q").unwrap();
+    assert!(unset.remedy.contains("env:WEIR_TEST_SURELY_UNSET"));
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub use breaker::Breaker;
 pub use budgets::{Budget, Enforce, Scope};
 pub use capabilities::Capabilities;
 pub use check::{KEY_NAME_FORM, KeyFault, KeyPart, is_key_name, key_faults, listen_address, needs_a_key};
-pub use classifier::Classifier;
+pub use classifier::{Classifier, ClassifierKind, LlmClassifier, Sticky, Tier};
 pub use fault::{Fault, Faults};
 pub use hedge::HedgeAfter;
 pub use keys::Key;
@@ -84,7 +84,7 @@ pub struct Config {
     pub breaker: Breaker,
     /// How much more than one try a request may cost its providers.
     pub retry: Retry,
-    /// What savings are measured against.
+    /// Which model is enough for a request; what savings are measured against.
     pub classifier: Classifier,
     /// How much may be spent. Budgets of keys made at run time stand with those keys.
     pub budgets: Vec<Budget>,

@@ -51,7 +51,8 @@ pub enum Order {
     Latency,
     /// The cheapest first.
     Cost,
-    /// Drawn at random by weight times health, anew for each request.
+    /// Drawn at random by weight times health, anew for each request; a conversation that goes on stays
+    /// (`classifier.sticky`).
     Weighted,
     /// By a weighted sum of price, latency and quality, see `weights`.
     Balanced,

@@ -20,6 +20,9 @@ const LONGEST: usize = 64;
 /// What the name of a key or a budget looks like, for messages.
 pub const KEY_NAME_FORM: &str = "1 to 64 letters, digits, or any of . _ : - /, other than . and ..";
 
+/// How the names of keys begin under which Weir's own calls are counted.
+pub(super) const OWN: &str = "weir:";
+
 /// Whether a key or a budget may have this name.
 pub fn is_key_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-/".contains(&byte);
@@ -178,6 +181,10 @@ fn faults_of(key: &Key, known: &Known<'_>) -> Vec<KeyFault> {
     let mut faults = Vec::new();
     if let Some((problem, remedy)) = name_fault(&key.name, "key") {
         faults.push(KeyFault::new("name", problem, remedy));
+    }
+    if key.name.starts_with(OWN) {
+        let problem = format!("names that begin with `{OWN}` are Weir's own");
+        faults.push(KeyFault::new("name", problem, "Take another name."));
     }
     for (at, route) in key.routes.iter().flatten().enumerate() {
         if !known.routes.contains(&route.as_str()) {

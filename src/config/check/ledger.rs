@@ -1,11 +1,10 @@
-//! The ledger with what it is measured against.
+//! Where the ledger is kept, for how long.
 
 use std::time::Duration;
 
 use super::{
     super::{Config, ledger, path::KeyPath, wording::quoted},
     Report,
-    chains::refer,
 };
 
 /// How long an answer may be kept to be given again.
@@ -33,9 +32,6 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     if config.ledger.max_queue == 0 {
         let path = KeyPath::of(&["ledger", "max_queue"]);
         report.fault(&path, "no row could ever be written", "Write 1 or more; the default is 65536.");
-    }
-    if let Some(model) = &config.classifier.baseline {
-        refer(&KeyPath::of(&["classifier", "baseline"]), model, "model", report);
     }
 }
 
