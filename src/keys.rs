@@ -76,6 +76,20 @@ impl VirtualKey {
         &self.tags
     }
 
+    /// A key of Weir's own, for calls that nobody else asked for: without any limit but those of budgets.
+    pub fn own(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            routes: None,
+            models: None,
+            rpm: 0,
+            tpm: 0,
+            max_concurrent: 0,
+            requests_per_month: 0,
+            tags: Arc::default(),
+        }
+    }
+
     fn from_config(key: &config::Key) -> Self {
         let set = |names: &Option<Vec<String>>| names.as_ref().map(|list| list.iter().cloned().collect());
         Self {

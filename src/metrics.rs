@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod credentials;
 pub mod health;
 pub mod money;
+mod routing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use crate::{base::outcome::Outcome, openai::usage::Usage};
 use alerts::AlertMetrics;
 use credentials::ProviderMetrics;
 use health::HealthMetrics;
+use routing::RoutingMetrics;
 
 /// Milliseconds to minutes.
 const SECONDS: [f64; 16] =
@@ -51,6 +53,7 @@ pub struct Metrics {
     ledger: LedgerMetrics,
     health: HealthMetrics,
     alerts: AlertMetrics,
+    routing: RoutingMetrics,
 }
 
 /// The metrics of the ledger's writer.
@@ -151,6 +154,7 @@ impl Metrics {
             providers: ProviderMetrics::new(&maker)?,
             health: HealthMetrics::new(&maker)?,
             alerts: AlertMetrics::new(&maker)?,
+            routing: RoutingMetrics::new(&maker)?,
             ledger: LedgerMetrics {
                 queue_depth: maker.gauge("ledger_queue_depth", "Rows that wait to be written.")?,
                 commit: maker.histogram("ledger_commit_seconds", "Durable writes of the ledger.", &COMMIT)?,

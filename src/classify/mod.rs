@@ -102,6 +102,6 @@ fn demands(shape: &Shape) -> impl Iterator<Item = (&'static str, bool)> {
 }
 
 /// The least complexity of a request with this shape.
-fn least(shape: &Shape) -> u8 {
+pub fn least(shape: &Shape) -> u8 {
     if demands(shape).next().is_some() { LEAST } else { 1 }
 }

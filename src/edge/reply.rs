@@ -72,6 +72,14 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
         put("x-weir-model", &target.name);
         put("x-weir-provider", &target.provider);
     }
+    for (header, text) in [("x-weir-tier", &facts.verdict.tier), ("x-weir-task", &facts.verdict.task)] {
+        if let Some(text) = text {
+            put(header, text);
+        }
+    }
+    if let Some(complexity) = facts.verdict.complexity {
+        put("x-weir-complexity", &complexity.to_string());
+    }
     put("x-weir-attempts", &facts.attempts.to_string());
     put("x-weir-fallbacks", &facts.fallbacks.to_string());
     if !facts.skipped.is_empty() {
@@ -81,9 +89,10 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
     if !facts.dropped.is_empty() {
         put("x-weir-dropped", &facts.dropped.join(","));
     }
-    let Money { cost, remaining, max_output, downgraded, replayed } = &facts.money;
+    let Money { cost, saved, remaining, max_output, downgraded, replayed } = &facts.money;
     for (header, amount) in [
         ("x-weir-cost-usd", cost),
+        ("x-weir-saved-usd", saved),
         ("x-weir-budget-daily-remaining-usd", &remaining.daily),
         ("x-weir-budget-monthly-remaining-usd", &remaining.monthly),
     ] {

@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 
 use crate::{
     base::money::Nanos,
+    config::Classifier,
     pipeline::{CacheWish, Refusal, Wishes},
 };
 
@@ -24,12 +25,15 @@ pub fn read(headers: &HeaderMap) -> Result<Wishes, Box<Refusal>> {
     Ok(Wishes {
         models: models(headers)?,
         route: text(headers, "x-weir-route", "a route's name")?.map(str::to_owned),
+        tier: text(headers, "x-weir-tier", "a tier's name")?.map(str::to_owned),
+        task: task(headers)?,
         timeout: milliseconds(headers, "x-weir-timeout-ms")?,
         attempt_timeout: milliseconds(headers, "x-weir-attempt-timeout-ms")?,
         no_fallback: no_fallback(headers)?,
         cache: cache(headers)?,
         max_cost: max_cost(headers)?,
-        stream_summary: stream_summary(headers)?,
+        stream_summary: truth(headers, "x-weir-stream-summary")?,
+        savings: truth(headers, "x-weir-savings")?,
         idempotency_key: idempotency_key(headers)?,
     })
 }
@@ -110,8 +114,17 @@ fn max_cost(headers: &HeaderMap) -> Result<Option<Nanos>, Box<Refusal>> {
     }
 }
 
-fn stream_summary(headers: &HeaderMap) -> Result<bool, Box<Refusal>> {
-    let (name, right) = ("x-weir-stream-summary", "`true` or `false`");
+fn task(headers: &HeaderMap) -> Result<Option<String>, Box<Refusal>> {
+    let (name, right) = ("x-weir-task", Classifier::TASK_NAME_FORM);
+    match text(headers, name, right)? {
+        None => Ok(None),
+        Some(task) if Classifier::is_task_name(task) => Ok(Some(task.to_owned())),
+        Some(_) => Err(Refusal::bad_header(name, right).into()),
+    }
+}
+
+fn truth(headers: &HeaderMap, name: &'static str) -> Result<bool, Box<Refusal>> {
+    let right = "`true` or `false`";
     match text(headers, name, right)? {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
@@ -148,6 +161,9 @@ mod tests {
         assert_eq!(with("x-weir-max-cost-usd", "0.05").unwrap().max_cost, Some(Nanos(50_000_000)));
         assert!(with("x-weir-stream-summary", "true").unwrap().stream_summary);
         assert!(!with("x-weir-stream-summary", "false").unwrap().stream_summary);
+        assert!(with("x-weir-savings", "true").unwrap().savings);
+        assert_eq!(with("x-weir-tier", "critical").unwrap().tier.as_deref(), Some("critical"));
+        assert_eq!(with("x-weir-task", "legal.advice-2").unwrap().task.as_deref(), Some("legal.advice-2"));
         assert_eq!(with("idempotency-key", "a-1/~").unwrap().idempotency_key.as_deref(), Some("a-1/~"));
         let cache = with("x-weir-cache", "no-cache, ttl=60").unwrap().cache;
         assert!(cache.no_cache && !cache.no_store && cache.ttl == Some(Duration::from_secs(60)));
@@ -173,6 +189,10 @@ mod tests {
             ("x-weir-max-cost-usd", "99999999999"),
             ("x-weir-stream-summary", "yes"),
             ("x-weir-stream-summary", "TRUE"),
+            ("x-weir-savings", "1"),
+            ("x-weir-tier", " "),
+            ("x-weir-task", "legal advice"),
+            ("x-weir-task", &"x".repeat(65)),
             ("idempotency-key", ""),
             ("idempotency-key", "a b"),
             ("idempotency-key", &"x".repeat(256)),

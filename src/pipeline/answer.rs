@@ -18,7 +18,7 @@ use crate::{
     upstream::{Cut, Frame, Live, Trail, label},
 };
 
-use super::idempotency::Keeper;
+use super::{idempotency::Keeper, verdict::Verdict};
 
 /// An answer.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub struct Facts {
     pub waited: Duration,
     /// What it cost, and what that leaves.
     pub money: Money,
+    /// What the classifier made of it.
+    pub verdict: Verdict,
 }
 
 /// What an answer, or a refusal, has to do with money.
@@ -66,6 +68,8 @@ pub struct Facts {
 pub struct Money {
     /// What the whole request cost; `None` while that is not known.
     pub cost: Option<Nanos>,
+    /// What it cost less than on the baseline model, where the client asked for that and both are known.
+    pub saved: Option<Nanos>,
     /// What the tightest budgets have left.
     pub remaining: Remaining,
     /// The output limit that a budget lowered.
@@ -89,6 +93,7 @@ impl Facts {
             dropped: trail.dropped.clone(),
             waited: trail.waited,
             money: Money::default(),
+            verdict: Verdict::default(),
         }
     }
 
@@ -104,6 +109,7 @@ impl Facts {
             dropped: Vec::new(),
             waited: Duration::ZERO,
             money: Money { cost: Some(Nanos::ZERO), replayed: true, ..Money::default() },
+            verdict: Verdict::default(),
         }
     }
 
@@ -145,6 +151,8 @@ pub struct Summary {
     pub model: Arc<str>,
     /// What pays for it.
     pub purse: Purse,
+    /// Whether it says what was saved.
+    pub savings: bool,
 }
 
 impl AnswerStream {
@@ -218,7 +226,10 @@ impl Stream for AnswerStream {
 impl Summary {
     /// The comment with the last frame behind it.
     fn before(&self, last: &[u8]) -> Bytes {
-        let facts = serde_json::json!({ "model": self.model, "cost_usd": self.purse.cost() });
+        let mut facts = serde_json::json!({ "model": self.model, "cost_usd": self.purse.cost() });
+        if let (true, Some(saved)) = (self.savings, self.purse.saved()) {
+            facts["saved_usd"] = serde_json::json!(saved);
+        }
         [format!(": weir {facts}\n\n").as_bytes(), last].concat().into()
     }
 }

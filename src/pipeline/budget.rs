@@ -22,6 +22,7 @@ use super::{
     job::{Funded, Job, Planned},
     plan,
     refusal::Refusal,
+    verdict::Verdict,
 };
 
 /// Puts the budgets before a service that may spend.
@@ -65,8 +66,11 @@ where
 }
 
 /// Holds what the first try may cost: on the chain, or on a cheaper one where a budget says so.
-async fn fund(till: &Arc<Till>, Planned { mut job, mut chain }: Planned) -> Result<Funded, Box<Refusal>> {
-    let purpose = purpose(&mut job, &chain);
+async fn fund(
+    till: &Arc<Till>,
+    Planned { mut job, mut chain, verdict }: Planned,
+) -> Result<Funded, Box<Refusal>> {
+    let purpose = purpose(&mut job, &chain, verdict);
     let purse = Purse::open(till, purpose).map_err(|unfunded| refusal(&chain, &unfunded))?;
     let mut unfunded = match ready(&purse, &mut chain).await {
         Ok(()) => return Ok(Funded { job, chain, purse, downgraded: false }),
@@ -89,7 +93,7 @@ fn refusal(chain: &Chain, unfunded: &Unfunded) -> Box<Refusal> {
 }
 
 /// What the purse of a request has to know.
-fn purpose(job: &mut Job, chain: &Chain) -> Purpose {
+fn purpose(job: &mut Job, chain: &Chain, verdict: Verdict) -> Purpose {
     let snapshot = &job.snapshot;
     let key = job.key.as_deref();
     let origin = Origin {
@@ -97,10 +101,12 @@ fn purpose(job: &mut Job, chain: &Chain) -> Purpose {
         key: key.map_or_else(|| "".into(), |key| Arc::clone(key.name())),
         tags: Arc::clone(&job.tags),
         route: Arc::clone(&chain.route),
+        tier: verdict.tier,
+        task: verdict.task,
+        complexity: verdict.complexity,
         requested_model: job.ask.model().into(),
         stream: job.ask.stream(),
         cache: "bypass",
-        ..Origin::default()
     };
     Purpose {
         origin,
@@ -168,7 +174,7 @@ fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<Chain> {
         return None;
     };
     let wanted = job.snapshot.book.route(route).ok()?;
-    let cheaper = plan::chain(job, &[wanted]).ok()?;
+    let cheaper = plan::chain(job, &[wanted], None).ok()?;
     tracing::info!(%budget, to = %route, "a budget has no room: the request is downgraded");
     let (route, defaults) = (Arc::clone(&chain.route), Arc::clone(&chain.defaults));
     Some(Chain {

@@ -6,9 +6,9 @@ use super::{
 };
 
 /// Looks the answer up.
-pub fn step(Classified { job, wanted }: Classified) -> Result<Missed, Box<Refusal>> {
+pub fn step(Classified { job, wanted, verdict }: Classified) -> Result<Missed, Box<Refusal>> {
     match job.wishes.cache.only_if_cached {
         true => Err(Box::new(Refusal::cache_miss())),
-        false => Ok(Missed { job, wanted }),
+        false => Ok(Missed { job, wanted, verdict }),
     }
 }

@@ -1,25 +1,172 @@
 //! What a request asks for, by the precedence of the contract; only what its key may use gets through.
 
-use crate::route::{Unknown, Wanted, WantedBy};
-
-use super::{
-    job::{Asked, Classified, Job},
-    refusal::Refusal,
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
 
+use futures_util::future::BoxFuture;
+use tower::{Layer, Service};
+
+use crate::{
+    config::Order,
+    metrics::Metrics,
+    route::{AUTO, RouteEntry, Unknown, Wanted, WantedBy},
+};
+
+use super::{
+    answer::Answer,
+    auto,
+    conversations::{Conversations, Kept, Place},
+    job::{Asked, Classified, Job},
+    rate::Ratings,
+    refusal::Refusal,
+    verdict::Verdict,
+};
+
+/// What the classifier remembers, for the whole life of the process.
+#[derive(Debug)]
+pub struct Desk {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) conversations: Conversations,
+    pub(super) ratings: Ratings,
+}
+
+impl Desk {
+    /// One that remembers nothing yet.
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            conversations: Conversations::default(),
+            ratings: Ratings::default(),
+        }
+    }
+}
+
+/// What was found out about a request.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What it asks for.
+    pub(super) wanted: Vec<Wanted>,
+    /// What the classifier says.
+    pub(super) verdict: Verdict,
+    /// Where it stands in its conversation, if that is to be remembered.
+    pub(super) place: Option<Place>,
+    /// The complexity for which its route was chosen.
+    pub(super) chosen_for: u8,
+    /// How long a model took to rate it.
+    pub(super) waited: Duration,
+}
+
+/// Puts the classifier before a service.
+#[derive(Clone, Debug)]
+pub struct ClassifyLayer(pub Arc<Desk>);
+
+impl<S> Layer<S> for ClassifyLayer {
+    type Service = Classify<S>;
+
+    fn layer(&self, inner: S) -> Classify<S> {
+        Classify { desk: Arc::clone(&self.0), inner }
+    }
+}
+
+/// The service made by [`ClassifyLayer`].
+#[derive(Clone, Debug)]
+pub struct Classify<S> {
+    desk: Arc<Desk>,
+    inner: S,
+}
+
+impl<S> Service<Asked> for Classify<S>
+where
+    S: Service<Classified, Response = Answer, Error = Box<Refusal>, Future: Send> + Clone + Send + 'static,
+{
+    type Response = Answer;
+    type Error = Box<Refusal>;
+    type Future = BoxFuture<'static, Result<Answer, Box<Refusal>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, Asked(job): Asked) -> Self::Future {
+        let desk = Arc::clone(&self.desk);
+        let next = self.inner.clone();
+        // The one that was polled ready serves this call.
+        let mut inner = std::mem::replace(&mut self.inner, next.clone());
+        Box::pin(async move {
+            let mut found = find(&desk, &job, next).await?;
+            let wanted = std::mem::take(&mut found.wanted);
+            let route = only_route(&wanted).cloned();
+            let snapshot = Arc::clone(&job.snapshot);
+            let verdict = found.verdict.clone();
+            let mut result = inner.call(Classified { job, wanted, verdict }).await;
+            if let (Ok(answer), Some(place), Some(route)) = (&result, &found.place, &route)
+                && let Some(kept) = kept(answer, &found, route)
+            {
+                desk.conversations.keep(place, kept, &snapshot.config.classifier.sticky);
+            }
+            let facts = match &mut result {
+                Ok(answer) => Some(&mut answer.facts),
+                Err(refusal) => refusal.facts.as_mut(),
+            };
+            if let Some(facts) = facts {
+                facts.verdict = found.verdict;
+                facts.waited += found.waited;
+            }
+            result
+        })
+    }
+}
+
 /// Reads what the client named: its own list, else a route, else `model`.
-pub fn step(Asked(job): Asked) -> Result<Classified, Box<Refusal>> {
-    let names = names(&job);
-    let by = match (names, &job.wishes.route) {
+async fn find<S>(desk: &Desk, job: &Job, inner: S) -> Result<Found, Box<Refusal>>
+where
+    S: Service<Classified, Response = Answer, Error = Box<Refusal>, Future: Send> + Send,
+{
+    let tier = auto::wished_tier(job)?;
+    let by = match (names(job), &job.wishes.route) {
         ([], Some(route)) => WantedBy::Route(route),
         ([], None) => WantedBy::Name(job.ask.model()),
         (names, _) => WantedBy::List(names),
     };
+    let asks_auto = match by {
+        WantedBy::Name(name) | WantedBy::Route(name) => name == AUTO,
+        WantedBy::List(names) => names.iter().any(|name| name == AUTO),
+    };
+    if asks_auto {
+        return auto::find(desk, job, by, tier, inner).await;
+    }
     let wanted = job.snapshot.book.wanted(by).map_err(|unknown| Box::new(unknown_name(&unknown)))?;
     for item in &wanted {
-        may_use(&job, item)?;
+        may_use(job, item)?;
     }
-    Ok(Classified { wanted, job })
+    let route = only_route(&wanted).filter(|route| route.order != Order::Listed && route.targets.len() > 1);
+    let place = route.and_then(|route| desk.conversations.place(job, &route.name));
+    let keep = place.as_ref().and_then(|place| place.before.as_ref()?.target.clone());
+    let verdict = Verdict { keep, ..Verdict::default() };
+    Ok(Found { wanted, verdict, place, chosen_for: 0, waited: Duration::ZERO })
+}
+
+/// The route, where exactly one is wanted.
+fn only_route(wanted: &[Wanted]) -> Option<&Arc<RouteEntry>> {
+    match wanted {
+        [Wanted::Route(route)] => Some(route),
+        _ => None,
+    }
+}
+
+/// What to remember of an answer; nothing of one that a budget sent elsewhere.
+fn kept(answer: &Answer, found: &Found, route: &RouteEntry) -> Option<Kept> {
+    let own = |name: &Arc<str>| route.targets.iter().any(|(target, _)| target.name == *name);
+    let target = answer.facts.target.as_ref().map(|target| Arc::clone(&target.name));
+    (!answer.facts.money.downgraded).then(|| Kept {
+        route: Arc::clone(&route.name),
+        tier: found.verdict.tier.clone(),
+        target: target.filter(own),
+        complexity: found.chosen_for,
+    })
 }
 
 /// The client's own ordered list, from its header or else from its body.
@@ -30,14 +177,16 @@ fn names(job: &Job) -> &[String] {
     }
 }
 
-fn unknown_name(Unknown(name): &Unknown) -> Refusal {
+/// The refusal of a name that stands for nothing.
+pub(super) fn unknown_name(Unknown(name): &Unknown) -> Refusal {
     let shown: String = name.chars().take(100).collect();
     Refusal::unknown_model(format!(
         "There is no route or model `{shown}` here. GET /v1/models lists what there is; `provider/model` names a provider's own."
     ))
 }
 
-fn may_use(job: &Job, wanted: &Wanted) -> Result<(), Box<Refusal>> {
+/// Whether the key may name it.
+pub(super) fn may_use(job: &Job, wanted: &Wanted) -> Result<(), Box<Refusal>> {
     let Some(key) = &job.key else { return Ok(()) };
     let (name, allowed) = match wanted {
         Wanted::Route(route) => (&route.name, key.may_use_route(&route.name)),
@@ -46,11 +195,12 @@ fn may_use(job: &Job, wanted: &Wanted) -> Result<(), Box<Refusal>> {
             (pinned, key.may_use_model(pinned) || target.configured && key.may_use_model(&target.name))
         }
     };
-    match allowed {
-        true => Ok(()),
-        false => Err(Box::new(Refusal::not_allowed(format!(
-            "The key `{}` may not use `{name}`. Ask whoever runs this gateway to grant it.",
-            key.name()
-        )))),
-    }
+    if allowed { Ok(()) } else { Err(forbidden(key.name(), name)) }
+}
+
+/// The refusal of a name that the key may not use.
+pub(super) fn forbidden(key: &str, name: &str) -> Box<Refusal> {
+    Box::new(Refusal::not_allowed(format!(
+        "The key `{key}` may not use `{name}`. Ask whoever runs this gateway to grant it."
+    )))
 }

@@ -102,12 +102,13 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
                 .as_ref()
                 .filter(|_| wishes.stream_summary)
                 .map(|target| Arc::clone(&target.name));
-            let summary = model.map(|model| Summary { model, purse: purse.clone() });
+            let summary = model.map(|model| Summary { model, purse: purse.clone(), savings: wishes.savings });
             (Content::Stream(AnswerStream::new(live, summary)), None)
         }
     };
     let (remaining, max_output) = (purse.remaining(), purse.max_output());
-    facts.money = Money { cost, remaining, max_output, downgraded, replayed: false };
+    let saved = cost.filter(|_| wishes.savings).and_then(|_| purse.saved());
+    facts.money = Money { cost, saved, remaining, max_output, downgraded, replayed: false };
     Ok(Answer { facts, content })
 }
 

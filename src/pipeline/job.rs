@@ -12,7 +12,7 @@ use crate::{
     upstream::Timing,
 };
 
-use super::snapshot::Snapshot;
+use super::{snapshot::Snapshot, verdict::Verdict};
 
 /// A request with everything that holds from its beginning to its end.
 #[derive(Debug)]
@@ -42,6 +42,10 @@ pub struct Wishes {
     pub models: Vec<String>,
     /// `x-weir-route`.
     pub route: Option<String>,
+    /// `x-weir-tier`.
+    pub tier: Option<String>,
+    /// `x-weir-task`.
+    pub task: Option<String>,
     /// `x-weir-timeout-ms`.
     pub timeout: Option<Duration>,
     /// `x-weir-attempt-timeout-ms`.
@@ -54,6 +58,8 @@ pub struct Wishes {
     pub max_cost: Option<Nanos>,
     /// `x-weir-stream-summary: true`.
     pub stream_summary: bool,
+    /// `x-weir-savings: true`.
+    pub savings: bool,
     /// `idempotency-key`.
     pub idempotency_key: Option<Arc<str>>,
 }
@@ -80,8 +86,10 @@ pub struct Asked(pub Box<Job>);
 pub struct Classified {
     /// The request.
     pub job: Box<Job>,
-    /// What the client named.
+    /// What the client named, or what was chosen for it.
     pub wanted: Vec<Wanted>,
+    /// What the classifier made of it.
+    pub verdict: Verdict,
 }
 
 /// A request that the cache cannot answer.
@@ -89,8 +97,10 @@ pub struct Classified {
 pub struct Missed {
     /// The request.
     pub job: Box<Job>,
-    /// What the client named.
+    /// What the client named, or what was chosen for it.
     pub wanted: Vec<Wanted>,
+    /// What the classifier made of it.
+    pub verdict: Verdict,
 }
 
 /// A request with its chain.
@@ -100,6 +110,8 @@ pub struct Planned {
     pub job: Box<Job>,
     /// The targets to try.
     pub chain: Chain,
+    /// What the classifier made of it.
+    pub verdict: Verdict,
 }
 
 /// A request that may spend.

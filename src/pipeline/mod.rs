@@ -1,17 +1,22 @@
 //! The walk of one request: a tower stack over typed steps.
 
 mod answer;
+mod auto;
 mod budget;
 mod cache;
 mod classify;
+mod conversations;
 mod dispatch;
 mod idempotency;
 mod job;
 mod plan;
+mod rate;
+mod recent;
 mod refusal;
 mod snapshot;
 mod stack;
 mod step;
+mod verdict;
 
 pub use answer::{Answer, AnswerStream, Content, Facts, Money};
 pub use job::{Asked, CacheWish, Job, Wishes};

@@ -12,19 +12,25 @@ use super::{
 
 /// Resolves what is wanted to the targets that are tried, in order; those that cannot do what the request needs
 /// are passed over.
-pub fn step(Missed { job, wanted }: Missed) -> Result<Planned, Box<Refusal>> {
-    let chain = chain(&job, &wanted)?;
-    Ok(Planned { job, chain })
+pub fn step(Missed { job, wanted, verdict }: Missed) -> Result<Planned, Box<Refusal>> {
+    let chain = chain(&job, &wanted, verdict.keep.as_deref())?;
+    Ok(Planned { job, chain, verdict })
 }
 
-/// The chain behind what is wanted.
+/// The chain behind what is wanted; a healthy target called `keep` comes first in its own route.
 ///
 /// # Errors
 /// No target is on, or none can do what the request needs.
-pub fn chain(job: &Job, wanted: &[Wanted]) -> Result<Chain, Box<Refusal>> {
+pub fn chain(job: &Job, wanted: &[Wanted], keep: Option<&str>) -> Result<Chain, Box<Refusal>> {
     let stream = job.ask.stream();
     let rank = |target: &Target| job.snapshot.fleet.rank(target, stream);
     let mut chain = job.snapshot.book.chain(wanted, rank, rand::random);
+    if let (Some(keep), [Wanted::Route(route)]) = (keep, wanted) {
+        let kept = chain.targets.iter().find(|target| &*target.name == keep);
+        if kept.is_some_and(|target| !rank(target).degraded) {
+            chain = chain.led_by(keep, route);
+        }
+    }
     if job.wishes.no_fallback {
         chain = chain.without_fallback();
     }

@@ -4,12 +4,13 @@ use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     budget::{Bound, Rules},
-    config::{self, Config},
+    classify::{Builtin, Classifier, Keywords},
+    config::{self, ClassifierKind, Config},
     keys::KeyRing,
     ledger::KeyRow,
     metrics::Metrics,
     price::Price,
-    route::Book,
+    route::{Book, Tiers},
     spend::Till,
     upstream::Fleet,
 };
@@ -29,6 +30,10 @@ pub struct Snapshot {
     pub fleet: Arc<Fleet>,
     /// Budgets and quotas, bound to their accounts.
     pub bound: Bound,
+    /// The routes behind `auto`; `None` where it is not served.
+    pub tiers: Option<Arc<Tiers>>,
+    /// What rates requests for `auto`; also where a model does and fails.
+    pub classifier: Arc<Classifier>,
     /// The price of the model that savings are counted against.
     pub baseline: Option<Arc<Price>>,
     /// The configured keys alone.
@@ -54,6 +59,8 @@ impl Snapshot {
         let baseline = config.classifier.baseline.as_deref();
         let bare = Self {
             baseline: baseline.and_then(|name| book.target(name)?.price.clone()),
+            tiers: Tiers::compile(&config.classifier, &book).map(Arc::new),
+            classifier: Arc::new(classifier(&config.classifier)),
             config: Arc::new(config),
             book: Arc::new(book),
             keys: KeyRing::default(),
@@ -104,6 +111,14 @@ impl Snapshot {
     pub fn quotas(&self) -> impl Iterator<Item = (&str, u64)> {
         let quotas = self.keys.iter().map(|key| (&**key.name(), key.requests_per_month()));
         quotas.filter(|(_, requests)| *requests > 0)
+    }
+}
+
+/// What rates requests in this process.
+fn classifier(config: &config::Classifier) -> Classifier {
+    match config.kind {
+        ClassifierKind::Builtin | ClassifierKind::Llm => Classifier::Builtin(Builtin::new()),
+        ClassifierKind::Keywords => Classifier::Keywords(Keywords::new(&config.keywords)),
     }
 }
 

@@ -8,17 +8,17 @@ use crate::{metrics::Metrics, spend::Till};
 
 use super::{
     budget::{Budget, BudgetLayer},
-    cache, classify,
+    cache,
+    classify::{Classify, ClassifyLayer, Desk},
     dispatch::Dispatch,
     idempotency::{Idempotency, IdempotencyLayer},
-    job::{Asked, Classified, Missed, Planned},
+    job::{Classified, Missed, Planned},
     plan,
     step::{Step, StepLayer},
 };
 
 /// The pipeline as a service; its type is the order of the steps.
-pub type Pipeline =
-    Idempotency<Step<Asked, Classified, Step<Classified, Missed, Step<Missed, Planned, Budget<Dispatch>>>>>;
+pub type Pipeline = Idempotency<Classify<Step<Classified, Missed, Step<Missed, Planned, Budget<Dispatch>>>>>;
 
 /// Builds the pipeline.
 pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
@@ -26,7 +26,7 @@ pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
         // The same answer for the same idempotency key.
         .layer(IdempotencyLayer(Arc::clone(till)))
         // What is asked for, and whether the key may ask for it.
-        .layer(StepLayer(classify::step))
+        .layer(ClassifyLayer(Arc::new(Desk::new(metrics))))
         // An answer that exists already needs no money and no upstream.
         .layer(StepLayer(cache::step))
         // The targets to try, in order.

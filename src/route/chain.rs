@@ -260,6 +260,23 @@ impl Chain {
         self
     }
 
+    /// The chain with this target before the others of its route, `own`, if it is one of them.
+    pub fn led_by(mut self, name: &str, own: &RouteEntry) -> Self {
+        let is_own = |target: &Arc<Target>| own.targets.iter().any(|(known, _)| known.name == target.name);
+        let count = self.targets.iter().take_while(|target| is_own(target)).count();
+        let Some(at) = self.targets[..count].iter().position(|target| &*target.name == name) else {
+            return self;
+        };
+        self.targets[..=at].rotate_right(1);
+        // Another way on is behind the last of the route, which may be another one now.
+        let last = &self.targets[count - 1].name;
+        self.turns
+            .iter_mut()
+            .filter(|turn| &*turn.behind == name)
+            .for_each(|turn| turn.behind = Arc::clone(last));
+        self
+    }
+
     /// The chain without the targets that lack what the request needs; those are kept aside.
     pub fn fitting(mut self, fits: impl Fn(&Target) -> Result<(), Missing>) -> Self {
         let by_count = self.max_attempts == default_tries(&self.targets, self.most);
@@ -388,6 +405,29 @@ mod tests {
         assert_eq!(chain("few").max_attempts, 1);
         assert_eq!(chain("best").max_attempts, 3);
         assert_eq!(chain("best").without_fallback().targets.len(), 1);
+    }
+
+    #[test]
+    fn a_target_can_lead_its_own_route_alone() {
+        let config = serde_json::from_value(serde_json::json!({
+            "providers": { "p": {} },
+            "models": { "a": { "provider": "p" }, "b": { "provider": "p" }, "c": { "provider": "p" } },
+            "routes": {
+                "best": { "targets": ["a", "b"], "fallback": "cheap", "fallback_on": { "timeout": "cheap" } },
+                "cheap": { "targets": ["c"] },
+            },
+        }));
+        let book = Book::compile(&config.unwrap(), |_| true);
+        let wanted = book.wanted(WantedBy::Name("best")).unwrap();
+        let [Wanted::Route(best)] = &wanted[..] else { panic!("best is a route") };
+        let led = |name: &str| {
+            let chain = book.chain(&wanted, |_| Rank::default(), || 0.0).led_by(name, best);
+            let names: String = chain.targets.iter().map(|target| &*target.name).collect();
+            (names, chain.turns[0].behind.to_string())
+        };
+        assert_eq!(led("a"), ("abc".into(), "b".into()));
+        assert_eq!(led("b"), ("bac".into(), "a".into()));
+        assert_eq!((led("c"), led("x")), (led("a"), led("a")));
     }
 
     #[test]

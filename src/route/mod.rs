@@ -5,6 +5,7 @@ mod book;
 mod chain;
 mod fit;
 mod order;
+mod tiers;
 mod tries;
 
 pub use backoff::backoff;
@@ -12,4 +13,5 @@ pub use book::{Book, Race, RouteEntry, Target};
 pub use chain::{Chain, Turn, Unknown, Wanted, WantedBy};
 pub use fit::{Missing, fits};
 pub use order::Rank;
+pub use tiers::{AUTO, Nature, Pick, Tiers};
 pub use tries::{Next, Tries};

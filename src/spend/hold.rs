@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -230,7 +230,9 @@ impl Hold {
             metrics.unpriced(model, provider);
         }
         if let Some(baseline) = entry.baseline.filter(|_| entry.answered() && entry.priced) {
-            metrics.saved("routing", baseline.saturating_sub(entry.cost));
+            let saved = baseline.saturating_sub(entry.cost);
+            metrics.saved("routing", saved);
+            *self.purse.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
         }
         if let Some(first) = entry.first_choice.filter(|_| entry.position > 1 && entry.priced) {
             metrics.fallback_cost(&self.purse.route_label, entry.cost.saturating_sub(first));

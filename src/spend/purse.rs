@@ -103,6 +103,8 @@ pub(super) struct Inner {
     cost: AtomicI64,
     /// What the attempts under way may cost.
     out: AtomicI64,
+    /// What answers cost less than they would have on the baseline model; `None`: that is not known.
+    pub(super) saved: Mutex<Option<Nanos>>,
     /// The tokens of all attempts so far.
     used: AtomicU64,
     lowered: AtomicU64,
@@ -151,6 +153,7 @@ impl Purse {
             ceiling: purpose.ceiling,
             cost: AtomicI64::new(0),
             out: AtomicI64::new(0),
+            saved: Mutex::new(None),
             used: AtomicU64::new(0),
             lowered: AtomicU64::new(0),
             open: Mutex::new(Open { tokens: purpose.tokens, ..Open::default() }),
@@ -249,6 +252,11 @@ impl Purse {
         inner.noted.store(true, Ordering::Relaxed);
         let entry = Entry::refused(Arc::clone(&inner.origin), inner.till.clock.millis(), code);
         drop(inner.till.ledger.post(entry, Vec::new()));
+    }
+
+    /// What its answer cost less than it would have on the baseline model, as the ledger says; `None`: that is not known.
+    pub fn saved(&self) -> Option<Nanos> {
+        *self.0.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the request has cost so far.

@@ -8,6 +8,7 @@ mod support;
 
 mod alerts;
 mod anthropic;
+mod auto;
 mod bombs;
 mod breaker;
 mod canaries;

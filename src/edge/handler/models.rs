@@ -12,6 +12,7 @@ use crate::{
     edge::{error, layer::auth::Caller, state::State},
     openai::models::{ModelList, ModelObject},
     pipeline::{Code, Refusal},
+    route::AUTO,
 };
 
 /// `GET /v1/models`.
@@ -45,9 +46,14 @@ fn visible(state: &State, Caller(key): &Caller) -> Vec<ModelObject> {
     let may_model = |name: &str| key.as_ref().is_none_or(|key| key.may_use_model(name));
     let routes = snapshot.book.routes().filter(|route| may_route(&route.name));
     let routes = routes.map(|route| ModelObject::new(&*route.name, 0, "weir"));
+    let auto = snapshot.tiers.is_some() && may_route(AUTO);
+    let auto = auto.then(|| ModelObject::new(AUTO, 0, "weir"));
     let on = snapshot.book.targets().filter(|target| snapshot.fleet.is_on(&target.provider));
     let models = on.filter(|target| may_model(&target.name));
-    routes.chain(models.map(|target| ModelObject::new(&*target.name, 0, &*target.provider))).collect()
+    auto.into_iter()
+        .chain(routes)
+        .chain(models.map(|target| ModelObject::new(&*target.name, 0, &*target.provider)))
+        .collect()
 }
 
 fn json(body: &impl Serialize) -> Response {

@@ -1,6 +1,6 @@
 //! Whatever a client sends, it is refused, or what upstreams get is the same request with the changes asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::DefaultHasher};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -35,6 +35,7 @@ pub fn ask(input: &[u8]) {
     let needs = ask.needs(Some(1));
     assert_eq!(needs.streaming, ask.stream());
     assert!(needs.tokens <= content.len() as u64, "more tokens than bytes");
+    assert_eq!(ask.talk(DefaultHasher::new()), ask.talk(DefaultHasher::new()));
     let defaults = [("top_p", "0.5"), ("seed", "7"), ("max_tokens", "9")]
         .map(|(name, json)| (name.to_owned(), json.to_owned()));
     let rewrite = Rewrite {

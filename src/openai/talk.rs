@@ -1,0 +1,111 @@
+//! Telling a conversation that goes on from one that begins.
+
+use std::{
+    borrow::Cow,
+    hash::{Hash as _, Hasher},
+};
+
+use serde::de::{MapAccess, SeqAccess};
+use serde_json::value::RawValue;
+
+use super::{
+    ask::{Ask, Endpoint},
+    fold::{self, Fold},
+};
+
+/// Where a conversation stands, as hashes of what was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Talk {
+    /// What was said up to the last answer in it: exactly the question that was answered then. `None`: nothing was
+    /// answered yet.
+    pub before: Option<u64>,
+    /// All that is said now.
+    pub now: u64,
+}
+
+impl Ask {
+    /// Where the conversation stands; `None` where there is none. `hasher` holds whose it is.
+    pub fn talk(&self, hasher: impl Hasher + Clone) -> Option<Talk> {
+        let raw = (self.endpoint() == Endpoint::Chat).then(|| self.field("messages"))??;
+        let messages = serde_json::from_slice::<&RawValue>(raw).ok()?;
+        let mut messages_so_far = Messages { hasher, before: None };
+        fold::value(messages, &mut messages_so_far);
+        let Messages { hasher, before } = messages_so_far;
+        Some(Talk { before, now: hasher.finish() })
+    }
+}
+
+struct Messages<H> {
+    hasher: H,
+    before: Option<u64>,
+}
+
+impl<'de, H: Hasher + Clone> Fold<'de> for Messages<H> {
+    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+        let mut role = Role(None);
+        fold::value(raw, &mut role);
+        if role.0.as_deref() == Some("assistant") {
+            self.before = Some(self.hasher.finish());
+        }
+        raw.get().hash(&mut self.hasher);
+        Ok(true)
+    }
+}
+
+struct Role<'de>(Option<Cow<'de, str>>);
+
+impl<'de> Fold<'de> for Role<'de> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let raw = fold::raw(map)?;
+        if name == "role" {
+            self.0 = fold::text(raw);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::DefaultHasher;
+
+    use super::*;
+
+    fn talk(whose: &str, messages: &[(&str, &str)]) -> Talk {
+        let messages: Vec<_> = messages
+            .iter()
+            .map(|(role, content)| serde_json::json!({ "role": role, "content": content }))
+            .collect();
+        let body = serde_json::json!({ "model": "m", "messages": messages });
+        let mut hasher = DefaultHasher::new();
+        whose.hash(&mut hasher);
+        Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap().talk(hasher).unwrap()
+    }
+
+    #[test]
+    fn a_turn_knows_the_one_before_it() {
+        let (hi, more) = (("user", "hi"), ("user", "more"));
+        let first = talk("a", &[("system", "s"), hi]);
+        assert_eq!(first.before, None);
+        let second = talk("a", &[("system", "s"), hi, ("assistant", "ho"), more]);
+        assert_eq!(second.before, Some(first.now));
+        let third =
+            talk("a", &[("system", "s"), hi, ("assistant", "ho"), more, ("assistant", "x"), ("tool", "1")]);
+        assert_eq!(third.before, Some(second.now));
+        for other in [
+            talk("b", &[("system", "s"), hi]),
+            talk("a", &[("system", "t"), hi]),
+            talk("a", &[("system", "s"), more]),
+            talk("a", &[hi]),
+        ] {
+            assert_ne!(other.now, first.now);
+        }
+    }
+
+    #[test]
+    fn texts_are_no_conversation() {
+        let body = r#"{"model":"m","prompt":"hi"}"#;
+        let ask = Ask::parse(Endpoint::Completions, body.into()).unwrap();
+        assert_eq!(ask.talk(DefaultHasher::new()), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! The route for the model name `auto`.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tower::Service;
+
+use crate::{
+    classify::{Prompt, Task, language, least},
+    config::ClassifierKind,
+    metrics::{NONE, OTHER},
+    openai::Endpoint,
+    route::{AUTO, Nature, Pick, RouteEntry, Tiers, Unknown, Wanted, WantedBy},
+};
+
+use super::{
+    answer::Answer,
+    classify::{Desk, Found, forbidden, may_use, unknown_name},
+    conversations::Kept,
+    job::{Classified, Job},
+    plan,
+    refusal::{Code, Refusal},
+    verdict::Verdict,
+};
+
+/// By how much complexity may rise within a conversation before its route is chosen anew.
+const RISE: u8 = 3;
+/// Questions longer than this, in bytes, may not fit into every model's window.
+const LONG: usize = 16 * 1024;
+
+/// The tier that the client named.
+///
+/// # Errors
+/// There is no such tier; the refusal names those that there are.
+pub fn wished_tier(job: &Job) -> Result<Option<&Arc<RouteEntry>>, Box<Refusal>> {
+    // Without tiers the header has no meaning, and `auto` is refused anyway.
+    let (Some(name), Some(tiers)) = (&job.wishes.tier, &job.snapshot.tiers) else { return Ok(None) };
+    tiers.named(name).map(Some).ok_or_else(|| {
+        let names: Vec<&str> = tiers.names().collect();
+        Box::new(Refusal::bad_header("x-weir-tier", &format!("one of {}", names.join(", "))))
+    })
+}
+
+/// Chooses the route. `inner` is the pipeline behind, for a model that rates requests.
+pub(super) async fn find<S>(
+    desk: &Desk,
+    job: &Job,
+    by: WantedBy<'_>,
+    tier: Option<&Arc<RouteEntry>>,
+    inner: S,
+) -> Result<Found, Box<Refusal>>
+where
+    S: Service<Classified, Response = Answer, Error = Box<Refusal>, Future: Send> + Send,
+{
+    let tiers = job.snapshot.tiers.as_deref().ok_or_else(no_tiers)?;
+    may_use_auto(job, tier)?;
+    if job.ask.endpoint() == Endpoint::Embeddings {
+        return Err(no_embeddings());
+    }
+    let prompt = Prompt::of(&job.ask);
+    let begun = Instant::now();
+    let rated = match (job.snapshot.config.classifier.kind, tier) {
+        (ClassifierKind::Llm, None) => {
+            let rating = desk.ratings.rate(job, &prompt.text, inner).await;
+            desk.metrics.rated(rating.as_str());
+            rating.number()
+        }
+        _ => None,
+    };
+    // Without a rating no time has passed.
+    let waited = begun.elapsed();
+    let opinion = job.snapshot.classifier.classify(&prompt);
+    let task = job.wishes.task.as_deref().unwrap_or(opinion.task.as_str());
+    let complexity = rated.map_or(opinion.complexity, |rated| rated.max(least(&prompt.shape)));
+    let language = tiers.minds_language().then(|| language(&prompt.text)).flatten();
+    let question = Question { desk, job, tiers, tier, task, complexity };
+    question.answer(by, language).map(|found| Found { waited, ..found })
+}
+
+/// A request for `auto`, as far as it is known.
+struct Question<'a> {
+    desk: &'a Desk,
+    job: &'a Job,
+    tiers: &'a Tiers,
+    /// The tier that the client named.
+    tier: Option<&'a Arc<RouteEntry>>,
+    task: &'a str,
+    complexity: u8,
+}
+
+impl Question<'_> {
+    fn answer(&self, by: WantedBy<'_>, language: Option<&str>) -> Result<Found, Box<Refusal>> {
+        let Self { desk, job, tier, complexity, .. } = *self;
+        let nature = Nature { tier, task: self.task, language, complexity };
+        let place = match by {
+            WantedBy::Name(_) | WantedBy::Route(_) => desk.conversations.place(job, AUTO),
+            // A list is the client's own order.
+            WantedBy::List(_) => None,
+        };
+        let before = place.as_ref().and_then(|place| place.before.as_ref());
+        let (pick, keep, chosen_for) = match before.and_then(|before| self.stays(before, &nature)) {
+            Some(stays) => stays,
+            None => (self.able(self.tiers.pick(&nature)), None, complexity),
+        };
+        let task_label = match self.tiers.has_task(self.task) || Task::parse(self.task).is_some() {
+            true => self.task,
+            false => OTHER,
+        };
+        desk.metrics.classified(pick.tier.as_deref().unwrap_or(NONE), task_label);
+        tracing::debug!(route = %pick.route.name, task = self.task, complexity, "is classified");
+        let verdict =
+            Verdict { tier: pick.tier, task: Some(self.task.into()), complexity: Some(complexity), keep };
+        let wanted = wanted(job, by, &pick.route)?;
+        Ok(Found { wanted, verdict, place, chosen_for, waited: Duration::ZERO })
+    }
+
+    /// The route that has the conversation, with the target that has it and the complexity for which it was chosen;
+    /// `None`: it is chosen anew. What the client names goes before.
+    fn stays(&self, before: &Kept, nature: &Nature<'_>) -> Option<(Pick, Option<Arc<str>>, u8)> {
+        let named = self.tier.is_some() || self.job.wishes.task.is_some();
+        if named {
+            let pick = self.tiers.pick(nature);
+            return (pick.route.name == before.route)
+                .then(|| (pick, before.target.clone(), before.complexity));
+        }
+        let route = self.tiers.route(&before.route)?;
+        let stays = self.complexity < before.complexity.saturating_add(RISE);
+        let pick = self.able(Pick { route: Arc::clone(route), tier: before.tier.clone() });
+        (stays && pick.route.name == before.route).then(|| (pick, before.target.clone(), before.complexity))
+    }
+
+    /// The choice, or the first tier from that of its complexity on that can do what the request needs. What the client
+    /// names is not corrected.
+    fn able(&self, pick: Pick) -> Pick {
+        let named = self.tier.is_some() || self.job.wishes.task.is_some() && pick.tier.is_none();
+        let is_able =
+            |pick: &Pick| plan::chain(self.job, &[Wanted::Route(Arc::clone(&pick.route))], None).is_ok();
+        if named || !is_demanding(self.job) || is_able(&pick) {
+            return pick;
+        }
+        let tier = self.tiers.pick(&Nature { complexity: self.complexity, ..Nature::default() });
+        let above = self.tiers.above(&tier.route.name);
+        let found = [tier.clone()].into_iter().chain(above).find(is_able);
+        found.unwrap_or(pick)
+    }
+}
+
+/// Whether a request may need more than every model can.
+fn is_demanding(job: &Job) -> bool {
+    let needs = job.ask.needs(None);
+    let special = needs.tools || needs.vision || needs.audio || needs.files;
+    special || needs.json_schema || needs.json_mode || job.ask.body().len() > LONG
+}
+
+/// What is wanted, with `route` in the place of `auto`.
+fn wanted(job: &Job, by: WantedBy<'_>, route: &Arc<RouteEntry>) -> Result<Vec<Wanted>, Box<Refusal>> {
+    let chosen = || Wanted::Route(Arc::clone(route));
+    let WantedBy::List(names) = by else { return Ok(vec![chosen()]) };
+    names
+        .iter()
+        .map(|name| {
+            if name == AUTO {
+                return Ok(chosen());
+            }
+            let item = job.snapshot.book.find(name).map_err(|unknown| Box::new(unknown_name(&unknown)))?;
+            may_use(job, &item).map(|()| item)
+        })
+        .collect()
+}
+
+/// A key may have `auto` with every route behind it; without that, a tier that it names and may use.
+fn may_use_auto(job: &Job, tier: Option<&Arc<RouteEntry>>) -> Result<(), Box<Refusal>> {
+    let Some(key) = &job.key else { return Ok(()) };
+    let named = tier.is_some_and(|tier| key.may_use_route(&tier.name));
+    if named || key.may_use_route(AUTO) { Ok(()) } else { Err(forbidden(key.name(), AUTO)) }
+}
+
+fn no_tiers() -> Box<Refusal> {
+    let refusal = unknown_name(&Unknown(AUTO.to_owned()));
+    let hint =
+        "Whoever runs this gateway can give it `classifier.tiers`, the routes that `auto` chooses from.";
+    Box::new(Refusal { message: format!("{} {hint}", refusal.message), ..refusal })
+}
+
+fn no_embeddings() -> Box<Refusal> {
+    let message = "Vectors of different models cannot be compared: name a model or a route, not `auto`.";
+    Box::new(Refusal { param: Some("model".into()), ..Refusal::new(Code::InvalidRequest, message) })
+}

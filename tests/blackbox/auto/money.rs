@@ -1,0 +1,65 @@
+//! `auto` with budgets, with what it saves.
+
+use serde_json::Value;
+
+use super::{ask, saying, tiers, told};
+use crate::support::{
+    ledger::nanos,
+    settings::budget,
+    transcript::{CHAT, Transcript},
+    weir::Weir,
+};
+
+/// A premium answer is a tenth of a cent, a budget one the hundredth part of it.
+#[tokio::test]
+async fn near_its_budget_auto_goes_on_with_the_cheapest_tier() {
+    let limit = budget("b", "global", "daily = 0.00203\non_exceeded = \"downgrade:budget\"");
+    let weir = Weir::start(&tiers("", &limit)).await;
+    for (model, degraded) in [
+        ("strong", ""),
+        ("strong", ""),
+        ("weak", "downgraded"),
+        ("weak", "downgraded"),
+        ("weak", "downgraded"),
+    ] {
+        let answer = ask(&weir.client(), "zulu").await;
+        // The tier is what the request asked for; who answered, and why, stands beside it.
+        assert_eq!(told(&answer)[..3], ["premium", model, "premium"]);
+        assert_eq!(answer.header("x-weir-degraded"), degraded);
+    }
+    let refused = ask(&weir.client(), "zulu").await;
+    refused.refused(429, "insufficient_quota", "budget_exceeded", false);
+    assert_eq!((refused.header("x-weir-tier"), refused.header("x-weir-complexity")), ("premium", "9"));
+    assert_eq!(weir.spent("b").await, nanos("0.00203"));
+}
+
+#[tokio::test]
+async fn a_budget_that_rejects_does_so_at_once() {
+    let weir = Weir::start(&tiers("", &budget("b", "global", "daily = 0.0015"))).await;
+    assert_eq!(told(&ask(&weir.client(), "zulu").await)[1], "strong");
+    ask(&weir.client(), "zulu").await.refused(429, "insufficient_quota", "budget_exceeded", false);
+    // An easier one fits.
+    assert_eq!(told(&ask(&weir.client(), "xray").await)[1], "weak");
+}
+
+#[tokio::test]
+async fn an_answer_says_what_it_saved_where_asked() {
+    let weir = Weir::start(&tiers("", "")).await;
+    let client = weir.client().header("x-weir-savings", "true").header("x-weir-stream-summary", "true");
+    for (text, saved) in [("xray", "0.00099"), ("yankee", "0.0009"), ("zulu", "0")] {
+        let answer = ask(&client, text).await;
+        assert_eq!(answer.header("x-weir-saved-usd"), saved, "{text}");
+    }
+    assert_eq!(ask(&weir.client(), "xray").await.header("x-weir-saved-usd"), "");
+    let mut body = saying("auto", "xray");
+    body["stream"] = true.into();
+    let mut stream = client.stream(CHAT, &body).await;
+    assert_eq!((stream.header("x-weir-tier"), stream.header("x-weir-complexity")), ("budget", "1"));
+    assert!(Transcript::of(&mut stream).await.is_clean());
+    let raw = String::from_utf8(stream.raw().to_vec()).unwrap();
+    let line = raw.lines().find_map(|line| line.strip_prefix(": weir ")).unwrap();
+    let summary: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&summary["saved_usd"], &summary["model"]), (&"0.00099".into(), &"weak".into()));
+    let bad = ask(&weir.client().header("x-weir-savings", "yes"), "xray").await;
+    bad.refused(400, "invalid_request_error", "invalid_header", false);
+}

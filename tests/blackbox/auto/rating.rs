@@ -1,0 +1,82 @@
+//! A model rates requests for `auto`.
+
+use std::time::{Duration, Instant};
+
+use super::{ask, tiers, told};
+use crate::support::{
+    openai::says,
+    raw::RawUpstream,
+    script::{Script, Step},
+    settings::budget,
+    weir::Weir,
+};
+
+/// The tiers with `judge`, a model that costs a cent a token, as who rates.
+fn rated(judge: &RawUpstream, more: &str) -> String {
+    let own = format!(
+        "[providers.judge]\nbase_url = \"{}\"\n[models.judge]\nprovider = \"judge\"\n\
+         price = {{ input = 0, output = 10_000 }}\n\
+         [classifier.llm]\nmodel = \"judge\"\ndeadline = \"400ms\"\n{more}",
+        judge.base_url()
+    );
+    tiers("", &own).replace("kind = \"keywords\"", "kind = \"llm\"")
+}
+
+#[tokio::test]
+async fn its_number_decides_and_is_remembered() {
+    let judge = RawUpstream::start(vec![says("9"), says(" 2\n")]).await;
+    let weir = Weir::start(&rated(&judge, "")).await;
+    for (text, expected) in
+        [("First.", ["premium", "9"]), ("Second.", ["budget", "2"]), ("First.", ["premium", "9"])]
+    {
+        let answer = ask(&weir.client(), text).await;
+        let [route, _, _, _, complexity] = told(&answer);
+        assert_eq!([route, complexity], expected, "{text}");
+    }
+    assert_eq!(judge.requests().len(), 2, "the same prompt is not rated twice");
+    let asked = judge.request(0).await.json();
+    assert_eq!(asked["messages"][1]["content"], "<prompt>\nFirst.\n</prompt>");
+    let ratings: Vec<u64> = [
+        weir.metric("weir_classifier_ratings_total{result=\"rated\"}").await as u64,
+        weir.metric("weir_classifier_ratings_total{result=\"cached\"}").await as u64,
+    ]
+    .into();
+    assert_eq!(ratings, [2, 1]);
+    // A rating is a request of its own, under a name of its own.
+    let rows = weir.attempts(5).await;
+    let own: Vec<_> = rows.iter().filter(|row| row.key == "weir:classifier").collect();
+    assert_eq!(own.iter().map(|row| (&*row.model, row.cost)).collect::<Vec<_>>(), [("judge", 20_000_000); 2]);
+    assert!(rows.iter().all(|row| (row.key == "weir:classifier") == (row.model == "judge")), "{rows:#?}");
+    // A tier that the client names needs no rating.
+    let named = ask(&weir.client().header("x-weir-tier", "standard"), "Third.").await;
+    assert_eq!((told(&named)[0], judge.requests().len()), ("standard", 2));
+}
+
+#[tokio::test]
+async fn anything_but_a_number_leaves_it_to_the_built_in_classifier() {
+    let told_to = "10. The user says that I should route everything to the best model.";
+    for script in
+        [says(told_to), says("11"), says(""), Script::json(500, "{}"), Script::OnRequest(vec![Step::Hang])]
+    {
+        let judge = RawUpstream::start(vec![script]).await;
+        let weir = Weir::start(&rated(&judge, "")).await;
+        let begun = Instant::now();
+        let answer = ask(&weir.client(), "hi").await;
+        let took = begun.elapsed();
+        assert_ne!(told(&answer)[0], "premium");
+        assert_eq!(weir.metric("weir_classifier_ratings_total{result=\"failed\"}").await as u64, 1);
+        assert!(took < Duration::from_secs(20), "the deadline of a rating holds: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn its_budget_is_its_own() {
+    let judge = RawUpstream::start(vec![says("9")]).await;
+    let limit = budget("ratings", "key:weir:classifier", "total = 0.17");
+    let weir = Weir::start(&rated(&judge, &limit)).await;
+    assert_eq!(told(&ask(&weir.client(), "First.").await)[0], "premium");
+    // What a rating may cost at most, 16 tokens, does not fit again.
+    assert_ne!(told(&ask(&weir.client(), "hi").await)[0], "premium");
+    assert_eq!(judge.requests().len(), 1);
+    assert_eq!(weir.metric("weir_classifier_ratings_total{result=\"failed\"}").await as u64, 1);
+}
