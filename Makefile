@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check fuzz soak bench figures image image-check clean cargo
+.PHONY: help run test check fuzz soak bench day figures image image-check clean cargo
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ soak: cargo ## kill the gateway under load 200 times (WEIR_CRASHES), each time f
 
 bench: cargo ## quote what counting money costs: admission, durable rows beside the disk's own time, a report
 	cargo bench --locked --bench money
+
+day: cargo ## send a day of labelled prompts (WEIR_DAY_REQUESTS, 10000) through the gateway, each way to route in turn
+	WEIR_DAY_REQUESTS=$${WEIR_DAY_REQUESTS:-10000} cargo test --locked --test blackbox -- --nocapture a_day_through
 
 figures: cargo ## build the binary that ships and quote its size, idle memory, and start to first answer
 	tests/figures.sh

@@ -1,6 +1,7 @@
 //! The model name `auto`, shown on the built binary.
 
 mod choice;
+mod day;
 mod money;
 mod rating;
 mod sticky;
