@@ -117,9 +117,16 @@ impl Held {
         }
     }
 
-    /// Whether a quota counts the request by it.
-    pub fn counts_requests(&self) -> bool {
-        self.parts.iter().any(|part| self.bound.rule(part.rule).unit == Unit::Requests)
+    /// Takes out what counts the request for quotas: an attempt may come to nothing, the request still counts.
+    pub fn take_count(&mut self) -> Option<Self> {
+        let (bound, counts) = (&self.bound, |part: &Part| self.bound.rule(part.rule).unit == Unit::Requests);
+        if !self.parts.iter().any(counts) {
+            return None;
+        }
+        let parts = std::mem::take(&mut self.parts);
+        let (count, money) = parts.into_iter().partition(|part| bound.rule(part.rule).unit == Unit::Requests);
+        self.parts = money;
+        Some(Self { parts: count, bound: self.bound.clone(), ..Self::free() })
     }
 
     /// Whether no budget has anything to do with it.

@@ -1,5 +1,7 @@
 //! `[breaker]`: when a target is left alone, when it is tried again.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +69,8 @@ pub struct Breaker {
     pub unnamed_limit_max: Span,
     /// How long a target rests whose provider does not know the model.
     pub model_rest: Span,
+    /// A try that another one overtook, and that had no connection for so long, counts as one that could not connect.
+    pub unreachable_after: Span,
     /// A target that succeeds less often than this is degraded: it is tried behind healthy ones, 0 to 1.
     pub degraded_below: f64,
     /// How quickly a slow answer is forgotten in the health score.
@@ -115,6 +119,8 @@ impl Default for Breaker {
             unnamed_limit_min: Span::secs(1),
             unnamed_limit_max: Span::secs(60),
             model_rest: Span::secs(300),
+            // Three round trips make a connection; half a second is more than any that is worth a hedge.
+            unreachable_after: Span(Duration::from_millis(500)),
             degraded_below: 0.8,
             // Finagle's and tower's peak EWMA decays in 10 s.
             latency_decay: Span::secs(10),

@@ -291,6 +291,7 @@ fn meaning_is_checked() {
         ("[routes.d]\nfallback = \"standard\"\ndefaults = { model = \"x\" }", "routes.d.defaults.model"),
         ("[routes.m]\nfallback = \"standard\"\nmax_attempts = 0", "routes.m.max_attempts"),
         ("[routes.h]\nfallback = \"standard\"\nhedge_after = \"0ms\"", "routes.h.hedge_after"),
+        ("[routes.h]\nfallback = \"standard\"\nhedge_after = \"9years\"", "routes.h.hedge_after"),
         ("[routes.h]\nfallback = \"standard\"\nhedge_after = \"p99\"", "routes.h.hedge_after"),
         ("[routes.h]\nfallback = \"standard\"\nparallel = 1", "routes.h.parallel"),
         ("[routes.h]\nfallback = \"standard\"\nparallel = 9", "routes.h.parallel"),

@@ -68,6 +68,11 @@ impl Breaker {
         }
     }
 
+    /// Its settings.
+    pub(crate) fn settings(&self) -> &config::Breaker {
+        &self.settings
+    }
+
     /// Takes new settings; counts begin anew where the window changed.
     pub(crate) fn configure(&mut self, settings: Arc<config::Breaker>) -> Option<Transition> {
         let same_window =

@@ -20,7 +20,7 @@ pub struct Towards {
     pub failing: f64,
     /// When it last met a rate limit ([`super::ProviderHealth::limited_at`]).
     pub limited_at: Option<Instant>,
-    /// Whether the gateway, or the provider, has as much under way as it may.
+    /// Whether the gateway has as much under way as it may.
     pub full: bool,
 }
 

@@ -1,6 +1,9 @@
 //! Everything known of one provider's health, behind one lock.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -129,6 +132,11 @@ impl ProviderHealth {
     /// Gives a permit back that was not used.
     pub fn give_back(&self, permit: ProviderPermit) {
         self.lock().connections.give_back(permit.0);
+    }
+
+    /// After how long a try without a connection counts as one that failed to connect.
+    pub fn unreachable_after(&self) -> Duration {
+        self.lock().connections.settings().unreachable_after.0
     }
 
     /// Closes its breaker, as an operator says who resets one of its targets.

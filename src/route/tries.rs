@@ -48,7 +48,7 @@ impl Tries {
         }
         match outcome {
             Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft | Outcome::Overtaken => Next::Stop,
-            Outcome::ContextTooLong => self.larger(chain),
+            Outcome::ContextTooLong => self.larger(&chain[self.at], chain),
             Outcome::ServerError
             | Outcome::ConnectError
             | Outcome::Reset
@@ -97,6 +97,19 @@ impl Tries {
         }
     }
 
+    /// Goes on behind the current target where another one, which was tried beside it, decides: nothing is repeated.
+    pub fn past(&mut self, outcome: Outcome, decider: &Target, chain: &[Arc<Target>]) -> Next {
+        self.lost(outcome);
+        if self.made >= self.max {
+            return Next::Stop;
+        }
+        match outcome {
+            Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft | Outcome::Overtaken => Next::Stop,
+            Outcome::ContextTooLong => self.larger(decider, chain),
+            _ => self.go_to(self.at + 1, chain),
+        }
+    }
+
     /// How many tries are left.
     pub fn left(&self) -> usize {
         self.max.saturating_sub(self.made)
@@ -116,8 +129,8 @@ impl Tries {
     }
 
     /// The next target whose window is known to be larger than that of the one that was too small.
-    fn larger(&mut self, chain: &[Arc<Target>]) -> Next {
-        let small = chain[self.at].context_window.unwrap_or(0);
+    fn larger(&mut self, small: &Target, chain: &[Arc<Target>]) -> Next {
+        let small = small.context_window.unwrap_or(0);
         let fits = |i: &usize| chain[*i].context_window.is_some_and(|window| window > small);
         match (self.at + 1..chain.len()).find(fits) {
             Some(i) => self.go_to(i, chain),

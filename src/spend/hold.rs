@@ -102,6 +102,8 @@ impl Hold {
     /// The first content came.
     pub fn first_content(&mut self) {
         self.first_byte.get_or_insert_with(|| self.begun.elapsed());
+        let lowered = self.held.as_ref().and_then(|held| held.max_output);
+        self.purse.lowered.store(lowered.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Settles the attempt: posts what it cost, releases the rest.

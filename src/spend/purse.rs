@@ -107,7 +107,7 @@ pub(super) struct Inner {
     pub(super) saved: Mutex<Option<Nanos>>,
     /// The tokens of all attempts so far.
     used: AtomicU64,
-    lowered: AtomicU64,
+    pub(super) lowered: AtomicU64,
     open: Mutex<Open>,
 }
 
@@ -116,7 +116,9 @@ pub(super) struct Inner {
 struct Open {
     /// What is held for the next attempt, and for which target.
     spare: Option<(Held, Arc<Target>)>,
-    /// Whether the key's quota counts the request already: an attempt that does is under way, or settled.
+    /// What counts the request for the quota of its key, until an attempt of it was settled.
+    count: Option<Held>,
+    /// Whether an attempt was settled.
     counted: bool,
     /// How many attempts are under way, and since when there is one.
     under_way: u32,
@@ -186,9 +188,7 @@ impl Purse {
             Some((held, _)) => held,
             None => self.admit(target, false).await?,
         };
-        self.0.lowered.store(held.max_output.unwrap_or(0), Ordering::Relaxed);
         self.0.out.fetch_add(held.most.0, Ordering::Relaxed);
-        self.0.lock().counted |= held.counts_requests();
         Ok(Hold {
             purse: Arc::clone(&self.0),
             held: Some(held),
@@ -211,15 +211,21 @@ impl Purse {
         }
         let until = inner.deadline.at_most(inner.begun, PATIENCE).instant();
         let mut tight = false;
-        let mut estimate = inner.estimate(target, tight)?;
         loop {
+            // Anew each time: what runs beside it may have taken its share of the request's own limit.
+            let estimate = inner.estimate(target, tight)?;
             // Listened to before asking: a release between the two must not be missed.
             let mut changed = pin!(till.accounts.changed());
             changed.as_mut().enable();
             let (swap, swap_for) = inner.lock().spare.take().unzip();
             let wish = inner.wish(target, estimate);
             match till.accounts.admit(&inner.bound, &wish, swap, till.clock.seconds()) {
-                Admission::Held(held) => return Ok(held),
+                Admission::Held(mut held) => {
+                    if let Some(count) = held.take_count() {
+                        inner.lock().count = Some(count);
+                    }
+                    return Ok(held);
+                }
                 Admission::Raise { marks, swap: kept } => {
                     // Back in its place while this waits: a client that leaves now must not leave it held for ever.
                     inner.lock().spare = kept.zip(swap_for);
@@ -229,7 +235,6 @@ impl Purse {
                 }
                 Admission::Exceeded(exceeded) if !tight && counting_may_help(&exceeded) => {
                     tight = true;
-                    estimate = inner.estimate(target, tight)?;
                 }
                 Admission::Exceeded(exceeded) => {
                     let waits = exceeded.may_free && (wait || !exceeded.target_only);
@@ -239,6 +244,14 @@ impl Purse {
                     }
                 }
             }
+        }
+    }
+
+    /// An attempt has content: nothing is held for another one any more.
+    pub fn won(&self) {
+        let spare = self.0.lock().spare.take();
+        if let Some((held, _)) = spare {
+            self.0.till.accounts.void(held, self.0.till.clock.seconds());
         }
     }
 
@@ -264,7 +277,7 @@ impl Purse {
         Nanos(self.0.cost.load(Ordering::Relaxed))
     }
 
-    /// The output limit that a budget set for the latest attempt.
+    /// The output limit that a budget set for the attempt that has content.
     pub fn max_output(&self) -> Option<u64> {
         Some(self.0.lowered.load(Ordering::Relaxed)).filter(|lowered| *lowered > 0)
     }
@@ -274,18 +287,6 @@ impl Purse {
         let (inner, now) = (&*self.0, self.0.till.clock.seconds());
         let left = |period| inner.till.accounts.remaining(&inner.bound, &inner.who(), period, now);
         Remaining { daily: left(Period::Daily), monthly: left(Period::Monthly) }
-    }
-}
-
-impl Open {
-    /// What has to be settled besides, so that a quota counts the request; it is counted from here on.
-    fn counter(&mut self, held: &Held) -> Option<Held> {
-        if self.counted || held.counts_requests() {
-            return None;
-        }
-        let (spare, _) = self.spare.take_if(|(spare, _)| spare.counts_requests())?;
-        self.counted = true;
-        Some(spare)
     }
 }
 
@@ -326,7 +327,7 @@ impl Inner {
         Wish {
             who: self.who(),
             target: Some(TargetName { model: &target.name, provider: &target.provider }),
-            estimate: Estimate { counts: !open.counted, ..estimate },
+            estimate: Estimate { counts: !open.counted && open.count.is_none(), ..estimate },
             downgraded: open.downgraded,
         }
     }
@@ -356,11 +357,7 @@ impl Inner {
 
     /// Keeps what an attempt did not need for the next one.
     pub(super) fn put_back(&self, held: Held, target: &Arc<Target>) {
-        let before = {
-            let mut open = self.lock();
-            open.counted &= !held.counts_requests();
-            open.spare.replace((held, Arc::clone(target)))
-        };
+        let before = self.lock().spare.replace((held, Arc::clone(target)));
         if let Some((held, _)) = before {
             self.till.accounts.void(held, self.till.clock.seconds());
         }
@@ -372,11 +369,14 @@ impl Inner {
         let tokens = usage.prompt().saturating_add(usage.completion());
         // Bounded, so that no sum of them overflows.
         self.used.fetch_add(tokens.min(u64::from(u32::MAX)), Ordering::Relaxed);
-        // The attempt that counts the request may have come to nothing, so that its hold was kept.
-        let counter = self.lock().counter(&held);
+        let count = {
+            let mut open = self.lock();
+            open.counted = true;
+            open.count.take()
+        };
         let mut charges = self.settle(held, cost);
-        if let Some(spare) = counter {
-            charges.extend(self.settle(spare, Nanos::ZERO));
+        if let Some(count) = count {
+            charges.extend(self.settle(count, Nanos::ZERO));
         }
         charges
     }
@@ -405,7 +405,7 @@ impl Drop for Inner {
             drop(self.till.ledger.post(entry, Vec::new()));
         }
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((held, _)) = open.spare.take() {
+        for held in open.spare.take().map(|(held, _)| held).into_iter().chain(open.count.take()) {
             self.till.accounts.void(held, self.till.clock.seconds());
         }
         if let Some(tokens) = open.tokens.take() {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     base::outcome::Outcome,
+    config::FallbackReason,
     openai::BadField,
     provider::Failure,
     route::{Chain, Missing, Target, Tries},
@@ -29,6 +30,16 @@ pub(super) struct Course {
     pub(super) last: Option<(usize, Failure)>,
     /// Why the latest target that was passed over may not spend.
     unfunded: Option<Unfunded>,
+    /// Targets that had no money only while others were under way.
+    deferred: Vec<Arc<Target>>,
+    /// Other ways on that the tries of a lap ask for, the latest last.
+    pub(super) ways: Vec<Way>,
+}
+
+/// Which target failed for which reason: a route may have another way on for it.
+pub(super) struct Way {
+    pub(super) behind: Arc<str>,
+    pub(super) reason: FallbackReason,
 }
 
 impl Course {
@@ -40,7 +51,27 @@ impl Course {
             trail: Trail::default(),
             last: None,
             unfunded: None,
+            deferred: Vec::new(),
+            ways: Vec::new(),
         }
+    }
+
+    /// Stands at this target from here on.
+    pub(super) fn step(&mut self, at: usize) {
+        self.at = at;
+        self.tries.step(at);
+    }
+
+    /// Leaves a target for later: what others hold may be free again then.
+    pub(super) fn defer(&mut self, target: Arc<Target>) {
+        tracing::info!(model = %target.name, "waits for the money that others hold");
+        self.deferred.push(target);
+    }
+
+    /// Puts what was left for later next.
+    pub(super) fn bring_back(&mut self) {
+        let next = self.at + 1;
+        self.targets.splice(next..next, self.deferred.drain(..));
     }
 
     /// Why it all came to nothing, where anything was tried or may not spend.
@@ -115,15 +146,30 @@ impl Errand<'_> {
                 course.trail.tried.push(tried(&lane, Outcome::Ok, took));
                 course.trail.dropped = dropped;
                 self.moved(course, lane.at);
+                self.purse.won();
                 Ok(won)
             }
             Err(ended) => Err(Box::new(Lost { lane, ended, took })),
         }
     }
 
+    /// Tells a try that another one was faster. It is to be dropped next, which counts what it may have cost.
+    pub(super) fn overtake(&self, course: &mut Course, lane: &Lane) {
+        lane.progress.overtaken();
+        let sent = lane.progress.is_begun();
+        let took = lane.begun.elapsed();
+        course.trail.tried.push(Tried { sent, ..tried(lane, Outcome::Overtaken, took) });
+        if let Some(repeats) = self.fleet.repeats(&lane.target).filter(|_| sent) {
+            repeats.first(lane.begun);
+        }
+    }
+
     /// Writes a lost try down; gives what decides on the next one, with the delay that the provider named.
     pub(super) fn note(&self, course: &mut Course, lost: Lost) -> (Outcome, Option<Duration>) {
         let Lost { lane, ended, took } = lost;
+        if let Some(reason) = ended.reason() {
+            course.ways.push(Way { behind: Arc::clone(&lane.target.name), reason });
+        }
         match ended {
             Ended::PassedOver(missing, why) => {
                 tracing::info!(model = %lane.target.name, lacks = %missing, "is passed over");
@@ -158,13 +204,44 @@ impl Lost {
 }
 
 impl Ended {
+    /// The reason for which a route may have another way on.
+    fn reason(&self) -> Option<FallbackReason> {
+        let outcome = match self {
+            Self::Failed(failure, _) => failure.outcome,
+            Self::PassedOver(Missing::Health { why, .. }, _) => match *why {
+                "rate_limited" => Outcome::RateLimited,
+                "slow_start" => return None,
+                _ => Outcome::ServerError,
+            },
+            Self::PassedOver(..) => return None,
+        };
+        match outcome {
+            Outcome::Timeout | Outcome::IdleTimeout => Some(FallbackReason::Timeout),
+            Outcome::RateLimited | Outcome::QuotaExhausted | Outcome::Skipped => {
+                Some(FallbackReason::RateLimit)
+            }
+            Outcome::ContextTooLong => Some(FallbackReason::Context),
+            Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft | Outcome::Overtaken => None,
+            _ => Some(FallbackReason::Error),
+        }
+    }
+
+    /// Whether anything was sent.
+    pub(super) fn sent(&self) -> bool {
+        matches!(self, Self::Failed(_, true))
+    }
+
     pub(super) fn of(failed: Failed) -> Self {
         match failed {
             Failed::Upstream(Failure { outcome: Outcome::Unsupported, error, .. }) => {
                 let field = BadField { param: error.param, message: error.message };
                 Self::PassedOver(Missing::Field(field), None)
             }
-            Failed::Upstream(failure) => Self::Failed(failure, true),
+            // One that had no room was not sent.
+            Failed::Upstream(failure) => {
+                let sent = failure.outcome != Outcome::Skipped;
+                Self::Failed(failure, sent)
+            }
             Failed::Untried(failure) => Self::Failed(failure, false),
             Failed::Unfunded(unfunded) => {
                 let missing = match &unfunded {
@@ -179,6 +256,6 @@ impl Ended {
 }
 
 /// A try on the trail, which was sent.
-pub(super) fn tried(lane: &Lane, outcome: Outcome, took: Duration) -> Tried {
+fn tried(lane: &Lane, outcome: Outcome, took: Duration) -> Tried {
     Tried { target: Arc::clone(&lane.target), outcome, took, retry_after: None, sent: true }
 }

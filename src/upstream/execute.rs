@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     base::{deadline::Deadline, outcome::Outcome},
-    config::{FallbackReason, Retry},
+    config::Retry,
     health::{PromptSize, Refused},
     metrics::Metrics,
     openai::{Ask, estimate},
@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     attempt::{Attempt, Won},
-    course::{Course, Ended, Lane},
+    course::{Course, Ended, Lane, Way},
     credentials::Standing,
     fleet::Fleet,
     ward::{Kind, Ward},
@@ -140,8 +140,11 @@ impl Errand<'_> {
                 Ok(won) => return Ok(won),
                 Err(lost) => lost,
             };
+            course.bring_back();
+            let at = lost.lane.at;
             let (outcome, wait) = self.note(course, *lost);
-            let next = match self.turn(course, outcome) {
+            let ways = std::mem::take(&mut course.ways);
+            let next = match ways.iter().rev().find_map(|way| self.turn(way)) {
                 Some(turn) => {
                     course.targets.truncate(course.at + 1);
                     let fresh = turn.iter().filter(|next| !course.targets.contains(next)).cloned();
@@ -149,7 +152,8 @@ impl Errand<'_> {
                     course.targets.extend(fresh);
                     course.tries.turn(outcome, &course.targets)
                 }
-                None => course.tries.after(outcome, wait, &course.targets),
+                None if at == course.at => course.tries.after(outcome, wait, &course.targets),
+                None => course.tries.past(outcome, &course.targets[at], &course.targets),
             };
             match next {
                 Next::Other(next) => course.at = next,
@@ -215,19 +219,17 @@ impl Errand<'_> {
         Kind { stream: self.ask.stream(), prompt: PromptSize::of(estimate::input(self.ask)) }
     }
 
-    /// The other way on behind the target that failed last, for this reason.
-    fn turn(&self, course: &Course, outcome: Outcome) -> Option<&[Arc<Target>]> {
-        let (at, _) = course.last.as_ref().filter(|_| outcome != Outcome::Unsupported)?;
-        let behind = &course.targets[*at].name;
-        let reason = match outcome {
-            Outcome::Timeout | Outcome::IdleTimeout => FallbackReason::Timeout,
-            Outcome::RateLimited | Outcome::QuotaExhausted => FallbackReason::RateLimit,
-            Outcome::ContextTooLong => FallbackReason::Context,
-            Outcome::Ok | Outcome::Rejected | Outcome::ClientLeft => return None,
-            _ => FallbackReason::Error,
-        };
-        let turn = self.chain.turns.iter().find(|turn| turn.behind == *behind && turn.reason == reason)?;
+    /// The other way on that a lost try asks for.
+    fn turn(&self, way: &Way) -> Option<&[Arc<Target>]> {
+        let turn =
+            self.chain.turns.iter().find(|turn| turn.behind == way.behind && turn.reason == way.reason)?;
         Some(&turn.targets)
+    }
+
+    /// The place of a target in the chain, from 1; of one behind another way on that on the course.
+    fn position(&self, lane: &Lane) -> u32 {
+        let known = self.chain.targets.iter().position(|target| Arc::ptr_eq(target, &lane.target));
+        u32::try_from(known.unwrap_or(lane.at) + 1).unwrap_or(u32::MAX)
     }
 
     /// Waits before a repeat; false where that would take too long, or the provider has had enough of them.
@@ -274,7 +276,7 @@ impl Errand<'_> {
         let attempt = Attempt {
             unit,
             target,
-            position: u32::try_from(lane.at + 1).unwrap_or(u32::MAX),
+            position: self.position(&lane),
             purse: self.purse,
             metrics,
             ask: self.ask,

@@ -11,6 +11,7 @@ pub struct Progress(Arc<Marks>);
 
 #[derive(Debug, Default)]
 struct Marks {
+    begun: AtomicBool,
     handed_over: AtomicBool,
     overtaken: AtomicBool,
 }
@@ -19,6 +20,16 @@ impl Progress {
     /// That of a request.
     pub fn of<B>(request: &http::Request<B>) -> Option<&Self> {
         request.extensions().get()
+    }
+
+    /// It stands in the ledger from here on.
+    pub fn begun(&self) {
+        self.0.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it stands in the ledger.
+    pub fn is_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed)
     }
 
     /// The request has a connection: from here on the upstream may work on it.

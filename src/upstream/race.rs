@@ -1,33 +1,45 @@
 //! Tries beside each other: the first content wins.
 
-use std::{future::pending, sync::Arc};
+use std::future::pending;
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
-use crate::base::outcome::Outcome;
+use crate::{base::outcome::Outcome, route::Missing};
 
 use super::{
     attempt::Won,
-    course::{Course, Ended, Lane, Lost, tried},
+    course::{Course, Ended, Lane, Lost},
     execute::{Errand, label},
 };
 
 /// How a try of a race ended: where on the course it was, and its result.
 type Finished = (usize, Result<(Won, Vec<String>), Ended>);
 
-/// The tries under way.
+/// Tries that run beside each other.
 #[derive(Default)]
-struct Lanes<'a> {
+struct Race<'a> {
     running: FuturesUnordered<BoxFuture<'a, Finished>>,
     lanes: Vec<Lane>,
+    /// Of those that came to nothing the one that decides on what comes next; all others are written down.
+    lost: Option<Box<Lost>>,
 }
 
-impl Lanes<'_> {
+impl Race<'_> {
     /// The try that was made at this place, which is over.
     fn leave(&mut self, at: usize) -> Lane {
         let index = self.lanes.iter().position(|lane| lane.at == at);
         self.lanes.swap_remove(index.expect("a try that ends has a lane"))
+    }
+
+    /// How many tries it has made that are not written down yet.
+    fn made(&self) -> usize {
+        self.lanes.len() + usize::from(self.lost.as_ref().is_some_and(|lost| lost.ended.sent()))
+    }
+
+    /// Whether the request itself is at fault: no other try is worth its price.
+    fn is_decided(&self) -> bool {
+        self.lost.as_deref().is_some_and(Lost::is_the_requests_fault)
     }
 }
 
@@ -41,7 +53,8 @@ impl Errand<'_> {
         if course.at + 1 < course.targets.len() && (race.parallel > 1 || race.hedges(self.ask.stream())) {
             return self.race(course).await;
         }
-        let lane = self.next_lane(course, 0, false);
+        let left = (course.targets.len() - course.at).min(course.tries.left());
+        let lane = self.lane(course.at, &course.targets[course.at], left, false);
         match self.admit(&lane.target, false) {
             Ok(ward) => {
                 let result = self.one(lane.clone(), ward).await;
@@ -52,83 +65,111 @@ impl Errand<'_> {
     }
 
     async fn race(&self, course: &mut Course) -> Result<Won, Box<Lost>> {
-        let mut lanes = Lanes::default();
-        let mut lost = self.enter(course, &mut lanes, false).err();
-        self.fill(course, &mut lanes, &mut lost);
+        let mut race = Race::default();
+        self.enter(course, &mut race, false);
+        self.fill(course, &mut race);
         let mut hedging = self.chain.race.hedges(self.ask.stream());
-        while !lanes.lanes.is_empty() {
-            let hedge_at = if hedging { self.hedge_at(&lanes) } else { None };
+        while !race.lanes.is_empty() {
+            let hedge_at = if hedging && !race.is_decided() { self.hedge_at(&race) } else { None };
             let (at, result) = tokio::select! {
                 biased;
-                Some(finished) = lanes.running.next() => finished,
+                Some(finished) = race.running.next() => finished,
                 () = at_last(hedge_at) => {
-                    hedging = self.hedge(course, &mut lanes, &mut lost);
+                    hedging = self.hedge(course, &mut race);
                     continue;
                 }
             };
-            let lane = lanes.leave(at);
+            let lane = race.leave(at);
             if result.is_ok() {
-                lost.take().map(|lost| self.note(course, *lost));
-                self.overtake(course, lanes, &lane);
-                return self.finish(course, lane, result);
+                return self.win(course, race, lane, result);
             }
-            if lane.hedge {
-                self.count_hedge("failed");
+            let hedge = lane.hedge;
+            let Err(missed) = self.finish(course, lane, result) else { continue };
+            let sent = missed.ended.sent();
+            match (hedge, sent) {
+                (true, true) => self.count_hedge("failed"),
+                (true, false) => self.fleet.hedges().give_back(),
+                (false, _) => {}
             }
-            match self.finish(course, lane, result) {
-                Ok(won) => return Ok(won),
-                Err(missed) => {
-                    let sent = matches!(missed.ended, Ended::Failed(_, true));
-                    self.keep(course, &mut lost, missed);
-                    if !sent && !lanes.lanes.is_empty() {
-                        self.fill(course, &mut lanes, &mut lost);
-                    }
-                }
+            self.keep(course, &mut race, missed);
+            if !sent && !race.lanes.is_empty() {
+                self.fill(course, &mut race);
             }
         }
-        Err(lost.expect("a race that nobody runs any more was lost"))
+        Err(race.lost.expect("a race that nobody runs any more was lost"))
+    }
+
+    /// Closes the tries that were slower, and gives the answer.
+    fn win(
+        &self,
+        course: &mut Course,
+        race: Race<'_>,
+        winner: Lane,
+        result: Result<(Won, Vec<String>), Ended>,
+    ) -> Result<Won, Box<Lost>> {
+        let Race { running, lanes, lost } = race;
+        lost.map(|lost| self.note(course, *lost));
+        if winner.hedge {
+            self.count_hedge("won");
+        }
+        for lane in &lanes {
+            self.overtake(course, lane);
+            match (lane.hedge, lane.progress.is_begun()) {
+                (true, true) => self.count_hedge("lost"),
+                (true, false) => self.fleet.hedges().give_back(),
+                (false, _) => {}
+            }
+        }
+        drop(running);
+        self.finish(course, winner, result)
+    }
+
+    /// Starts a try on the target that the course stands at; false: its health does not let it.
+    fn enter<'a>(&'a self, course: &mut Course, race: &mut Race<'a>, hedge: bool) -> bool {
+        let lane = self.lane(course.at, &course.targets[course.at], self.sharing(course, race, hedge), hedge);
+        let ward = match self.admit(&lane.target, false) {
+            Ok(ward) => ward,
+            Err(missing) => {
+                self.keep(course, race, Lost::without(lane, missing));
+                return false;
+            }
+        };
+        let (at, run) = (lane.at, self.one(lane.clone(), ward));
+        race.running.push(Box::pin(async move { (at, run.await) }));
+        race.lanes.push(lane);
+        true
+    }
+
+    /// How many tries, one after the other, have to share what is left of the client's own deadline: those that start
+    /// together share the same time.
+    fn sharing(&self, course: &Course, race: &Race<'_>, hedge: bool) -> usize {
+        let beside = if hedge { 0 } else { self.chain.race.parallel.saturating_sub(1 + race.lanes.len()) };
+        let targets = course.targets.len() - course.at;
+        targets.min(course.tries.left().saturating_sub(race.made())).saturating_sub(beside).max(1)
     }
 
     /// Starts tries until as many are under way as always are.
-    fn fill<'a>(&'a self, course: &mut Course, lanes: &mut Lanes<'a>, lost: &mut Option<Box<Lost>>) {
-        while lanes.lanes.len() < self.chain.race.parallel {
-            let Some(next) = course.tries.ahead(lanes.lanes.len(), &course.targets) else { break };
+    fn fill<'a>(&'a self, course: &mut Course, race: &mut Race<'a>) {
+        while race.lanes.len() < self.chain.race.parallel && !race.is_decided() {
+            let Some(next) = course.tries.ahead(race.made(), &course.targets) else { break };
             course.step(next);
-            if let Err(missed) = self.enter(course, lanes, false) {
-                self.keep(course, lost, missed);
-            }
+            self.enter(course, race, false);
         }
     }
 
-    /// The lane of the target that the course stands at.
-    fn next_lane(&self, course: &Course, beside: usize, hedge: bool) -> Lane {
-        let left = (course.targets.len() - course.at).min(course.tries.left().saturating_sub(beside));
-        self.lane(course.at, &course.targets[course.at], left, hedge)
-    }
-
-    /// Starts a try on the target that the course stands at.
-    fn enter<'a>(&'a self, course: &Course, lanes: &mut Lanes<'a>, hedge: bool) -> Result<(), Box<Lost>> {
-        let lane = self.next_lane(course, lanes.lanes.len(), hedge);
-        let ward = match self.admit(&lane.target, false) {
-            Ok(ward) => ward,
-            Err(missing) => return Err(Lost::without(lane, missing)),
-        };
-        let (at, run) = (lane.at, self.one(lane.clone(), ward));
-        lanes.running.push(Box::pin(async move { (at, run.await) }));
-        lanes.lanes.push(lane);
-        Ok(())
-    }
-
-    /// Keeps of two lost tries the one that decides: a request that is itself at fault, else the latest.
-    fn keep(&self, course: &mut Course, lost: &mut Option<Box<Lost>>, missed: Box<Lost>) {
-        let at_fault = |lost: &Lost| matches!(&lost.ended, Ended::Failed(failure, _) if failure.outcome == Outcome::Rejected);
-        let other = match lost.take() {
-            Some(before) if at_fault(&before) => {
-                *lost = Some(before);
+    /// Keeps of the lost tries the one that decides: a request that is itself at fault, else the latest.
+    fn keep(&self, course: &mut Course, race: &mut Race<'_>, missed: Box<Lost>) {
+        if !race.lanes.is_empty() && matches!(missed.ended, Ended::PassedOver(Missing::Budget(_), _)) {
+            course.defer(missed.lane.target);
+            return;
+        }
+        let other = match race.lost.take() {
+            Some(before) if before.is_the_requests_fault() => {
+                race.lost = Some(before);
                 Some(missed)
             }
             before => {
-                *lost = Some(missed);
+                race.lost = Some(missed);
                 before
             }
         };
@@ -138,59 +179,36 @@ impl Errand<'_> {
         }
     }
 
-    /// Closes the tries that another one was faster than, and counts what they may have cost.
-    fn overtake(&self, course: &mut Course, lanes: Lanes<'_>, winner: &Lane) {
-        if winner.hedge {
-            self.count_hedge("won");
-        }
-        for lane in &lanes.lanes {
-            lane.progress.overtaken();
-            course.trail.tried.push(tried(lane, Outcome::Overtaken, lane.begun.elapsed()));
-            if lane.hedge {
-                self.count_hedge("lost");
-            }
-        }
-        drop(lanes);
-    }
-
     /// When another try may start beside the only one.
-    fn hedge_at(&self, lanes: &Lanes<'_>) -> Option<Instant> {
-        let [lane] = &lanes.lanes[..] else { return None };
-        Some(lane.begun + self.patience(&lane.target)?)
+    fn hedge_at(&self, race: &Race<'_>) -> Option<Instant> {
+        let [lane] = &race.lanes[..] else { return None };
+        lane.begun.checked_add(self.patience(&lane.target)?)
     }
 
-    /// Starts the next target beside a silent one; false: there is none, or it may not.
-    fn hedge<'a>(&'a self, course: &mut Course, lanes: &mut Lanes<'a>, lost: &mut Option<Box<Lost>>) -> bool {
-        while let Some(next) = course.tries.ahead(lanes.lanes.len(), &course.targets) {
-            let target = Arc::clone(&course.targets[next]);
-            if let Err(why) = self.may_hedge(&target) {
-                self.count_hedge(why);
-                return false;
-            }
+    /// Starts the next target that may have a hedge beside a silent one; false: there is none.
+    fn hedge<'a>(&'a self, course: &mut Course, race: &mut Race<'a>) -> bool {
+        while let Some(next) = course.tries.ahead(race.made(), &course.targets) {
+            let Some(chosen) = self.choose_hedge(&course.targets[next..]) else { return false };
+            // Those in front of it keep their turn.
+            course.targets[next..=next + chosen].rotate_right(1);
             course.step(next);
-            match self.enter(course, lanes, true) {
-                Ok(()) => {
-                    tracing::info!(model = %target.name, "starts beside a target that is silent");
-                    return true;
-                }
-                Err(missed) => {
-                    self.fleet.hedges().give_back();
-                    self.keep(course, lost, missed);
-                }
+            if self.enter(course, race, true) {
+                tracing::info!(model = %course.targets[next].name, "starts beside a target that is silent");
+                return true;
             }
+            self.fleet.hedges().give_back();
         }
         false
     }
 
-    fn count_hedge(&self, outcome: &str) {
+    pub(super) fn count_hedge(&self, outcome: &str) {
         self.metrics.health().hedge(label(self.chain), outcome);
     }
 }
 
-impl Course {
-    fn step(&mut self, at: usize) {
-        self.at = at;
-        self.tries.step(at);
+impl Lost {
+    fn is_the_requests_fault(&self) -> bool {
+        matches!(&self.ended, Ended::Failed(failure, _) if failure.outcome == Outcome::Rejected)
     }
 }
 

@@ -192,6 +192,13 @@ impl Ward {
         }
     }
 
+    /// No connection had come about after this time. Else hedges would hide from health that nobody is there.
+    pub fn had_no_connection(&mut self, after: Duration) {
+        if after >= self.patient.connections.unreachable_after() {
+            self.reached(Reached::No);
+        }
+    }
+
     /// The first content came.
     pub fn first_content(&mut self) {
         self.first_token.get_or_insert_with(|| self.begun.elapsed());

@@ -14,9 +14,6 @@ use crate::{
 
 use super::{allowance::Room, progress::Progress, ward::Ward};
 
-/// A connection takes three round trips at most: what has none by then is as good as unreachable.
-const UNREACHABLE: Duration = Duration::from_millis(500);
-
 /// Counts a try when it ends, and settles its money; one that is dropped before counts as [`Outcome::Overtaken`] if its
 /// marks say so, else as [`Outcome::ClientLeft`].
 #[derive(Debug)]
@@ -45,6 +42,7 @@ impl Watch {
         stream: bool,
     ) -> Self {
         hold.sent();
+        progress.begun();
         room.sent();
         Self {
             metrics: Arc::clone(metrics),
@@ -176,11 +174,9 @@ impl Drop for Watch {
         }
         let overtaken = self.progress.is_overtaken();
         let outcome = if overtaken { Outcome::Overtaken } else { Outcome::ClientLeft };
-        let unreachable = overtaken && !self.progress.is_handed_over();
-        if let Some(ward) = self.ward.as_mut().filter(|_| unreachable && self.begun.elapsed() >= UNREACHABLE)
-        {
-            // Else hedges would hide from health that nobody is there.
-            ward.reached(Reached::No);
+        let unconnected = overtaken && !self.progress.is_handed_over();
+        if let Some(ward) = self.ward.as_mut().filter(|_| unconnected) {
+            ward.had_no_connection(self.begun.elapsed());
         }
         let spent = self.spent(outcome);
         self.close(outcome, spent);

@@ -296,3 +296,109 @@ async fn silence_of_a_stream_is_no_matter_for_a_breaker() {
     }
     assert_eq!(first.requests().len(), 8, "who is only slower is not ill");
 }
+
+/// A provider that takes connections and never takes part in TLS, and its base URL.
+fn hole() -> (std::net::TcpListener, String) {
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/v1", hole.local_addr().unwrap());
+    (hole, url)
+}
+
+#[tokio::test]
+async fn a_quota_counts_a_request_once_whoever_answers() {
+    let (_hole, black) = hole();
+    let second = RawUpstream::start(vec![says("fine")]).await;
+    let toml = [
+        "[[keys]]\nname = \"few\"\nsecret = \"few-requests-0123456789\"\nrequests_per_month = 3\n",
+        "[breaker]\nenabled = false\n",
+        &target("first", &black, "", &price("2", "8")),
+        &target("second", &second.base_url(), "", &price("2", "8")),
+        &route("chain", &["first", "second"], "parallel = 2"),
+    ]
+    .concat();
+    let weir = Weir::start(&toml).await;
+    let client = weir.client().key("few-requests-0123456789");
+    for round in 0..3 {
+        let answer = client.post_json(CHAT, &ask("chain")).await;
+        assert_eq!(answer.status.as_u16(), 200, "{round}: {}", answer.text());
+    }
+    let answer = client.post_json(CHAT, &ask("chain")).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (429, "quota_exceeded".into()));
+    assert_eq!(second.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn what_had_no_money_beside_another_gets_its_turn_afterwards() {
+    let first = RawUpstream::start(vec![Script::OnRequest(vec![
+        Step::Sleep(MS(300)),
+        Step::Send(wire::json_answer(500, "{}")),
+    ])])
+    .await;
+    let second = RawUpstream::start(vec![streams(&["second"])]).await;
+    let one = budget("one", "global", "per_request = 0.012\nmin_output = 1000\ndefault_max_output = 1000");
+    for race in ["parallel = 2", "hedge_after = \"50ms\""] {
+        let weir = gateway(&one, &[&first, &second], race).await;
+        let mut stream = weir.client().stream(CHAT, &ask_stream("chain")).await;
+        assert_eq!((stream.status().as_u16(), stream.header("x-weir-model")), (200, "second"), "{race}");
+        let transcript = Transcript::of(&mut stream).await;
+        assert!(transcript.is_clean() && transcript.text == "second", "{race}: {transcript:?}");
+        let rows = weir.attempts(2).await;
+        let places: Vec<_> = rows.iter().map(|row| (row.model.as_str(), row.position)).collect();
+        assert_eq!(places, [("first", 1), ("second", 2)], "{race}");
+    }
+}
+
+#[tokio::test]
+async fn a_hedge_goes_past_a_provider_at_its_limit() {
+    let first = RawUpstream::start(vec![silent()]).await;
+    let second = RawUpstream::start(vec![Script::json(429, "{}"), streams(&["second"])]).await;
+    let third = RawUpstream::start(vec![streams(&["third"])]).await;
+    let weir = gateway("", &[&first, &second, &third], "hedge_after = \"50ms\"").await;
+    assert_eq!([read(&weir).await.text, read(&weir).await.text], ["third", "third"]);
+    assert_eq!((first.requests().len(), second.requests().len(), third.requests().len()), (2, 1, 2));
+}
+
+#[tokio::test]
+async fn no_more_tries_than_the_route_allows_and_none_for_a_request_at_fault() {
+    let first = RawUpstream::start(vec![
+        Script::OnRequest(vec![Step::Sleep(MS(500)), Step::Reset]),
+        Script::OnRequest(vec![Step::Sleep(MS(150)), Step::Send(wire::json_answer(400, "{}"))]),
+    ])
+    .await;
+    let second = RawUpstream::start(vec![
+        Script::json(500, "{}"),
+        Script::OnRequest(vec![Step::Sleep(MS(500)), Step::Reset]),
+    ])
+    .await;
+    let third = RawUpstream::start(vec![streams(&["third"])]).await;
+    let weir = gateway("", &[&first, &second, &third], "hedge_after = \"50ms\"\nmax_attempts = 2").await;
+    let answer = weir.client().post_json(CHAT, &ask_stream("chain")).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-weir-attempts")), (503, "2"), "{}", answer.text());
+    let weir = gateway("", &[&first, &second, &third], "hedge_after = \"50ms\"").await;
+    let answer = weir.client().post_json(CHAT, &ask_stream("chain")).await;
+    assert_eq!(answer.status.as_u16(), 400, "{}", answer.text());
+    assert_eq!(third.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn another_way_on_is_found_after_a_race() {
+    let first = RawUpstream::start(vec![silent()]).await;
+    let second = RawUpstream::start(vec![Script::OnRequest(vec![
+        Step::Sleep(MS(700)),
+        Step::Send(wire::json_answer(500, "{}")),
+    ])])
+    .await;
+    let third = RawUpstream::start(vec![streams(&["fast"])]).await;
+    let toml = [
+        OPEN,
+        &target("first", &first.base_url(), "first_byte_timeout = \"300ms\"", ""),
+        &target("second", &second.base_url(), "", ""),
+        &target("third", &third.base_url(), "", ""),
+        &route("chain", &["first"], "fallback = \"slow\"\nfallback_on = { timeout = \"fast\" }\nhedge_after = \"50ms\"\nmax_attempts = 3"),
+        &route("slow", &["second"], ""),
+        &route("fast", &["third"], ""),
+    ]
+    .concat();
+    let weir = Weir::start(&toml).await;
+    assert_eq!(read(&weir).await.text, "fast");
+}

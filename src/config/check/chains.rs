@@ -9,6 +9,7 @@ use super::{
         wording::{quoted, suggestion},
     },
     Report,
+    resilience::LONGEST,
 };
 
 /// Fields of a body that are the client's alone.
@@ -112,6 +113,10 @@ fn check_race(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
     if route.hedge_after == HedgeAfter::Time(Span::secs(0)) {
         let remedy = "To start several targets at once, always, write `parallel = 2`; else a span above 0.";
         report.fault(&path.key("hedge_after"), "a hedge that waits for nothing is none", remedy);
+    }
+    if matches!(route.hedge_after, HedgeAfter::Time(span) if span.0 > LONGEST) {
+        let remedy = "Write at most 24h, or leave it out.";
+        report.fault(&path.key("hedge_after"), "no try is silent for that long", remedy);
     }
     if let Some(parallel) = route.parallel.filter(|parallel| !PARALLEL.contains(parallel)) {
         let remedy = "Write 2 to 8, or leave it out: one after the other.";

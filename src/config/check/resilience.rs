@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Nothing about a target's health lasts longer than this.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More parts of a window than this are no use.
 const MOST_BUCKETS: usize = 100;
@@ -59,6 +59,7 @@ fn check_breaker(breaker: &Breaker, table: &mut Table<'_, '_>) {
         ("slow_start", breaker.slow_start),
         ("limit_min", breaker.limit_min),
         ("model_rest", breaker.model_rest),
+        ("unreachable_after", breaker.unreachable_after),
         ("latency_decay", breaker.latency_decay),
     ] {
         table.span(key, span, false);
