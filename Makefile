@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check fuzz soak bench day figures image image-check clean cargo
+.PHONY: help run test check fuzz soak bench day routing train figures image image-check clean cargo
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ bench: cargo ## quote what counting money costs: admission, durable rows beside 
 
 day: cargo ## send a day of labelled prompts (WEIR_DAY_REQUESTS, 10000) through the gateway, each way to route in turn
 	WEIR_DAY_REQUESTS=$${WEIR_DAY_REQUESTS:-10000} cargo test --locked --test blackbox -- --nocapture a_day_through
+
+# Outcomes of pairs of models on public questions, NAME_dev.jsonl for each benchmark that tools/train names.
+OUTCOMES ?= ../shared/data/routing
+
+routing: cargo ## show by cross-validation which prompts the classifier tells apart, beside keywords, length, chance (OUTCOMES)
+	cargo run --profile quick --locked --example train -- $(OUTCOMES)
+
+train: cargo ## train the classifier that ships anew (OUTCOMES)
+	cargo run --profile quick --locked --example train -- $(OUTCOMES) --write src/classify/model.bin --date $$(date +%F)
 
 figures: cargo ## build the binary that ships and quote its size, idle memory, and start to first answer
 	tests/figures.sh

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Numbers made of several counts, behind the marks and the classes.
-const DERIVED: [&str; 11] = [
+const DERIVED: [&str; 10] = [
     "length",
     "letters of a word",
     "words of a line",
@@ -15,7 +15,6 @@ const DERIVED: [&str; 11] = [
     "share of signs",
     "share of capitals",
     "share of indented lines",
-    "share of different words",
     "share of small words",
     "bytes of an option",
 ];
@@ -46,7 +45,6 @@ pub fn of(scan: &Scan) -> Features {
         signs as f32 / bytes,
         mark(Mark::Capitals) / words,
         mark(Mark::Indented) / (mark(Mark::Lines) + 1.0),
-        mark(Mark::Distinct) / (scan.tokens() as f32).max(1.0),
         scan.class(Class::Common) as f32 / words,
         (bytes - mark(Mark::Stem)) / mark(Mark::Options).max(1.0),
     ];

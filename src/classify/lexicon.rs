@@ -112,24 +112,30 @@ pub const fn spread(key: Key) -> u64 {
     product ^ product >> 29
 }
 
-/// Buckets of the table: so many that none has more words than places, which is checked when it is built.
-const BUCKETS: usize = 1024;
-const PLACES: usize = 4;
+/// Places of the table, each for one word.
+const PLACES: usize = 1 << PLACE_BITS;
+const PLACE_BITS: u32 = 13;
 
-/// Each place holds the middle of a word's hash, in the last bits its class. One without a word matches none: its hash
-/// would have to be 0 there, and it then has the class of no word.
-static TABLE: [[u32; PLACES]; BUCKETS] = table();
+/// Spreads words so that no two meet in a place; where words are added, another odd number may have to be tried, which the
+/// compiler says.
+const APART: u64 = 0xFE48_4E49_0BD5_D213;
 
-const fn bucket(hash: u64) -> usize {
-    (hash >> 54) as usize
+/// Bits of a class.
+const CLASS_BITS: u32 = 5;
+
+/// Each place holds some more bits of its word's hash, then its class; without a word it holds [`CLASSES`].
+static TABLE: [u16; PLACES] = table();
+
+/// The place of a word, with the bits that are held there.
+#[inline]
+const fn place(hash: u64) -> (usize, u16) {
+    let apart = hash.wrapping_mul(APART);
+    let held = (apart >> (64 - PLACE_BITS - 11)) as u16 & 0x7ff;
+    ((apart >> (64 - PLACE_BITS)) as usize, held << CLASS_BITS)
 }
 
-const fn middle(hash: u64) -> u32 {
-    (hash >> 22) as u32 & !31
-}
-
-const fn table() -> [[u32; PLACES]; BUCKETS] {
-    let mut table = [[CLASSES as u32; PLACES]; BUCKETS];
+const fn table() -> [u16; PLACES] {
+    let mut table = [CLASSES as u16; PLACES];
     let mut class = 0;
     while class < CLASSES {
         let words = WORDS[class].as_bytes();
@@ -144,8 +150,15 @@ const fn table() -> [[u32; PLACES]; BUCKETS] {
                 length += 1;
                 at += 1;
             }
-            if length > 0 {
-                put(&mut table[bucket(spread(key))], middle(spread(key)), class as u32);
+            let (place, held) = place(spread(key));
+            if length > 0 && table[place] != CLASSES as u16 {
+                // Of two words with the same beginning the first stays.
+                assert!(
+                    table[place] >> CLASS_BITS == held >> CLASS_BITS,
+                    "two words meet: try another `APART`"
+                );
+            } else if length > 0 {
+                table[place] = held | class as u16;
             }
             at += 1;
         }
@@ -154,26 +167,11 @@ const fn table() -> [[u32; PLACES]; BUCKETS] {
     table
 }
 
-/// Puts a word in; of two with the same beginning the first stays.
-const fn put(bucket: &mut [u32; PLACES], middle: u32, class: u32) {
-    let mut place = 0;
-    while bucket[place] != CLASSES as u32 {
-        if bucket[place] & !31 == middle {
-            return;
-        }
-        // One too many does not compile.
-        place += 1;
-    }
-    bucket[place] = middle | class;
-}
-
 /// The class of a word with this hash; [`CLASSES`] if it has none.
 #[inline]
 pub fn class(hash: u64) -> usize {
-    let middle = middle(hash);
+    let (place, held) = place(hash);
+    let word = TABLE[place];
     // No branch depends on the word: which words come is what a processor cannot foresee.
-    TABLE[bucket(hash)].iter().fold(CLASSES, |class, place| match place & !31 == middle {
-        true => (place & 31) as usize,
-        false => class,
-    })
+    if word & !0x1f == held { usize::from(word & 0x1f) } else { CLASSES }
 }

@@ -1,8 +1,8 @@
 //! How strong a model a prompt needs, what kind of work it is; no I/O, microseconds.
 
-mod blocks;
 pub mod builtin;
 pub mod curve;
+mod cut;
 pub mod features;
 pub mod fit;
 pub mod forest;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     features::{self, FEATURES},
-    forest::{DEPTH, LEAVES, NODES, Tree},
+    forest::{DEPTH, LEAVES, Tree},
     scan::{Scan, Sink},
 };
 
@@ -50,10 +50,10 @@ pub struct Model {
 /// A tree with whole numbers at its leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
-    /// What each node asks about; below [`FEATURES`].
-    features: [u8; NODES],
+    /// What each question asks about.
+    features: [u8; DEPTH],
     /// Where it cuts.
-    cuts: [f32; NODES],
+    cuts: [f32; DEPTH],
     /// What is said at each leaf, in units.
     leaves: [i16; LEAVES],
 }
@@ -117,26 +117,23 @@ impl Packed {
 
     #[inline]
     fn leaf(&self, features: &[f32; 256]) -> i16 {
-        let mut node = 0;
-        for _ in 0..DEPTH {
-            let above = features[usize::from(self.features[node])] > self.cuts[node];
-            node = 2 * node + 1 + usize::from(above);
+        let mut leaf = 0;
+        for bit in 0..DEPTH {
+            leaf |= usize::from(features[usize::from(self.features[bit])] > self.cuts[bit]) << bit;
         }
-        self.leaves[node - NODES]
+        self.leaves[leaf]
     }
 
     fn explain(&self, features: &[f32; 256], unit: f64, parts: &mut [f64]) {
         let mean =
             |leaves: &[i16]| leaves.iter().map(|leaf| f64::from(*leaf)).sum::<f64>() / leaves.len() as f64;
-        let mut leaves: &[i16] = &self.leaves;
-        let mut node = 0;
-        while leaves.len() > 1 {
-            let (low, high) = leaves.split_at(leaves.len() / 2);
-            let feature = usize::from(self.features[node]);
-            let above = features[feature] > self.cuts[node];
-            let next = if above { high } else { low };
-            parts[feature] += unit * (mean(next) - mean(leaves));
-            node = 2 * node + 1 + usize::from(above);
+        let mut leaves = self.leaves.to_vec();
+        for (feature, cut) in self.features.iter().zip(&self.cuts) {
+            let feature = usize::from(*feature);
+            let above = usize::from(features[feature] > *cut);
+            // The first question's answer is in the lowest bit of a leaf's place.
+            let next: Vec<i16> = leaves.iter().copied().skip(above).step_by(2).collect();
+            parts[feature] += unit * (mean(&next) - mean(&leaves));
             leaves = next;
         }
     }
@@ -166,8 +163,8 @@ impl Model {
         f64::from(self.gram_unit) * f64::from(first.weight.unwrap_or_default())
     }
 
-    /// How much each feature moved the score of a text: at each question of a tree, the mean of the leaves that are left
-    /// moves, and the feature asked about moved it (Saabas, 2014).
+    /// How much each feature moved the score of a text: at each question of a tree the mean of the leaves that are left
+    /// moves; the feature asked about moved it (Saabas, 2014).
     pub fn parts(&self, text: &str) -> Vec<f64> {
         let mut all = [0.0; 256];
         all[..FEATURES].copy_from_slice(&features::of(&Scan::of(text, &mut ())));
@@ -263,8 +260,8 @@ impl<'a> Reader<'a> {
     }
 
     fn tree(&mut self) -> Result<Packed, BadModel> {
-        let features = *self.take::<NODES>()?;
-        let mut cuts = [0.0; NODES];
+        let features = *self.take::<DEPTH>()?;
+        let mut cuts = [0.0; DEPTH];
         for cut in &mut cuts {
             *cut = self.float()?;
         }

@@ -1,15 +1,15 @@
 //! One pass over a prompt: its words, numbers, signs, lines are counted.
 
 use super::{
-    blocks::{BLOCK, Blocks},
+    cut::{Pieces, cut},
     lexicon::{self, CLASSES, Class, Key},
 };
 
 /// How much is read of a longer text at its beginning, as much at its end, in bytes.
-pub const CAP: usize = 64 * BLOCK;
+pub const CAP: usize = 3072;
 
 /// Words and signs that count as early.
-const EARLY: u32 = 16;
+const EARLY: usize = 16;
 
 /// What is counted beside the classes of words. The signs come first, each under its own name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,6 @@ pub enum Mark {
     LongWords,
     Capitals,
     Foreign,
-    Distinct,
     Stem,
     LongestLine,
     LastLine,
@@ -62,7 +61,7 @@ pub enum Mark {
 }
 
 /// How many marks there are.
-pub const MARKS: usize = 43;
+pub const MARKS: usize = 42;
 
 impl Mark {
     /// What they are, for a reader.
@@ -72,23 +71,61 @@ impl Mark {
         "parentheses", "brackets", "braces", "equals signs", "plus signs", "hyphens", "stars", "slashes",
         "angle brackets", "carets", "underscores", "backslashes", "dollar signs", "percent signs", "hash signs",
         "backticks", "bars", "other signs", "lines", "empty lines", "indented lines", "options", "numbers", "digits",
-        "long numbers", "words", "letters", "long words", "capitals", "letters beyond ASCII", "different words",
+        "long numbers", "words", "letters", "long words", "capitals", "letters beyond ASCII",
         "bytes before the options", "bytes of the longest line", "bytes of the last line", "the deepest indent",
     ];
 }
 
-/// The mark of each sign.
-static SIGNS: [u8; 128] = signs();
+/// What a piece is that begins with a byte.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// What is kept of each byte of its key, what is set in it: letters become small, every digit a `0`, since a number
+    /// says little of another prompt.
+    keep: u64,
+    set: u64,
+    /// What it counts as; if it is long as what comes next.
+    tally: u8,
+    /// From how many bytes on it is long.
+    least: u8,
+}
 
-const fn signs() -> [u8; 128] {
-    let mut signs = [Mark::Other as u8; 128];
-    let all = b",,..??!!::;;\"\"''()[]{}==++--**//<>^^__\\\\$$%%##``||";
+/// Where pieces are counted: signs by their mark, behind them the others, short ones before long ones.
+const NUMBER: usize = SIGN_MARKS;
+const SMALL: usize = NUMBER + 2;
+const CAPITAL: usize = SMALL + 2;
+const TALLIES: usize = 32;
+
+/// How many marks are of signs.
+const SIGN_MARKS: usize = Mark::Other as usize + 1;
+
+static KINDS: [Kind; 256] = kinds();
+
+/// The signs, each twice or with the one that belongs to it, in the order of their marks.
+const SIGNS: &[u8; 50] = b",,..??!!::;;\"\"''()[]{}==++--**//<>^^__\\\\$$%%##``||";
+
+const fn kinds() -> [Kind; 256] {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    let sign = Kind { keep: u64::MAX, set: 0, tally: Mark::Other as u8, least: u8::MAX };
+    let number = Kind { keep: 0xF0 * ALL, set: 0, tally: NUMBER as u8, least: 3 };
+    let small = Kind { keep: u64::MAX, set: 0x20 * ALL, tally: SMALL as u8, least: 8 };
+    let capital = Kind { tally: CAPITAL as u8, ..small };
+    let mut kinds = [sign; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        match byte as u8 {
+            b'0'..=b'9' => kinds[byte] = number,
+            b'A'..=b'Z' => kinds[byte] = capital,
+            b'a'..=b'z' | 0x80.. => kinds[byte] = small,
+            _ => {}
+        }
+        byte += 1;
+    }
     let mut at = 0;
-    while at < all.len() {
-        signs[all[at] as usize] = (at / 2) as u8;
+    while at < SIGNS.len() {
+        kinds[SIGNS[at] as usize].tally = (at / 2) as u8;
         at += 1;
     }
-    signs
+    kinds
 }
 
 /// Takes the hashes of words, and of two words that follow each other.
@@ -109,13 +146,15 @@ pub struct Scan {
     bytes: u32,
     length: u32,
     tokens: u32,
+    /// How many more pieces are early.
+    early_left: usize,
     /// The hash of the last word.
     before: u64,
     marks: [u32; MARKS],
-    classes: [u32; CLASSES + 1],
-    early: [u32; CLASSES + 1],
-    /// A bit for each word met, by its hash.
-    met: [u64; 16],
+    tallies: [u32; TALLIES],
+    /// Words of each class, behind them those of none.
+    classes: [u32; 32],
+    early: [u32; 32],
 }
 
 impl Scan {
@@ -126,11 +165,12 @@ impl Scan {
             bytes: 0,
             length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             tokens: 0,
+            early_left: EARLY,
             before: 0,
             marks: [0; MARKS],
-            classes: [0; CLASSES + 1],
-            early: [0; CLASSES + 1],
-            met: [0; 16],
+            tallies: [0; TALLIES],
+            classes: [0; 32],
+            early: [0; 32],
         };
         let head = bytes.len().min(CAP);
         let tail = bytes.len().saturating_sub(CAP).max(head);
@@ -138,11 +178,7 @@ impl Scan {
         if tail < bytes.len() {
             scan.part(&bytes[tail..], sink);
         }
-        if scan.tokens <= EARLY {
-            scan.early = scan.classes;
-        }
-        let different: u32 = scan.met.iter().map(|bits| bits.count_ones()).sum();
-        scan.marks[Mark::Distinct as usize] = different;
+        scan.sum_up();
         if scan.mark(Mark::Options) == 0 {
             scan.marks[Mark::Stem as usize] = scan.bytes;
         }
@@ -170,7 +206,7 @@ impl Scan {
     }
 
     /// All marks.
-    pub fn marks(&self) -> &[u32; MARKS] {
+    pub fn marks(&self) -> &[u32] {
         &self.marks
     }
 
@@ -194,67 +230,31 @@ impl Scan {
     }
 
     fn part<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
-        let blocks = Blocks::of(bytes);
-        for (mark, count) in [
-            (Mark::Numbers, blocks.numbers),
-            (Mark::Digits, blocks.digits),
-            (Mark::LongNumbers, blocks.long_numbers),
-            (Mark::Words, blocks.words),
-            (Mark::Letters, blocks.letters),
-            (Mark::LongWords, blocks.long_words),
-            (Mark::Foreign, blocks.foreign),
-        ] {
-            self.add(mark, count);
-        }
-        for at in blocks.signs() {
-            self.marks[SIGNS[usize::from(bytes[at] & 0x7f)] as usize] += 1;
-        }
-        self.lines(bytes, &blocks);
-        blocks.each_token(|start, end| self.token(bytes, start, end, sink));
+        let mut part = Part { scan: self, sink, bytes, line: 0 };
+        let counts = cut(bytes, &mut part);
+        let line = part.line;
+        self.longest(bytes.len() - line);
+        self.marks[Mark::LastLine as usize] = (bytes.len() - line) as u32;
+        self.add(Mark::Letters, counts.letters);
+        self.add(Mark::Digits, counts.digits);
+        self.add(Mark::Foreign, counts.foreign);
         self.bytes += bytes.len() as u32;
     }
 
-    #[inline]
-    fn token<S: Sink>(&mut self, bytes: &[u8], start: usize, end: usize, sink: &mut S) {
-        let hash = lexicon::spread(key(bytes, start, end));
-        self.add(Mark::Capitals, u32::from(bytes[start].wrapping_sub(b'A') < 26));
-        self.classes[lexicon::class(hash)] += 1;
-        if self.tokens == EARLY {
-            self.early = self.classes;
+    /// Makes marks of the tallies.
+    fn sum_up(&mut self) {
+        self.marks[..SIGN_MARKS].copy_from_slice(&self.tallies[..SIGN_MARKS]);
+        let of = |at: usize| self.tallies[at];
+        for (mark, count) in [
+            (Mark::Numbers, of(NUMBER) + of(NUMBER + 1)),
+            (Mark::LongNumbers, of(NUMBER + 1)),
+            (Mark::Words, of(SMALL) + of(SMALL + 1) + of(CAPITAL) + of(CAPITAL + 1)),
+            (Mark::LongWords, of(SMALL + 1) + of(CAPITAL + 1)),
+            (Mark::Capitals, of(CAPITAL) + of(CAPITAL + 1)),
+        ] {
+            self.marks[mark as usize] = count;
         }
-        self.met[(hash >> 60) as usize] |= 1 << (hash >> 54 & 63);
-        self.tokens += 1;
-        sink.gram(hash);
-        sink.gram(lexicon::spread(hash ^ self.before));
-        self.before = hash.rotate_left(23);
-    }
-
-    /// Looks at how lines begin, how long they are.
-    fn lines(&mut self, bytes: &[u8], blocks: &Blocks) {
-        let mut begin = 0;
-        for at in blocks.newlines() {
-            self.longest(at - begin);
-            begin = at + 1;
-            self.add(Mark::Lines, 1);
-            match &bytes[begin..] {
-                [b'\n', ..] => self.add(Mark::Empty, 1),
-                [b' ' | b'\t', rest @ ..] => {
-                    self.add(Mark::Indented, 1);
-                    let more = rest.iter().take(31).take_while(|byte| **byte == b' ').count();
-                    let deepest = self.mark(Mark::Indent).max(1 + more as u32);
-                    self.marks[Mark::Indent as usize] = deepest;
-                }
-                [b'A'..=b'J', b'.' | b')' | b':', ..] | [b'(', b'A'..=b'J' | b'a'..=b'j', b')', ..] => {
-                    if self.mark(Mark::Options) == 0 {
-                        self.marks[Mark::Stem as usize] = self.bytes + begin as u32;
-                    }
-                    self.add(Mark::Options, 1);
-                }
-                _ => {}
-            }
-        }
-        self.longest(bytes.len() - begin);
-        self.marks[Mark::LastLine as usize] = (bytes.len() - begin) as u32;
+        self.tokens = self.tallies.iter().sum();
     }
 
     fn longest(&mut self, line: usize) {
@@ -263,29 +263,76 @@ impl Scan {
     }
 }
 
-/// What is kept of the bytes of a word that begins with a byte, what is set in them: letters become small, every digit
-/// a `0`, since a number says little of another prompt.
-static FOLDS: [(u64, u64); 256] = folds();
-
-const fn folds() -> [(u64, u64); 256] {
-    const ALL: u64 = 0x0101_0101_0101_0101;
-    let mut folds = [(u64::MAX, 0); 256];
-    let mut byte = 0;
-    while byte < 256 {
-        folds[byte] = match byte as u8 {
-            b'0'..=b'9' => (0xF0 * ALL, 0),
-            b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => (u64::MAX, 0x20 * ALL),
-            _ => (u64::MAX, 0),
-        };
-        byte += 1;
-    }
-    folds
+/// A part of a text that is being read.
+struct Part<'a, S> {
+    scan: &'a mut Scan,
+    sink: &'a mut S,
+    bytes: &'a [u8],
+    /// Where the present line begins.
+    line: usize,
 }
 
-/// The first eight bytes of a word, folded.
+impl<S: Sink> Part<'_, S> {
+    #[inline]
+    fn some(&mut self, borders: impl Iterator<Item = (usize, usize)>) {
+        let mut before = self.scan.before;
+        for (start, end) in borders {
+            let kind = &KINDS[usize::from(self.bytes[start])];
+            let length = end - start;
+            let hash = lexicon::spread(key(self.bytes, start, length, kind));
+            let tally = usize::from(kind.tally) + usize::from(length >= usize::from(kind.least));
+            self.scan.tallies[tally % TALLIES] += 1;
+            self.scan.classes[lexicon::class(hash) % 32] += 1;
+            self.sink.gram(hash);
+            self.sink.gram(lexicon::spread(hash ^ before));
+            before = hash.rotate_left(23);
+        }
+        self.scan.before = before;
+    }
+}
+
+impl<S: Sink> Pieces for Part<'_, S> {
+    #[inline]
+    fn pieces(&mut self, mut borders: impl Iterator<Item = (usize, usize)>) {
+        if self.scan.early_left > 0 {
+            for border in borders.by_ref().take(self.scan.early_left) {
+                self.scan.early_left -= 1;
+                self.some(std::iter::once(border));
+            }
+            self.scan.early = self.scan.classes;
+        }
+        self.some(borders);
+    }
+
+    /// Looks at how a line begins, how long the one before is.
+    fn newline(&mut self, at: usize) {
+        let scan = &mut *self.scan;
+        scan.longest(at - self.line);
+        self.line = at + 1;
+        scan.add(Mark::Lines, 1);
+        match &self.bytes[self.line..] {
+            [b'\n', ..] => scan.add(Mark::Empty, 1),
+            [b' ' | b'\t', rest @ ..] => {
+                scan.add(Mark::Indented, 1);
+                let more = rest.iter().take(31).take_while(|byte| **byte == b' ').count();
+                let deepest = scan.mark(Mark::Indent).max(1 + more as u32);
+                scan.marks[Mark::Indent as usize] = deepest;
+            }
+            [b'A'..=b'J', b'.' | b')' | b':', ..] | [b'(', b'A'..=b'J' | b'a'..=b'j', b')', ..] => {
+                if scan.mark(Mark::Options) == 0 {
+                    scan.marks[Mark::Stem as usize] = scan.bytes + self.line as u32;
+                }
+                scan.add(Mark::Options, 1);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The first eight bytes of a piece, folded as its kind says.
 #[inline]
-fn key(bytes: &[u8], start: usize, end: usize) -> Key {
-    let length = (end - start).min(8);
+fn key(bytes: &[u8], start: usize, length: usize, kind: &Kind) -> Key {
+    let length = length.min(8);
     let eight = match bytes[start..].first_chunk::<8>() {
         Some(eight) => u64::from_le_bytes(*eight),
         None => {
@@ -294,6 +341,5 @@ fn key(bytes: &[u8], start: usize, end: usize) -> Key {
             u64::from_le_bytes(eight)
         }
     };
-    let (keep, set) = FOLDS[usize::from(bytes[start])];
-    (eight & keep | set) & (u64::MAX >> (64 - 8 * length))
+    (eight & kind.keep | kind.set) & (u64::MAX >> (64 - 8 * length))
 }

@@ -179,7 +179,7 @@ fn set_targets(examples: &mut [Example]) {
             let gaps = moments(examples.iter().filter(of_pair).map(gap));
             let failures = moments(examples.iter().filter(of_pair).map(failure));
             let trust = ((strong - 0.6) / 0.3).clamp(0.0, 1.0);
-            let importance = BENCHMARKS[benchmark].weight / (own.len() as f64).sqrt();
+            let importance = BENCHMARKS[benchmark].weight / (own.len() as f64).powf(0.25);
             (gaps, failures, trust, importance)
         })
         .collect();

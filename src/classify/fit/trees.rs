@@ -1,8 +1,8 @@
-//! Boosted regression trees of three questions each.
+//! Boosted regression trees that ask all their leaves the same questions.
 
 use crate::classify::{
     curve::Dice,
-    forest::{DEPTH, LEAVES, NODES, Tree},
+    forest::{DEPTH, LEAVES, Tree},
 };
 
 /// How trees are grown.
@@ -12,7 +12,7 @@ pub struct Growth {
     pub trees: usize,
     /// How much of what a tree says is believed.
     pub rate: f64,
-    /// The least number of examples in a leaf.
+    /// The least number of examples on each side of a question.
     pub least: usize,
     /// How strongly leaves are drawn to zero, in examples.
     pub ridge: f64,
@@ -26,7 +26,7 @@ pub struct Growth {
 
 impl Default for Growth {
     fn default() -> Self {
-        Self { trees: 250, rate: 0.05, least: 40, ridge: 5.0, features: 0.5, rows: 0.7, seed: 1 }
+        Self { trees: 120, rate: 0.1, least: 40, ridge: 5.0, features: 0.5, rows: 0.7, seed: 1 }
     }
 }
 
@@ -150,67 +150,60 @@ struct Cut {
 }
 
 impl Grower<'_> {
+    /// Each question is the one that tells most over all leaves so far, so that few examples cannot ask their own.
     fn grow(&self, features: &[usize], seen: &[usize]) -> Tree {
-        let mut tree = Tree { features: [0; NODES], cuts: [f32::INFINITY; NODES], leaves: [0.0; LEAVES] };
-        let mut parts = vec![seen.to_vec()];
-        for level in 0..DEPTH {
-            let first = (1 << level) - 1;
-            let mut next = Vec::with_capacity(2 << level);
-            for (at, part) in parts.iter().enumerate() {
-                let Some(cut) = self.cut(features, part) else {
-                    next.push(part.clone());
-                    next.push(Vec::new());
-                    continue;
-                };
-                tree.features[first + at] = cut.feature as u8;
-                tree.cuts[first + at] = self.steps.edges[cut.feature][usize::from(cut.step)];
-                let of = &self.steps.of[cut.feature];
-                let (low, high) = part.iter().partition(|row| of[**row] <= cut.step);
-                next.push(low);
-                next.push(high);
+        let mut tree = Tree { features: [0; DEPTH], cuts: [f32::INFINITY; DEPTH], leaves: [0.0; LEAVES] };
+        let mut leaf_of = vec![0_u8; seen.len()];
+        for bit in 0..DEPTH {
+            let Some(cut) = self.cut(features, seen, &leaf_of, 1 << bit) else { break };
+            tree.features[bit] = cut.feature as u8;
+            tree.cuts[bit] = self.steps.edges[cut.feature][usize::from(cut.step)];
+            let of = &self.steps.of[cut.feature];
+            for (leaf, row) in leaf_of.iter_mut().zip(seen) {
+                *leaf |= u8::from(of[*row] > cut.step) << bit;
             }
-            parts = next;
         }
-        for (leaf, part) in tree.leaves.iter_mut().zip(&parts) {
-            let sum = self.sum(part);
-            *leaf = (self.growth.rate * sum.target / (sum.importance + self.growth.ridge)) as f32;
+        let mut sums = [Sum::default(); LEAVES];
+        for (leaf, row) in leaf_of.iter().zip(seen) {
+            sums[usize::from(*leaf)].add(&self.one(*row));
         }
+        let value = |sum: Sum| (self.growth.rate * sum.target / (sum.importance + self.growth.ridge)) as f32;
+        tree.leaves = sums.map(value);
         tree
     }
 
-    fn sum(&self, part: &[usize]) -> Sum {
-        let mut all = Sum::default();
-        for row in part {
-            let importance = self.importance[*row];
-            all.add(&Sum { target: importance * self.left[*row], importance, count: 1 });
-        }
-        all
+    fn one(&self, row: usize) -> Sum {
+        let importance = self.importance[row];
+        Sum { target: importance * self.left[row], importance, count: 1 }
     }
 
-    /// The best cut of the examples in a node, if any leaves enough of them on both sides.
-    fn cut(&self, features: &[usize], part: &[usize]) -> Option<Cut> {
-        let all = self.sum(part);
+    /// The best cut of all leaves at once, if any leaves enough examples on both its sides.
+    fn cut(&self, features: &[usize], seen: &[usize], leaf_of: &[u8], leaves: usize) -> Option<Cut> {
         let ridge = self.growth.ridge;
         let mut best: Option<Cut> = None;
         for feature in features {
             let of = &self.steps.of[*feature];
-            let mut sums = [Sum::default(); STEPS];
-            for row in part {
-                let importance = self.importance[*row];
-                let sum = &mut sums[usize::from(of[*row])];
-                sum.target += importance * self.left[*row];
-                sum.importance += importance;
-                sum.count += 1;
+            let mut sums = [[Sum::default(); STEPS]; LEAVES];
+            for (row, leaf) in seen.iter().zip(leaf_of) {
+                sums[usize::from(*leaf)][usize::from(of[*row])].add(&self.one(*row));
             }
-            let mut low = Sum::default();
-            for step in 0..self.steps.edges[*feature].len() {
-                low.add(&sums[step]);
-                let high = all.without(&low);
-                if low.count < self.growth.least || high.count < self.growth.least {
-                    continue;
+            let steps = self.steps.edges[*feature].len();
+            let mut gains = vec![(0.0, 0, 0); steps];
+            for sums in sums.iter().take(leaves) {
+                let mut all = Sum::default();
+                sums.iter().for_each(|sum| all.add(sum));
+                let mut low = Sum::default();
+                for (step, (gain, below, above)) in gains.iter_mut().enumerate() {
+                    low.add(&sums[step]);
+                    let high = all.without(&low);
+                    *gain += low.gain(ridge) + high.gain(ridge) - all.gain(ridge);
+                    *below += low.count;
+                    *above += high.count;
                 }
-                let gain = low.gain(ridge) + high.gain(ridge) - all.gain(ridge);
-                if gain > best.map_or(1e-9, |best| best.gain) {
+            }
+            for (step, (gain, below, above)) in gains.into_iter().enumerate() {
+                let enough = below >= self.growth.least && above >= self.growth.least;
+                if enough && gain > best.map_or(1e-9, |best| best.gain) {
                     best = Some(Cut { feature: *feature, step: step as u8, gain });
                 }
             }
