@@ -1,6 +1,7 @@
 //! How strong a model a prompt needs, what kind of work it is; no I/O, microseconds.
 
 pub mod builtin;
+pub mod calibrate;
 pub mod curve;
 mod cut;
 pub mod features;

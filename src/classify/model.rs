@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     features::{self, FEATURES},
+    fit::{linear::Line, trees::Boosted},
     forest::{DEPTH, LEAVES, Tree},
     scan::{Scan, Sink},
 };
@@ -90,6 +91,14 @@ impl Sink for Sum<'_> {
     }
 }
 
+/// The unit in which a share of all values is at most `limit`.
+fn unit(values: impl Iterator<Item = f64>, limit: f64, share: f64) -> f64 {
+    let mut sizes: Vec<f64> = values.map(f64::abs).filter(|size| *size > 0.0).collect();
+    sizes.sort_by(f64::total_cmp);
+    let at = (sizes.len() as f64 * share).ceil() as usize;
+    sizes.get(at.saturating_sub(1)).map_or(1.0, |size| size / limit)
+}
+
 /// Takes the weight of the first word.
 struct First<'a> {
     grams: &'a [u8; GRAMS],
@@ -113,6 +122,14 @@ impl Packed {
     pub fn new(tree: &Tree, unit: f32) -> Self {
         let pack = |leaf: f32| (leaf / unit).round().clamp(i16::MIN.into(), i16::MAX.into()) as i16;
         Self { features: tree.features, cuts: tree.cuts, leaves: tree.leaves.map(pack) }
+    }
+
+    fn unpacked(&self, unit: f32) -> Tree {
+        Tree {
+            features: self.features,
+            cuts: self.cuts,
+            leaves: self.leaves.map(|leaf| f32::from(leaf) * unit),
+        }
     }
 
     #[inline]
@@ -140,6 +157,35 @@ impl Packed {
 }
 
 impl Model {
+    /// The model that adds a line over words and trees over counts up. It has no levels yet.
+    pub fn made_of(line: &Line, boosted: &Boosted) -> Self {
+        let gram_unit = unit(line.weights.iter().copied(), f64::from(i8::MAX), 0.9995);
+        let leaves = boosted.trees.iter().flat_map(|tree| tree.leaves).map(f64::from);
+        let leaf_unit = unit(leaves, f64::from(i16::MAX), 1.0);
+        let mut grams = Box::new([0; GRAMS]);
+        for (gram, weight) in grams.iter_mut().zip(&line.weights) {
+            let limit = f64::from(i8::MAX);
+            *gram = ((weight / gram_unit).round().clamp(-limit, limit) as i8).cast_unsigned();
+        }
+        Self {
+            header: String::new(),
+            bias: (line.bias + boosted.bias) as f32,
+            gram_unit: gram_unit as f32,
+            leaf_unit: leaf_unit as f32,
+            edges: [0.0; LEVELS - 1],
+            grams,
+            trees: boosted.trees.iter().map(|tree| Packed::new(tree, leaf_unit as f32)).collect(),
+        }
+    }
+
+    /// This model, as the line and the trees that it is made of.
+    pub fn parted(&self) -> (Line, Boosted) {
+        let weight = |gram: &u8| f64::from(self.gram_unit) * f64::from(gram.cast_signed());
+        let trees = self.trees.iter().map(|tree| tree.unpacked(self.leaf_unit)).collect();
+        let line = Line { weights: self.grams.iter().map(weight).collect(), bias: f64::from(self.bias) };
+        (line, Boosted { bias: 0.0, trees })
+    }
+
     /// Reads a text; its score, and what was counted.
     pub fn score(&self, text: &str) -> (f64, Scan) {
         let mut sum = Sum { grams: &self.grams, sum: 0 };

@@ -1,14 +1,11 @@
 //! Outcomes of pairs of models on public questions, read from a folder.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use serde::Deserialize;
 use weir::classify::{
     curve::Outcome,
-    features,
-    fit::linear::Row,
-    model::{FEW, gram},
-    scan::{Scan, Sink},
+    fit::sample::{Sample, Target},
 };
 
 use crate::Failure;
@@ -64,10 +61,8 @@ pub struct Example {
     pub text: String,
     /// How good both models were, 0 to 1.
     pub outcome: Outcome,
-    /// The numbers of its scan.
-    pub features: Vec<f32>,
-    /// Its words, over their number.
-    pub grams: Row,
+    /// What is seen of it.
+    pub sample: Sample,
     /// What training is to tell of it.
     pub target: f64,
     /// How much it counts in training.
@@ -122,29 +117,9 @@ pub fn read(folder: &Path) -> Result<Vec<Example>, Failure> {
     Ok(examples)
 }
 
-struct Grams(BTreeMap<u32, f32>);
-
-impl Sink for Grams {
-    fn gram(&mut self, hash: u64) {
-        *self.0.entry(gram(hash) as u32).or_default() += 1.0;
-    }
-}
-
 fn example(benchmark: usize, id: String, text: String, outcome: Outcome) -> Example {
-    let mut grams = Grams(BTreeMap::new());
-    let scan = Scan::of(&text, &mut grams);
-    let words = scan.tokens() as f32 + FEW as f32;
-    Example {
-        benchmark,
-        question: question(&text),
-        id,
-        outcome,
-        features: features::of(&scan).to_vec(),
-        grams: grams.0.into_iter().map(|(gram, count)| (gram, count / words)).collect(),
-        text,
-        target: 0.0,
-        importance: 0.0,
-    }
+    let (question, sample) = (question(&text), Sample::of(&text));
+    Example { benchmark, question, id, text, outcome, sample, target: 0.0, importance: 0.0 }
 }
 
 /// Where the answers to choose from, or instructions of a benchmark, begin.
@@ -161,45 +136,29 @@ fn question(text: &str) -> u64 {
     })
 }
 
-/// What training is to tell: the gap between strong and weak, in standard deviations of its pair of models. Where the
-/// strong model hardly ever fails, a failure of the weak one says the same with less noise, so it is added; where both
-/// fail often it says little of the gap, which is then largest on prompts of middle difficulty.
+/// Says what training is to tell. A benchmark counts more than another as the fourth root of their sizes says.
 fn set_targets(examples: &mut [Example]) {
-    let gap = |example: &Example| example.outcome.strong - example.outcome.weak;
-    let failure = |example: &Example| 1.0 - example.outcome.weak;
     let all: Vec<_> = (0..BENCHMARKS.len())
         .map(|benchmark| {
-            let pair = BENCHMARKS[benchmark].pair;
-            let of_pair = |example: &&Example| {
-                let own = &BENCHMARKS[example.benchmark];
-                own.pair == pair && own.weight > 0.0
+            let of = |is: &dyn Fn(&Example) -> bool| -> Vec<Outcome> {
+                examples.iter().filter(|example| is(example)).map(|example| example.outcome).collect()
             };
-            let own: Vec<_> = examples.iter().filter(|example| example.benchmark == benchmark).collect();
-            let strong = own.iter().map(|example| example.outcome.strong).sum::<f64>() / own.len() as f64;
-            let gaps = moments(examples.iter().filter(of_pair).map(gap));
-            let failures = moments(examples.iter().filter(of_pair).map(failure));
-            let trust = ((strong - 0.6) / 0.3).clamp(0.0, 1.0);
-            let importance = BENCHMARKS[benchmark].weight / (own.len() as f64).powf(0.25);
-            (gaps, failures, trust, importance)
+            let own = of(&|example| example.benchmark == benchmark);
+            let pair = of(&|example| {
+                let other = &BENCHMARKS[example.benchmark];
+                other.pair == BENCHMARKS[benchmark].pair && other.weight > 0.0
+            });
+            let strong = own.iter().map(|outcome| outcome.strong).sum::<f64>() / own.len() as f64;
+            (Target::new(&pair), strong, BENCHMARKS[benchmark].weight / (own.len() as f64).powf(0.25))
         })
         .collect();
     for example in &mut *examples {
-        let (gaps, failures, trust, importance) = all[example.benchmark];
-        let standard = |value: f64, (mean, deviation): (f64, f64)| (value - mean) / deviation;
-        example.target = standard(gap(example), gaps) + trust * standard(failure(example), failures);
-        example.importance = importance;
+        let (target, strong, importance) = &all[example.benchmark];
+        (example.target, example.importance) = (target.of(&example.outcome, *strong), *importance);
     }
     let used = examples.iter().filter(|example| example.importance > 0.0);
     let mean = used.clone().map(|example| example.importance).sum::<f64>() / used.count() as f64;
     for example in examples {
         example.importance /= mean;
     }
-}
-
-/// Mean and standard deviation.
-fn moments(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let values: Vec<f64> = values.collect();
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
-    (mean, variance.sqrt())
 }

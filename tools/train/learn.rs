@@ -6,7 +6,7 @@ use weir::classify::{
         linear::{self, Problem, Row},
         trees::{self, Growth},
     },
-    model::{GRAMS, LEVELS, Model, Packed},
+    model::{GRAMS, LEVELS, Model},
 };
 
 use crate::examples::Example;
@@ -22,7 +22,7 @@ pub fn model(examples: &[&Example]) -> Model {
     let examples: Vec<_> = examples.iter().filter(|example| example.importance > 0.0).collect();
     let targets: Vec<f64> = examples.iter().map(|example| example.target).collect();
     let importance: Vec<f64> = examples.iter().map(|example| example.importance).collect();
-    let rows: Vec<&Row> = examples.iter().map(|example| &example.grams).collect();
+    let rows: Vec<&Row> = examples.iter().map(|example| &example.sample.grams).collect();
     let line = linear::fit(&Problem {
         rows: &rows,
         targets: &targets,
@@ -30,33 +30,9 @@ pub fn model(examples: &[&Example]) -> Model {
         columns: GRAMS,
         ridge: RIDGE,
     });
-    let features: Vec<&[f32]> = examples.iter().map(|example| example.features.as_slice()).collect();
+    let features: Vec<&[f32]> = examples.iter().map(|example| example.sample.features.as_slice()).collect();
     let boosted = trees::fit(&features, &targets, &importance, &Growth::default());
-    let gram_unit = unit(line.weights.iter().copied(), f64::from(i8::MAX), 0.9995);
-    let leaves = boosted.trees.iter().flat_map(|tree| tree.leaves).map(f64::from);
-    let leaf_unit = unit(leaves, f64::from(i16::MAX), 1.0);
-    let mut grams = Box::new([0; GRAMS]);
-    for (gram, weight) in grams.iter_mut().zip(&line.weights) {
-        let limit = f64::from(i8::MAX);
-        *gram = ((weight / gram_unit).round().clamp(-limit, limit) as i8).cast_unsigned();
-    }
-    Model {
-        header: String::new(),
-        bias: (line.bias + boosted.bias) as f32,
-        gram_unit: gram_unit as f32,
-        leaf_unit: leaf_unit as f32,
-        edges: [0.0; LEVELS - 1],
-        grams,
-        trees: boosted.trees.iter().map(|tree| Packed::new(tree, leaf_unit as f32)).collect(),
-    }
-}
-
-/// The unit in which a share of all values is at most `limit`.
-fn unit(values: impl Iterator<Item = f64>, limit: f64, share: f64) -> f64 {
-    let mut sizes: Vec<f64> = values.map(f64::abs).filter(|size| *size > 0.0).collect();
-    sizes.sort_by(f64::total_cmp);
-    let at = (sizes.len() as f64 * share).ceil() as usize;
-    sizes.get(at.saturating_sub(1)).map_or(1.0, |size| size / limit)
+    Model::made_of(&line, &boosted)
 }
 
 /// The score of each example by a model that saw none of the prompts with the same question.

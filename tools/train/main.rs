@@ -1,6 +1,7 @@
 //! Trains the classifier that ships, or shows how well it does by cross-validation.
 #![allow(clippy::print_stdout, reason = "its figures are for whoever runs it")]
 
+mod calibration;
 mod examples;
 mod learn;
 mod table;
@@ -27,6 +28,9 @@ struct Arguments {
     /// Write the scores of one benchmark, each by a model that had not seen its question, as `NAME=FILE`
     #[arg(long, value_name = "NAME=FILE")]
     scores: Option<String>,
+    /// Only show what calibration is worth
+    #[arg(long)]
+    calibration: bool,
     /// Which folds are drawn
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -35,6 +39,10 @@ struct Arguments {
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
     let examples = examples::read(&arguments.folder)?;
+    if arguments.calibration {
+        calibration::print(&examples);
+        return Ok(());
+    }
     let unseen = learn::unseen(&examples, arguments.seed);
     if let Some((name, file)) = arguments.scores.as_deref().and_then(|scores| scores.split_once('=')) {
         write_scores(&examples, &unseen, name, file)?;
