@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::{Opinion, Prompt, features, least, model::Model, task};
+use super::{
+    Opinion, Prompt, features, least,
+    model::{BadModel, Model},
+    task,
+};
 
 /// The model that ships; `make train` makes it.
 static SHIPPED: &[u8] = include_bytes!("model.bin");
@@ -33,6 +37,19 @@ impl Builtin {
     /// What ships.
     pub fn new() -> Self {
         Self { model: Arc::clone(&MODEL) }
+    }
+
+    /// What `weir calibrate` wrote.
+    ///
+    /// # Errors
+    /// The file is no model.
+    pub fn read(file: &[u8]) -> Result<Self, BadModel> {
+        Model::read(file).map(|model| Self { model: Arc::new(model) })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The file of the model that ships.

@@ -320,7 +320,7 @@ mod tests {
     fn what_labels_tell_is_learned() {
         let shipped = Model::read(Builtin::asset()).unwrap();
         let worth = worth(&shipped, &prompts(400, "zymurgy"), &Stakes::default()).unwrap();
-        assert!(worth.proven && worth.gain.value > 0.1, "{worth:?}");
+        assert!(worth.proven && worth.gain.value > 0.03, "{worth:?}");
         assert_eq!((worth.prompts, worth.held_back, worth.levels.len()), (400, 200, 10));
     }
 

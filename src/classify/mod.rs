@@ -21,6 +21,8 @@ pub use language::language;
 pub use prompt::{Prompt, Shape};
 pub use task::{Shares, Task};
 
+use crate::config::{self, ClassifierKind};
+use model::BadModel;
 use scan::Scan;
 
 /// What a classifier thinks of a prompt.
@@ -46,6 +48,21 @@ pub enum Classifier {
 }
 
 impl Classifier {
+    /// What a configuration asks for, with the content of the file that its `calibration` names. A model that is asked
+    /// (`kind = "llm"`) is asked elsewhere; what ships stands in for it.
+    ///
+    /// # Errors
+    /// The file is no model.
+    pub fn new(config: &config::Classifier, calibration: Option<&[u8]>) -> Result<Self, BadModel> {
+        match (config.kind, calibration) {
+            (ClassifierKind::Keywords, _) => Ok(Self::Keywords(Keywords::new(&config.keywords))),
+            (ClassifierKind::Builtin | ClassifierKind::Llm, None) => Ok(Self::Builtin(Builtin::new())),
+            (ClassifierKind::Builtin | ClassifierKind::Llm, Some(file)) => {
+                Builtin::read(file).map(Self::Builtin)
+            }
+        }
+    }
+
     /// Looks at a prompt. The same prompt always gets the same opinion, on every platform.
     pub fn classify(&self, prompt: &Prompt<'_>) -> Opinion {
         match self {

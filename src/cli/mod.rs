@@ -1,9 +1,13 @@
 //! The command line: one file a subcommand.
 
+mod calibrate;
 pub mod check;
+mod classify;
 mod completions;
+mod estimate;
 mod health;
 pub mod keys;
+mod lines;
 mod log;
 mod report;
 mod serve;
@@ -37,6 +41,12 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Print spend, savings, what fallbacks cost, availability.
     Report(report::ReportArgs),
+    /// Say what the classifier thinks of prompts: task, complexity, tier.
+    Classify(classify::ClassifyArgs),
+    /// Say what a batch of prompts would cost, beside the baseline.
+    Estimate(estimate::EstimateArgs),
+    /// Fit the classifier to labelled prompts of your own.
+    Calibrate(calibrate::CalibrateArgs),
     /// Ask a running gateway whether it is alive; for container health checks.
     Health(health::HealthArgs),
     /// Print the completion script of a shell.
@@ -56,6 +66,11 @@ pub fn main() -> ExitCode {
             block_on(keys::run(&cli.config, &args, &mut io::stdout().lock(), &mut io::stderr().lock()))
         }
         Command::Report(args) => report::run(&cli.config, &args, &mut io::stdout().lock()),
+        Command::Classify(args) => {
+            classify::run(&cli.config, &args, &mut io::stdin().lock(), &mut io::stdout().lock())
+        }
+        Command::Estimate(args) => estimate::run(&cli.config, &args, &mut io::stdout().lock()),
+        Command::Calibrate(args) => calibrate::run(&cli.config, &args, &mut io::stdout().lock()),
         Command::Health(args) => block_on(health::run(&cli.config, args)),
         Command::Completions(args) => completions::run::<Cli>(&args),
     };

@@ -13,7 +13,7 @@ mod plan;
 mod rate;
 mod recent;
 mod refusal;
-mod snapshot;
+pub mod snapshot;
 mod stack;
 mod step;
 mod verdict;

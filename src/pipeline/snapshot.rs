@@ -1,11 +1,18 @@
 //! One configuration as requests see it, from their beginning to their end.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt::Display,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
 
 use crate::{
     budget::{Bound, Rules},
-    classify::{Builtin, Classifier, Keywords},
-    config::{self, ClassifierKind, Config},
+    classify::Classifier,
+    config::{self, Config},
     keys::KeyRing,
     ledger::KeyRow,
     metrics::Metrics,
@@ -56,11 +63,12 @@ impl Snapshot {
         let fleet = Fleet::build(&config, before.map(|snapshot| &*snapshot.fleet), metrics, &till.bell)?;
         let book = Book::compile(&config, |provider| fleet.is_on(provider));
         let configured = KeyRing::build(&config.keys)?;
+        let classifier = classifier(&config.classifier).map_err(|problem| vec![problem])?;
         let baseline = config.classifier.baseline.as_deref();
         let bare = Self {
             baseline: baseline.and_then(|name| book.target(name)?.price.clone()),
             tiers: Tiers::compile(&config.classifier, &book).map(Arc::new),
-            classifier: Arc::new(classifier(&config.classifier)),
+            classifier: Arc::new(classifier),
             config: Arc::new(config),
             book: Arc::new(book),
             keys: KeyRing::default(),
@@ -114,12 +122,25 @@ impl Snapshot {
     }
 }
 
-/// What rates requests in this process.
-fn classifier(config: &config::Classifier) -> Classifier {
-    match config.kind {
-        ClassifierKind::Builtin | ClassifierKind::Llm => Classifier::Builtin(Builtin::new()),
-        ClassifierKind::Keywords => Classifier::Keywords(Keywords::new(&config.keywords)),
-    }
+/// The longest file that can be a calibration, in bytes.
+const LONGEST_CALIBRATION: u64 = 1024 * 1024;
+
+/// What rates requests in this process, with the file that the configuration names for it.
+///
+/// # Errors
+/// That file cannot be read, or it is none of `weir calibrate`.
+pub fn classifier(config: &config::Classifier) -> Result<Classifier, String> {
+    let read = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(LONGEST_CALIBRATION).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let Some(path) = &config.calibration else {
+        return Classifier::new(config, None).map_err(|bad| bad.to_string());
+    };
+    let problem = |why: &dyn Display| format!("classifier.calibration `{}`: {why}", path.display());
+    let file = read(path).map_err(|error| problem(&error))?;
+    Classifier::new(config, Some(&file)).map_err(|bad| problem(&bad))
 }
 
 #[cfg(test)]
