@@ -29,8 +29,8 @@ fuzz: cargo ## look for inputs that break the readers, FUZZ_SECONDS (600) for ea
 soak: cargo ## kill the gateway under load 200 times (WEIR_CRASHES), each time followed by a look into its ledger
 	WEIR_CRASHES=$${WEIR_CRASHES:-200} cargo test --locked --test blackbox -- --nocapture what_was_answered_outlives
 
-bench: cargo ## quote what counting money costs: admission, durable rows beside the disk's own time, a report
-	cargo bench --locked --bench money
+bench: cargo ## quote what classifying a prompt costs; what counting money does: admission, durable rows beside the disk's own time, a report
+	cargo bench --locked --bench classify --bench money
 
 day: cargo ## send a day of labelled prompts (WEIR_DAY_REQUESTS, 10000) through the gateway, each way to route in turn
 	WEIR_DAY_REQUESTS=$${WEIR_DAY_REQUESTS:-10000} cargo test --locked --test blackbox -- --nocapture a_day_through
@@ -40,6 +40,7 @@ OUTCOMES ?= ../shared/data/routing
 
 routing: cargo ## show by cross-validation which prompts the classifier tells apart, beside keywords, length, chance (OUTCOMES)
 	cargo run --profile quick --locked --example train -- $(OUTCOMES)
+	cargo run --profile quick --locked --example train -- $(OUTCOMES) --calibration
 
 train: cargo ## train the classifier that ships anew (OUTCOMES)
 	cargo run --profile quick --locked --example train -- $(OUTCOMES) --write src/classify/model.bin --date $$(date +%F)

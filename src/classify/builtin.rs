@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use super::{
     Opinion, Prompt, features, least,
+    lexicon::Class,
     model::{BadModel, Model},
+    scan::{Mark, Scan},
     task,
 };
 
@@ -63,7 +65,7 @@ impl Builtin {
         let tasks = task::shares(&scan);
         Opinion {
             score,
-            complexity: self.model.level(score).max(least(&prompt.shape)),
+            complexity: bounded(self.model.level(score), &scan).max(least(&prompt.shape)),
             task: task::greatest(&tasks),
             tasks,
         }
@@ -72,6 +74,8 @@ impl Builtin {
     /// Why it thinks so: the words, then the counts, that moved the score most.
     pub fn why(&self, prompt: &Prompt<'_>) -> Vec<String> {
         let parts = self.model.parts(&prompt.text);
+        let (score, scan) = self.model.score(&prompt.text);
+        let level = self.model.level(score);
         let mut words: Vec<(f64, &str)> = prompt
             .text
             .split(|char: char| !char.is_alphanumeric())
@@ -87,10 +91,40 @@ impl Builtin {
         let mut counts: Vec<(usize, f64)> = parts.into_iter().enumerate().collect();
         counts.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
         let told = counts.iter().filter(|(_, moved)| *moved != 0.0).take(REASONS);
+        match bounded(level, &scan) {
+            bound if bound > level => reasons.push(format!("{DEMANDING}: at least {bound}")),
+            bound if bound < level => reasons.push(format!("{SHORT}: at most {bound}")),
+            _ => {}
+        }
         reasons.extend(told.map(|(feature, moved)| {
             format!("{}: {moved:+.2}, for {}", features::name(*feature), side(*moved))
         }));
         reasons
+    }
+}
+
+/// What a prompt that begins so cannot be below.
+const DEMANDING: &str = "it asks for a proof, or for analysis of more than one kind";
+/// What a prompt of so few words cannot be above.
+const SHORT: &str = "a few words without code, mathematics, or analysis";
+const DEMANDING_LEVEL: u8 = 6;
+const SHORT_LEVEL: u8 = 3;
+const FEW_WORDS: u32 = 8;
+
+/// A level within hand-set bounds: benchmarks hold neither small talk nor large designs, so that a model that is trained
+/// on them knows little of either. Scores are left as they are.
+fn bounded(level: u8, scan: &Scan) -> u8 {
+    let hard =
+        [Class::Code, Class::Keyword, Class::Mathematics, Class::Proof, Class::Analysis, Class::Reasoning];
+    if scan.early(Class::Proof) > 0 || scan.early(Class::Analysis) > 1 {
+        level.max(DEMANDING_LEVEL)
+    } else if scan.tokens() <= FEW_WORDS
+        && scan.mark(Mark::Digits) == 0
+        && hard.iter().all(|class| scan.class(*class) == 0)
+    {
+        level.min(SHORT_LEVEL)
+    } else {
+        level
     }
 }
 
@@ -130,6 +164,7 @@ mod tests {
         for hard in [
             "Prove that the square root of 2 is irrational, then generalize the proof rigorously to all non-square integers \
              and discuss which step fails for perfect squares.",
+            "Prove that sqrt 2 is irrational",
             "Design a distributed transaction protocol for five regions that survives the loss of two, compare it with \
              two-phase commit and Paxos, analyze the trade-offs and justify every choice you make.",
         ] {
