@@ -202,7 +202,8 @@ fn ask(body: &str) -> Result<Ask, String> {
 fn print(estimate: &Estimate, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "Answers are taken to have {} tokens where the file does not say it; fallbacks are not counted.\n",
+        "Answers are taken to have {} tokens where the file does not say it. Fallbacks are not counted; nor is it said how\n\
+         good the answers would be.\n",
         estimate.assumed_output_tokens
     )?;
     let baseline = estimate.baseline.as_deref();
