@@ -27,6 +27,8 @@ struct Inner {
     connections: Breaker,
     /// All of its tries, whatever the target.
     tries: Ring,
+    /// A share of fewer tries says nothing.
+    min_calls: u32,
     limited_at: Option<Instant>,
 }
 
@@ -45,15 +47,15 @@ impl ProviderPermit {
 impl ProviderHealth {
     /// A provider of which nothing is known.
     pub fn new(settings: &config::Breaker) -> Self {
-        let settings = Arc::new(settings.clone());
-        let tries = Ring::new(&settings);
-        Self(Mutex::new(Inner { connections: Breaker::new(settings), tries, limited_at: None }))
+        let (tries, min_calls) = (Ring::new(settings), settings.min_calls);
+        let connections = Breaker::new(Arc::new(settings.clone()));
+        Self(Mutex::new(Inner { connections, tries, min_calls, limited_at: None }))
     }
 
     /// Takes new settings; the share of failures begins anew.
     pub fn configure(&self, settings: &config::Breaker) -> Option<Transition> {
         let mut inner = self.lock();
-        inner.tries = Ring::new(settings);
+        (inner.tries, inner.min_calls) = (Ring::new(settings), settings.min_calls);
         inner.connections.configure(Arc::new(settings.clone()))
     }
 
@@ -144,10 +146,12 @@ impl ProviderHealth {
         self.lock().connections.force(Force::Reset, now)
     }
 
-    /// The share of its tries that failed lately; 0 if there were none.
+    /// The share of its tries that failed lately; 0 if there were fewer than breakers judge by.
     pub fn failing(&self, now: Instant) -> f64 {
-        let counts = self.lock().tries.total(now);
-        f64::from(counts.failed) / f64::from(counts.judged().max(1))
+        let mut inner = self.lock();
+        let counts = inner.tries.total(now);
+        let enough = counts.judged() >= inner.min_calls.max(1);
+        if enough { f64::from(counts.failed) / f64::from(counts.judged()) } else { 0.0 }
     }
 
     /// When it last met a rate limit.
@@ -201,9 +205,12 @@ mod tests {
     fn knows_how_often_its_targets_fail() {
         let (now, health) = (Instant::now(), ProviderHealth::new(&config::Breaker::default()));
         assert_eq!((health.failing(now), health.limited_at()), (0.0, None));
-        for outcome in [Outcome::Ok, Outcome::Truncated, Outcome::Ok, Outcome::Ok, Outcome::RateLimited] {
-            health.ended(outcome, now);
-        }
-        assert_eq!((health.failing(now), health.limited_at()), (0.25, Some(now)));
+        let ended = |times, outcome| (0..times).for_each(|_| health.ended(outcome, now));
+        ended(3, Outcome::Truncated);
+        ended(1, Outcome::RateLimited);
+        ended(6, Outcome::Ok);
+        assert_eq!((health.failing(now), health.limited_at()), (0.0, Some(now)), "too few to judge");
+        ended(1, Outcome::Ok);
+        assert_eq!(health.failing(now), 0.3);
     }
 }
