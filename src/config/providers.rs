@@ -114,7 +114,8 @@ impl Provider {
 
 /// How a provider is asked whether it is there. A check without an answer, or with a 5xx, counts as a connection that
 /// failed, any other as one that works. It costs nothing and proves nothing of answers: breakers of models are not closed
-/// by it. A key that is refused (401) is told by it as by any request.
+/// by it. A key that is refused (401) or without money (402) is told by it as by any request; its success clears no key, as
+/// many lists need none.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthCheck {

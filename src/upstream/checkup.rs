@@ -155,10 +155,8 @@ impl Check {
         let read = timeout(self.settings.timeout.0, self.read(lent.key())).await;
         let read = read.unwrap_or_else(|_| Err(Failure::of(Outcome::Timeout, "no answer in time")));
         let (result, outcome) = match &read {
-            Ok(()) => {
-                lent.known();
-                ("ok", Outcome::Ok)
-            }
+            // Lists that need no key prove nothing of it: what is held against one is for requests to clear.
+            Ok(()) => ("ok", Outcome::Ok),
             Err(failure) if failure.outcome == Outcome::Skipped => {
                 self.connections.give_back(permit);
                 return None;
@@ -276,6 +274,36 @@ mod tests {
         );
         assert_eq!(pause(SECOND, true, open(9), now, 0.5), SECOND);
         assert!(pause(every, false, State::Closed, now, 0.0) >= 26 * SECOND);
+    }
+
+    fn gateway(check: serde_json::Value) -> (Metrics, Bell, Arc<Fleet>) {
+        let config = json!({ "providers": { "p": { "protocol": "sim", "health_check": check } } });
+        let config: Config = serde_json::from_value(config).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let bell = Bell::unheard(&metrics);
+        let fleet = Arc::new(Fleet::build(&config, None, &metrics, &bell).unwrap());
+        (metrics, bell, fleet)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_clears_no_key() {
+        let (metrics, bell, fleet) = gateway(json!({}));
+        let check = || checks(&fleet, &metrics, &bell).remove(0);
+        let (unit, model) = (check().unit, Arc::from(NO_MODEL));
+        let refuse = || {
+            let lent = unit.credentials.next(&mut Turn::default(), &model, Instant::now()).unwrap();
+            lent.failed(&failure(401, Outcome::CredentialRejected, ""));
+        };
+        refuse();
+        check().run().await;
+        assert_eq!(unit.checkup.last().map(|shown| shown.result), Some("ok"));
+        refuse();
+        assert!(unit.credentials.are_dead(&model));
+        // Nor by the one try that an out key gets.
+        tokio::time::advance(1000 * SECOND).await;
+        check().run().await;
+        assert!(unit.credentials.are_dead(&model));
+        assert!(unit.credentials.next(&mut Turn::default(), &model, Instant::now()).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -173,11 +173,6 @@ impl<'a> Lent<'a> {
         self.report(Outcome::Ok, None);
     }
 
-    /// The provider knows the key, which shows nothing of its money.
-    pub fn known(self) {
-        self.report(Outcome::Rejected, None);
-    }
-
     /// The try failed.
     pub fn failed(self, failure: &Failure) {
         self.report(failure.outcome, failure.retry_after);
