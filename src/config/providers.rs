@@ -112,8 +112,8 @@ impl Provider {
     }
 }
 
-/// How a provider is asked whether it is there. A check without an answer, or with a 5xx, counts as a connection that
-/// failed, any other as one that works. It costs nothing and proves nothing of answers: breakers of models are not closed
+/// How a provider is asked whether it is there. A check without an answer counts as a connection that failed, unless its
+/// breaker is open already; any answer, a 5xx too, counts as one that works. It costs nothing and proves nothing of answers: breakers of models are not closed
 /// by it. A key that is refused (401) or without money (402) is told by it as by any request; its success clears no key, as
 /// many lists need none.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -164,6 +164,12 @@ impl Breaker {
         }
     }
 
+    /// Leave for what takes no request's place: while this is not closed a success of it counts as a probe's, and its
+    /// failure says nothing new. `None`: an operator took it out.
+    pub(crate) fn beside(&self) -> Option<Permit> {
+        (!matches!(self.mode, Mode::Out)).then(|| self.permit(Kind::Beside, None))
+    }
+
     fn permit(&self, kind: Kind, began: Option<Transition>) -> Permit {
         Permit { kind, era: self.era, began }
     }
@@ -203,7 +209,7 @@ impl Breaker {
         match (verdict, permit.kind) {
             (Verdict::Ok, _) => self.probe_succeeded(permit.kind, now),
             (Verdict::Failed, Kind::Probe { .. }) => Some(self.open(Cause::ProbeFailed(outcome), now, draw)),
-            // Of a target that is open anyway the failure of a last resort says nothing new.
+            // Of what is open anyway the failure of a last resort, or of a check, says nothing new.
             _ => None,
         }
     }
@@ -273,11 +279,12 @@ impl Breaker {
         }
         let from = self.state();
         self.mode = Mode::HalfOpen { successes: so_far + 1, probe };
-        (from != State::HalfOpen && kind == Kind::LastResort).then_some(Transition {
-            from,
-            to: State::HalfOpen,
-            cause: Cause::LastResortSucceeded,
-        })
+        let cause = match kind {
+            Kind::LastResort => Cause::LastResortSucceeded,
+            Kind::Beside => Cause::CheckSucceeded,
+            Kind::Plain | Kind::Probe { .. } => return None,
+        };
+        (from != State::HalfOpen).then_some(Transition { from, to: State::HalfOpen, cause })
     }
 
     /// Does what an operator says.

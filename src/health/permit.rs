@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     },
     /// One that is let through as nothing else is left.
     LastResort,
+    /// One that takes no request's place.
+    Beside,
 }
 
 impl Permit {

@@ -98,8 +98,14 @@ impl ProviderHealth {
         self.lock().connections.report(permit.0, outcome, verdict, false, now, draw)
     }
 
-    /// Tells what a health check showed. It was made to see whether the provider is there, so any failure speaks
-    /// against that, and any answer for it.
+    /// Asks for a health check. It never takes a probe from a request, so that one whose path alone is broken does not
+    /// keep a provider out that answers requests; `None`: an operator took the provider out.
+    pub fn check(&self) -> Option<ProviderPermit> {
+        self.lock().connections.beside().map(ProviderPermit)
+    }
+
+    /// Tells what a health check showed. It was made to see whether the provider is there: any answer shows that, even
+    /// one that says that the provider's list is broken, and silence speaks against it.
     pub fn checked(
         &self,
         permit: ProviderPermit,
@@ -113,7 +119,8 @@ impl ProviderHealth {
 
     /// Whether the outcome of a health check speaks against the provider.
     pub fn speaks_against(outcome: Outcome) -> bool {
-        signal(outcome).verdict == Verdict::Failed
+        let signal = signal(outcome);
+        signal.verdict == Verdict::Failed && signal.reached != Reached::Yes
     }
 
     /// Tells how a try ended.
@@ -189,16 +196,35 @@ mod tests {
     }
 
     #[test]
-    fn checks_open_it_by_any_failure_and_close_it_by_any_answer() {
-        let (mut now, health) = (Instant::now(), ProviderHealth::new(&config::Breaker::default()));
-        let check = |outcome, now| health.checked(health.try_admit(now).unwrap(), outcome, now, 0.5);
-        for outcome in [Outcome::ServerError, Outcome::Timeout, Outcome::ConnectError, Outcome::Reset] {
-            assert_eq!(check(outcome, now), None);
+    fn checks_open_it_by_silence_and_close_it_by_any_answer() {
+        let (now, health) = (Instant::now(), ProviderHealth::new(&config::Breaker::default()));
+        let check = |outcome| health.checked(health.check().unwrap(), outcome, now, 0.5);
+        assert_eq!(check(Outcome::ServerError), None);
+        for outcome in [Outcome::Timeout, Outcome::ConnectError, Outcome::Reset, Outcome::Timeout] {
+            assert_eq!(check(outcome), None);
         }
-        assert!(matches!(check(Outcome::ServerError, now).unwrap().to, State::Open { .. }));
-        now += std::time::Duration::from_secs(10);
-        assert_eq!(check(Outcome::RateLimited, now), None);
-        assert_eq!(check(Outcome::CredentialRejected, now).unwrap().to, State::Closed);
+        assert!(matches!(check(Outcome::Timeout).unwrap().to, State::Open { .. }));
+        assert_eq!(check(Outcome::ServerError).unwrap().cause.to_string(), "a health check succeeded");
+        assert_eq!(check(Outcome::CredentialRejected).unwrap().to, State::Closed);
+    }
+
+    #[test]
+    fn checks_that_fail_leave_every_probe_to_requests() {
+        let (mut now, health) = (Instant::now(), ProviderHealth::new(&config::Breaker::default()));
+        let check = |now| health.checked(health.check().unwrap(), Outcome::Timeout, now, 0.5);
+        assert!((0..5).any(|_| check(now).is_some()));
+        let State::Open { until } = health.state() else { panic!("{:?}", health.state()) };
+        now += std::time::Duration::from_secs(60);
+        assert_eq!((check(now), health.state()), (None, State::Open { until }), "it grows no longer");
+        let mut closed = None;
+        for _ in 0..2 {
+            let during = health.check().unwrap();
+            let probe = health.try_admit(now).unwrap();
+            assert_eq!(health.checked(during, Outcome::Timeout, now, 0.5), None);
+            closed = health.report(probe, Reached::Yes, now, 0.5);
+            assert_eq!(check(now), None);
+        }
+        assert_eq!(closed.unwrap().to, State::Closed);
     }
 
     #[test]

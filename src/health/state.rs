@@ -58,6 +58,8 @@ pub enum Cause {
     ProbeFailed(Outcome),
     /// A request that was let through as a last resort succeeded.
     LastResortSucceeded,
+    /// A health check succeeded.
+    CheckSucceeded,
     /// Probes succeeded.
     ProbesSucceeded,
     /// An operator said so.
@@ -75,6 +77,7 @@ impl fmt::Display for Cause {
             Self::TimeIsUp => f.write_str("its time is up"),
             Self::ProbeFailed(outcome) => write!(f, "a probe failed: {outcome}"),
             Self::LastResortSucceeded => f.write_str("a last resort succeeded"),
+            Self::CheckSucceeded => f.write_str("a health check succeeded"),
             Self::ProbesSucceeded => f.write_str("probes succeeded"),
             Self::Operator => f.write_str("an operator said so"),
             Self::SwitchedOff => f.write_str("breakers were switched off"),

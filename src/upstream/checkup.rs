@@ -9,7 +9,7 @@ use std::{
 use http_body_util::{BodyExt as _, Limited};
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
 
 use crate::{
@@ -39,14 +39,14 @@ pub struct Checkup(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     last: Option<Shown>,
-    /// The path that was told to be of no use.
-    useless: Option<String>,
+    /// What was told of a path: the result, the path.
+    told: Vec<(&'static str, String)>,
 }
 
 /// What one check showed.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
-    /// `ok`, `wrong_path`, or the class of the failure.
+    /// `ok`, `wrong_path`, `failed` (an answer that says so), or the class of the failure.
     pub result: &'static str,
     /// When.
     pub at: Instant,
@@ -60,9 +60,15 @@ impl Checkup {
         self.lock().last
     }
 
-    /// Notes that a path cannot be used; true if nobody was told of it yet.
-    fn is_news(&self, path: &str) -> bool {
-        self.lock().useless.replace(path.to_owned()).is_none_or(|before| before != path)
+    /// Notes that a path cannot be used; true if nobody was told of that yet.
+    fn is_news(&self, result: &'static str, path: &str) -> bool {
+        let told = &mut self.lock().told;
+        told.retain(|(_, before)| before == path);
+        let news = !told.iter().any(|(before, _)| *before == result);
+        if news {
+            told.push((result, path.to_owned()));
+        }
+        news
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -138,22 +144,19 @@ impl Check {
             }
             None => false,
         };
-        let now = Instant::now();
-        let pause = pause(self.settings.every.0, failed, self.connections.state(), now, rand::random());
-        (Arc::clone(&self.unit.name), now + pause)
+        let closed = self.connections.state() == State::Closed;
+        let pause = pause(self.settings.every.0, failed, closed, rand::random());
+        (Arc::clone(&self.unit.name), Instant::now() + pause)
     }
 
     /// What an answer shows, and whether that speaks against the provider; `None`: nothing was sent, as no key may be
-    /// used now, or the provider is left alone for now.
+    /// used now, or there is no room.
     async fn ask(&self, now: Instant) -> Option<(&'static str, bool)> {
         let (unit, model) = (&self.unit, Arc::from(NO_MODEL));
         let mut turn = Turn::default();
         let lent = unit.credentials.next(&mut turn, &model, now)?;
-        // It may be the probe that shows that a provider is back, so that no request has to.
-        let permit = self.connections.try_admit(now).ok()?;
-        tell_of_provider(&self.bell, &unit.name, permit.transition());
-        let read = timeout(self.settings.timeout.0, self.read(lent.key())).await;
-        let read = read.unwrap_or_else(|_| Err(Failure::of(Outcome::Timeout, "no answer in time")));
+        let permit = self.connections.check()?;
+        let read = self.read(lent.key(), now + self.settings.timeout.0).await;
         let (result, outcome) = match &read {
             // Lists that need no key prove nothing of it: what is held against one is for requests to clear.
             Ok(()) => ("ok", Outcome::Ok),
@@ -162,8 +165,12 @@ impl Check {
                 return None;
             }
             Err(failure) if is_useless(failure) => {
-                self.warn(failure);
+                self.warn(failure, "wrong_path", "leads nowhere, or its key may not read it");
                 ("wrong_path", Outcome::Rejected)
+            }
+            Err(failure) if is_broken(failure) => {
+                self.warn(failure, "failed", "is answered with an error");
+                ("failed", failure.outcome)
             }
             Err(failure) => {
                 if is_the_keys_fault(failure) {
@@ -178,26 +185,28 @@ impl Check {
     }
 
     /// Reads what is at the path.
-    async fn read(&self, key: Option<&Secret>) -> Result<(), Failure> {
+    async fn read(&self, key: Option<&Secret>, by: Instant) -> Result<(), Failure> {
         let unit = &self.unit;
-        let answer = unit.get(&self.settings.path, key).await.map_err(call_failed)?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_BODY).collect().await;
+        let late = |_| Failure::of(Outcome::Timeout, "no answer in time");
+        let answer = timeout_at(by, unit.get(&self.settings.path, key)).await.map_err(late)?;
+        let (head, body) = answer.map_err(call_failed)?.into_parts();
+        // Its head shows that somebody is there, however long the list behind it takes.
+        let body = timeout_at(by, Limited::new(body, MAX_BODY).collect()).await;
         if head.status.is_success() {
             return Ok(());
         }
-        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
         Err(unit.codec.failure(head.status, &head.headers, &body, SystemTime::now()))
     }
 
-    fn warn(&self, failure: &Failure) {
-        if self.unit.checkup.is_news(&self.settings.path) {
+    fn warn(&self, failure: &Failure, result: &'static str, what: &str) {
+        if self.unit.checkup.is_news(result, &self.settings.path) {
             let (name, path) = (&self.unit.name, &self.settings.path);
             let status = failure.status.map_or(0, |status| status.as_u16());
             tracing::warn!(
                 provider = %name, path, status,
-                "providers.{name}.health_check.path leads nowhere, or its key may not read it: name one that is \
-                 answered with a success; until then the checks only show that the provider is there"
+                "providers.{name}.health_check.path {what}: name one that is answered with a success; until then the \
+                 checks only show that the provider is there"
             );
         }
     }
@@ -212,20 +221,24 @@ fn is_useless(failure: &Failure) -> bool {
     matches!(status, 300..=399 | 403 | 404 | 405) || (status == 401 && few_rights)
 }
 
+/// Whether it was answered with an error of the provider's: that says something of this path, nothing of others.
+fn is_broken(failure: &Failure) -> bool {
+    failure.outcome == Outcome::ServerError && failure.status.is_some()
+}
+
 /// Whether it is what the key would meet with any request. A limit on such requests says nothing of others.
 fn is_the_keys_fault(failure: &Failure) -> bool {
     let limited = failure.status.is_some_and(|status| status.as_u16() == 429);
     matches!(failure.outcome, Outcome::CredentialRejected | Outcome::QuotaExhausted) && !limited
 }
 
-/// How long to wait after a check, by what its provider's breaker does now; `draw` is from [0, 1). A failure is looked
-/// into sooner, and a provider that is left alone is asked as soon as it may be.
-fn pause(every: Duration, failed: bool, state: State, now: Instant, draw: f64) -> Duration {
-    match state {
-        State::HalfOpen => SHORTEST,
-        State::Open { until } => until.saturating_duration_since(now).clamp(SHORTEST, every.max(SHORTEST)),
-        _ if failed => (every / 5).max(SHORTEST),
-        _ => every.mul_f64(0.9 + 0.2 * draw),
+/// How long to wait after a check; `draw` is from [0, 1). A failure is looked into sooner, and a provider that seems to be
+/// back is asked at once whether it is.
+fn pause(every: Duration, failed: bool, closed: bool, draw: f64) -> Duration {
+    match (failed, closed) {
+        (true, _) => (every / 5).max(SHORTEST),
+        (false, false) => SHORTEST,
+        (false, true) => every.mul_f64(0.9 + 0.2 * draw),
     }
 }
 
@@ -258,22 +271,18 @@ mod tests {
         assert_eq!(refused(429, Outcome::RateLimited, ""), (false, false));
         assert!(refused(403, Outcome::Forbidden, "").0 && refused(404, Outcome::ModelUnknown, "").0);
         assert_eq!(refused(500, Outcome::ServerError, ""), (false, false));
+        assert!(is_broken(&failure(501, Outcome::ServerError, "")));
+        assert!(!is_broken(&Failure::of(Outcome::ConnectError, "")));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_failure_is_looked_into_sooner() {
-        let (now, every) = (Instant::now(), 30 * SECOND);
-        let after = |failed, state| pause(every, failed, state, now, 0.5);
-        assert_eq!(after(false, State::Closed), every);
-        assert_eq!(after(true, State::Closed), 6 * SECOND);
-        assert_eq!(after(true, State::HalfOpen), SECOND);
-        let open = |seconds: u32| State::Open { until: now + seconds * SECOND };
-        assert_eq!(
-            (after(true, open(5)), after(true, open(0)), after(true, open(300))),
-            (5 * SECOND, SECOND, every)
-        );
-        assert_eq!(pause(SECOND, true, open(9), now, 0.5), SECOND);
-        assert!(pause(every, false, State::Closed, now, 0.0) >= 26 * SECOND);
+    #[test]
+    fn a_failure_is_looked_into_sooner() {
+        let every = 30 * SECOND;
+        let after = |failed, closed| pause(every, failed, closed, 0.5);
+        assert_eq!((after(false, true), after(true, true)), (every, 6 * SECOND));
+        assert_eq!((after(false, false), after(true, false)), (SECOND, 6 * SECOND));
+        assert_eq!(pause(SECOND, true, false, 0.5), SECOND);
+        assert!(pause(every, false, true, 0.0) >= 26 * SECOND);
     }
 
     fn gateway(check: serde_json::Value) -> (Metrics, Bell, Arc<Fleet>) {
@@ -319,7 +328,7 @@ mod tests {
         let bell = Bell::unheard(&metrics);
         let fleet = Arc::new(Fleet::build(&config, None, &metrics, &bell).unwrap());
         let all = keep_checking(|| Arc::clone(&fleet), &metrics, &bell);
-        let _ = timeout(600 * SECOND, all).await;
+        let _ = tokio::time::timeout(600 * SECOND, all).await;
         let page = String::from_utf8(metrics.page()).unwrap();
         let count = |provider: &str, result: &str| {
             let line = format!("weir_health_checks_total{{provider=\"{provider}\",result=\"{result}\"}} ");

@@ -92,6 +92,18 @@ async fn a_path_that_leads_nowhere_is_told_once_and_harms_nobody() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_broken_says_nothing_of_requests() {
+    let upstream = RawUpstream::start(vec![Script::json(500, "{}")]).await;
+    let toml = [HEALTHY, &target("p", &upstream.base_url(), EVERY_SECOND, "")].concat();
+    let weir = Weir::start(&toml).await;
+    upstream.request(2).await;
+    let row = until(&weir, "p", "/health_check/last/result", "failed").await;
+    assert_eq!(row["connections"], "closed", "{row}");
+    let logs = weir.logs();
+    assert_eq!(logs.matches("providers.p.health_check.path is answered with an error").count(), 1, "{logs}");
+}
+
+#[tokio::test]
 async fn a_key_that_dies_is_noticed_before_a_user_meets_it() {
     let upstream = RawUpstream::start(vec![Script::json(401, "{}")]).await;
     let more = format!("api_keys = [\"k-canary\"]\n{EVERY_SECOND}");
