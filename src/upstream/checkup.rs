@@ -106,6 +106,8 @@ pub async fn keep_checking(fleet: impl Fn() -> Arc<Fleet>, metrics: &Metrics, be
                     // Spread from the start, so that not all are asked at once.
                     let first = || now + every.0.mul_f64(rand::random());
                     let at = due.entry(Arc::clone(&check.unit.name)).or_insert_with(first);
+                    // A reload may have made it more often; one that is under way is not cut short by this.
+                    *at = (*at).min(now + timeout.0 + every.0.mul_f64(1.1));
                     if *at <= now {
                         // Its end says when the next one is; this holds should it never come.
                         *at = now + timeout.0 + every.0;
@@ -313,6 +315,17 @@ mod tests {
         check().run().await;
         assert!(unit.credentials.are_dead(&model));
         assert!(unit.credentials.next(&mut Turn::default(), &model, Instant::now()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shorter_interval_holds_at_once() {
+        let (metrics, bell, seldom) = gateway(json!({ "every": "24h" }));
+        let (_, _, often) = gateway(json!({ "every": "5s" }));
+        let reload = Instant::now() + 60 * SECOND;
+        let fleet = || Arc::clone(if Instant::now() < reload { &seldom } else { &often });
+        let _ = tokio::time::timeout(75 * SECOND, keep_checking(fleet, &metrics, &bell)).await;
+        let (unit, _) = often.providers().next().unwrap();
+        assert_eq!(unit.checkup.last().map(|shown| shown.result), Some("ok"));
     }
 
     #[tokio::test(start_paused = true)]
