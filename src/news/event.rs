@@ -52,6 +52,8 @@ pub enum Event {
         credential: Arc<str>,
         /// The provider's own name of the model that it is about; `*`: all.
         model: String,
+        /// Whether the configuration names that model.
+        configured: bool,
         /// What.
         fate: Fate,
         /// Why.
@@ -123,9 +125,10 @@ impl Event {
             }
             Self::Breaker { model, .. } => format!("breaker\n{model}"),
             Self::Connections { provider, .. } => format!("connections\n{provider}"),
-            // Clients choose the names of models.
-            Self::Credential { provider, credential, model, .. } => {
-                format!("credential\n{provider}\n{credential}\n{}", model == "*")
+            // All models that only clients name are one.
+            Self::Credential { provider, credential, model, configured, .. } => {
+                let model = if *configured || model == "*" { model } else { "" };
+                format!("credential\n{provider}\n{credential}\n{model}")
             }
             Self::Model { model, .. } => format!("model\n{model}"),
             Self::Route { route, .. } => format!("route\n{route}"),
@@ -179,7 +182,7 @@ impl Event {
             Self::Connections { provider, open: false, cause } => {
                 format!("Provider {provider} can be reached again: {cause}.")
             }
-            Self::Credential { provider, credential, model, fate, cause, rest } => {
+            Self::Credential { provider, credential, model, fate, cause, rest, .. } => {
                 let key = format!("Key {credential} of {provider}{}", for_model(model));
                 let minutes = rest.as_secs().div_ceil(60);
                 match fate {
@@ -258,15 +261,19 @@ mod tests {
 
     #[test]
     fn names_of_clients_make_neither_subjects_nor_long_texts() {
-        let of = |model: &str| Event::Credential {
+        let made = |model: &str, configured| Event::Credential {
             provider: "p".into(),
             credential: "api_keys[0]".into(),
             model: model.to_owned(),
+            configured,
             fate: Fate::Out,
             cause: "forbidden",
             rest: Duration::from_secs(900),
         };
+        let of = |model: &str| made(model, false);
         assert_eq!(of("a").subject(), of("b").subject());
+        assert_ne!(made("a", true).subject(), made("b", true).subject());
+        assert_ne!(made("a", true).subject(), of("a").subject());
         assert_ne!(of("a").subject(), of("*").subject());
         assert!(of(&"é".repeat(9999)).text().len() < 500);
         assert!(of("*").text().starts_with("Key api_keys[0] of p is out: "));

@@ -97,6 +97,7 @@ impl Fleet {
         }
         // Who reloads may have paid a bill, or had a key made good.
         fleet.units.values().for_each(|unit| unit.credentials.pardon());
+        fleet.name_models();
         Ok(fleet)
     }
 
@@ -129,6 +130,14 @@ impl Fleet {
         }
         for name in self.units.keys() {
             self.others.insert(Arc::clone(name), Arc::new(metrics.target(OTHER, name)));
+        }
+    }
+
+    /// Tells the credentials which models are configured.
+    fn name_models(&self) {
+        for (provider, unit) in &self.units {
+            let own = self.models.iter().filter(|[_, of, _]| of == provider);
+            unit.credentials.name_models(own.map(|[_, _, theirs]| Arc::clone(theirs)).collect());
         }
     }
 

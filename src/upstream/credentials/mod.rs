@@ -7,6 +7,7 @@ mod ring;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -31,6 +32,8 @@ pub struct Credentials {
     provider: Arc<str>,
     keys: Vec<Credential>,
     ring: Mutex<Ring>,
+    /// The models of the configuration, by the provider's own names.
+    models: Mutex<BTreeSet<Arc<str>>>,
     bell: Bell,
 }
 
@@ -60,7 +63,7 @@ impl Credentials {
     pub fn new(provider: &Arc<str>, keys: Vec<Credential>, bell: Bell) -> Self {
         let keyed = keys.iter().any(|key| key.secret.is_some());
         let ring = Mutex::new(Ring::new(keys.len(), keyed));
-        Self { provider: Arc::clone(provider), keys, ring, bell }
+        Self { provider: Arc::clone(provider), keys, ring, models: Mutex::default(), bell }
     }
 
     /// The next credential in the turn of a request that may be used for the model, each once; `None` where no other
@@ -84,6 +87,12 @@ impl Credentials {
     /// The share of the provider's own limits that is left for the model, 0 to 1, where its answers tell it.
     pub fn left(&self, model: &str, now: Instant) -> Option<f64> {
         self.lock().left(model, now)
+    }
+
+    /// Takes the provider's own names of the models that the configuration has now: alerts keep these apart.
+    pub fn name_models(&self, models: BTreeSet<Arc<str>>) {
+        // Only ever replaced whole.
+        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = models;
     }
 
     /// An operator has reloaded: credentials that were refused or had no money are tried again.
@@ -112,11 +121,13 @@ impl Credentials {
         let (provider, model) = (&*self.provider, if change.all_models { "*" } else { model });
         let rest = change.until.saturating_duration_since(now);
         let seconds = rest.as_secs_f64();
+        let configured = || self.models.lock().unwrap_or_else(PoisonError::into_inner).contains(model);
         let ring = |fate| {
             self.bell.ring(news::Event::Credential {
                 provider: Arc::clone(&self.provider),
                 credential: Arc::clone(place),
                 model: model.to_owned(),
+                configured: configured(),
                 fate,
                 cause,
                 rest,
