@@ -13,8 +13,8 @@ pub struct Alerts {
     /// keys that are refused or without money, retired models, routes without a target. Its `text` is a sentence, as
     /// Slack wants it. The address may hold a secret, so it is treated as one.
     pub webhook: Option<SecretSource>,
-    /// The least time between two alerts about the same thing. Of those that come too soon the last one is sent when
-    /// the time is over, with the number of the others as `unsaid`.
+    /// The least time between two alerts about the same thing. Of those that come too soon, or while another alert is
+    /// being sent, the last one is sent then, with the number of the others as `unsaid`.
     pub min_interval: Span,
 }
 
