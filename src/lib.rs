@@ -17,6 +17,7 @@ pub mod keys;
 pub mod limit;
 pub mod metrics;
 pub mod price;
+pub mod quality;
 // 3: decisions and formats.
 pub mod budget;
 pub mod ledger;

@@ -20,9 +20,11 @@ mod needs;
 pub mod produced;
 pub mod question;
 pub mod repair;
+mod said;
 pub mod sse;
 mod talk;
 mod texts;
+mod unescape;
 pub mod usage;
 pub mod write;
 
@@ -31,5 +33,6 @@ pub use bounds::{Attachment, Bounds};
 pub use error::{AttemptNote, ErrorBody};
 pub use needs::Needs;
 pub use produced::{Produced, count_answer};
+pub use said::{Finish, Said};
 pub use talk::Talk;
 pub use usage::Usage;

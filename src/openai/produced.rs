@@ -4,7 +4,9 @@ use serde_json::value::RawValue;
 
 use super::{
     fold,
+    said::Said,
     texts::{self, Kind},
+    unescape::unescape,
 };
 use crate::base::tokens;
 
@@ -26,9 +28,20 @@ pub struct Produced {
 }
 
 impl Produced {
-    /// A count of nothing.
+    /// A count of nothing, that keeps nothing of what is said.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A count of nothing that keeps so many bytes of what the first choice says.
+    pub fn keeping(bytes: usize) -> Self {
+        Self { frames: Vec::new(), tally: Tally { said: Said::keeping(bytes), ..Tally::default() } }
+    }
+
+    /// What was said so far.
+    pub fn said(&mut self) -> &Said {
+        self.fold();
+        &self.tally.said
     }
 
     /// Takes whole events as they go to the client. What cannot be read is passed over.
@@ -79,6 +92,7 @@ struct Tally {
     output: u64,
     reasoning: u64,
     pending: Vec<Pending>,
+    said: Said,
     /// The payload of an event with several lines of data.
     joined: Vec<u8>,
 }
@@ -133,6 +147,10 @@ impl Tally {
 
     /// Takes more of a text, as JSON.
     fn add(&mut self, choice: u64, kind: Kind, raw: &RawValue) {
+        self.said.add(choice, kind, raw);
+        if matches!(kind, Kind::Shown | Kind::Ended) {
+            return;
+        }
         let Some(json) = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return };
         if json.is_empty() {
             return;
@@ -186,38 +204,6 @@ fn last_word(text: &str) -> usize {
     // What is far from the end need not wait for it.
     let nearest = text.len().saturating_sub(PENDING / 2).max(1);
     (nearest..text.len().saturating_sub(1)).rev().find(is_border).unwrap_or(text.len())
-}
-
-/// Appends the text of a JSON string, in which halves of surrogate pairs are left out.
-fn unescape(json: &str, out: &mut String) {
-    let (mut rest, mut high) = (json, None);
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let escape = rest[at + 1..].chars().next().unwrap_or_default();
-        let mut end = (at + 1 + escape.len_utf8()).min(rest.len());
-        match escape {
-            'n' => out.push('\n'),
-            't' => out.push('\t'),
-            'r' => out.push('\r'),
-            'b' => out.push('\u{8}'),
-            'f' => out.push('\u{c}'),
-            'u' => {
-                let digits = rest.get(end..end + 4).unwrap_or_default();
-                let unit = u16::from_str_radix(digits, 16).unwrap_or(0xfffd);
-                end += digits.len();
-                let units = [high.take().unwrap_or(unit), unit];
-                let pair = if units[0] == unit { &units[1..] } else { &units[..] };
-                if (0xd800..0xdc00).contains(&unit) {
-                    high = Some(unit);
-                } else {
-                    out.extend(char::decode_utf16(pair.iter().copied()).filter_map(Result::ok));
-                }
-            }
-            other => out.push(other),
-        }
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
 }
 
 #[cfg(test)]
@@ -357,23 +343,6 @@ mod tests {
             }
             produced.tokens();
             count_answer(&frames.concat());
-        }
-
-        #[test]
-        fn escapes_are_read_as_json_reads_them(text in any::<String>(), ascii: bool) {
-            let mut json = serde_json::to_string(&text).unwrap();
-            if ascii {
-                let escape = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
-                json = json.chars().map(|c| if c.is_ascii() { c.to_string() } else { escape(c) }).collect();
-            }
-            let mut out = String::new();
-            unescape(&json[1..json.len() - 1], &mut out);
-            prop_assert_eq!(out, text);
-        }
-
-        #[test]
-        fn no_escape_panics(text in "[\\\\u0-9a-fé]{0,20}") {
-            unescape(&text, &mut String::new());
         }
     }
 }

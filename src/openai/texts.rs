@@ -15,6 +15,10 @@ pub(super) enum Kind {
     Name,
     /// What a tool is called with, of several calls the one with this number.
     Called(u64),
+    /// No text: sound, or pictures.
+    Shown,
+    /// Why the choice ended.
+    Ended,
 }
 
 /// Takes a text of a choice, as JSON; what is no text may come too.
@@ -53,6 +57,9 @@ impl<'de> Fold<'de> for Choices<'_, '_> {
         if let Some(text) = choice.text {
             (self.0)(choice.index, Kind::Said, text);
         }
+        if let Some(ended) = choice.ended {
+            (self.0)(choice.index, Kind::Ended, ended);
+        }
         if let Some(delta) = choice.delta {
             let mut delta_fold = Delta { sink: self.0, choice: choice.index, thought: [None; 2] };
             fold::value(delta, &mut delta_fold);
@@ -71,6 +78,7 @@ struct Choice<'de> {
     index: u64,
     delta: Option<&'de RawValue>,
     text: Option<&'de RawValue>,
+    ended: Option<&'de RawValue>,
 }
 
 impl<'de> Fold<'de> for Choice<'de> {
@@ -80,6 +88,7 @@ impl<'de> Fold<'de> for Choice<'de> {
             "index" => self.index = raw.get().parse().unwrap_or_default(),
             "delta" | "message" => self.delta = Some(raw),
             "text" => self.text = Some(raw),
+            "finish_reason" => self.ended = Some(raw),
             _ => {}
         }
         Ok(())
@@ -109,8 +118,10 @@ impl<'de> Fold<'de> for Delta<'_, '_, 'de> {
                 fold::value(raw, &mut calls);
             }
             "audio" => {
+                (self.sink)(self.choice, Kind::Shown, raw);
                 fold::value(raw, &mut Transcript { sink: self.sink, choice: self.choice });
             }
+            "images" => (self.sink)(self.choice, Kind::Shown, raw),
             _ => {}
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::{
 const LEVELS: [(u8, &[&str]); 9] = [
     (0, &["base"]),
     (1, &["config", "openai"]),
-    (2, &["metrics", "keys", "price", "limit", "health", "classify"]),
+    (2, &["metrics", "keys", "price", "limit", "health", "classify", "quality"]),
     (3, &["budget", "cache", "route", "provider", "sim", "ledger", "news"]),
     (4, &["spend", "egress"]),
     (5, &["upstream", "alerts"]),
