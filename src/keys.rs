@@ -33,6 +33,8 @@ pub struct VirtualKey {
     max_concurrent: u32,
     requests_per_month: u64,
     tags: Arc<BTreeMap<String, String>>,
+    /// Whether it is Weir's own.
+    own: bool,
 }
 
 impl VirtualKey {
@@ -87,7 +89,13 @@ impl VirtualKey {
             max_concurrent: 0,
             requests_per_month: 0,
             tags: Arc::default(),
+            own: true,
         }
+    }
+
+    /// Whether it is one of Weir's own.
+    pub fn is_own(&self) -> bool {
+        self.own
     }
 
     fn from_config(key: &config::Key) -> Self {
@@ -101,6 +109,7 @@ impl VirtualKey {
             max_concurrent: key.max_concurrent,
             requests_per_month: key.requests_per_month,
             tags: Arc::new(key.tags.clone()),
+            own: false,
         }
     }
 }

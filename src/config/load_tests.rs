@@ -295,6 +295,22 @@ fn meaning_is_checked() {
         ("[routes.h]\nfallback = \"standard\"\nhedge_after = \"p99\"", "routes.h.hedge_after"),
         ("[routes.h]\nfallback = \"standard\"\nparallel = 1", "routes.h.parallel"),
         ("[routes.h]\nfallback = \"standard\"\nparallel = 9", "routes.h.parallel"),
+        ("[routes.c]\nfallback = \"standard\"\nescalate_on = [\"empty\"]", "routes.c.escalate_on"),
+        ("[routes.c]\nfallback = \"standard\"\nescalate_on = [\"dull\"]", "routes.c.escalate_on[0]"),
+        ("[routes.c]\nfallback = \"standard\"\nescalate_to = \"standard\"", "routes.c.escalate_to"),
+        (
+            "[routes.c]\nfallback = \"standard\"\nescalate_on = [\"empty\"]\nescalate_to = \"c\"",
+            "routes.c.escalate_to",
+        ),
+        (
+            "[routes.c]\nfallback = \"standard\"\nescalate_on = [\"empty\"]\nescalate_to = \"nowhere\"",
+            "routes.c.escalate_to",
+        ),
+        (
+            "[routes.c]\nfallback = \"standard\"\nescalate_on = [\"too_short\"]\nescalate_to = \"standard\"",
+            "routes.c.escalate_on",
+        ),
+        ("[routes.c]\nfallback = \"standard\"\nmin_answer_chars = 10_001", "routes.c.min_answer_chars"),
         ("[retry]\nhedge_share = 1.5", "retry.hedge_share"),
         ("[retry]\nhedge_burst = 0.5", "retry.hedge_burst"),
         ("[retry]\nhedge_min_samples = 257", "retry.hedge_min_samples"),

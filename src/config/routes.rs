@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::HedgeAfter;
+use super::{HedgeAfter, QualityCheck};
 
 /// An ordered chain of targets, and what comes behind it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -34,6 +34,14 @@ pub struct Route {
     pub hedge_non_stream: bool,
     /// So many targets are started at once, always, 2 to 8; the first content wins. Each request costs more for it.
     pub parallel: Option<usize>,
+    /// Which checks of a chat's whole answer send the request to `escalate_to`, once: `empty`, `refusal`, `invalid_json`,
+    /// `schema_mismatch`, `truncated`, `too_short`. Both answers are paid; the client gets the better one. A stream is only
+    /// checked, and so is what a client pinned or wants without fallbacks, or what a budget sent to a cheaper route.
+    pub escalate_on: Vec<QualityCheck>,
+    /// The route whose own targets answer where an answer failed a check of `escalate_on`, as far as budgets allow.
+    pub escalate_to: Option<String>,
+    /// The fewest characters of an answer in words, for `too_short`; 0: any number will do.
+    pub min_answer_chars: u32,
     /// Fields of the body that apply where the client said nothing, like `{ max_tokens = 2000 }`.
     pub defaults: BTreeMap<String, serde_json::Value>,
 }

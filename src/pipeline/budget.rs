@@ -136,7 +136,8 @@ async fn ready(purse: &Purse, chain: &mut Chain) -> Result<(), Unfunded> {
     pass(purse, chain, true).await.map_err(|_| refused)
 }
 
-async fn pass(purse: &Purse, chain: &mut Chain, wait: bool) -> Result<(), Unfunded> {
+/// Holds for the first target that may be paid for now, or once others have settled (`wait`).
+pub(super) async fn pass(purse: &Purse, chain: &mut Chain, wait: bool) -> Result<(), Unfunded> {
     let mut told: Option<Unfunded> = None;
     for (at, target) in chain.targets.iter().enumerate() {
         match purse.ready(target, wait).await {
@@ -182,6 +183,9 @@ fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<Chain> {
         routes: Arc::clone(&chain.routes),
         configured: chain.configured,
         defaults,
+        // What is to be cheap is not made dearer again.
+        cascade: None,
+        least: chain.least,
         ..cheaper
     })
 }

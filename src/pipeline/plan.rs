@@ -34,6 +34,10 @@ pub fn chain(job: &Job, wanted: &[Wanted], keep: Option<&str>) -> Result<Chain, 
     if job.wishes.no_fallback {
         chain = chain.without_fallback();
     }
+    if job.key.as_ref().is_some_and(|key| key.is_own()) {
+        // What Weir asks for itself is for no route's checks.
+        (chain.cascade, chain.least) = (None, 0);
+    }
     if chain.targets.is_empty() {
         return Err(Box::new(Refusal::nothing_on(&chain)));
     }

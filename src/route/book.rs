@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    config::{Capabilities, Config, FallbackReason, HedgeAfter, Model, Order, Provider, Weights},
+    config::{Capabilities, Config, FallbackReason, HedgeAfter, Model, Order, Provider, Route, Weights},
     metrics::OTHER,
     price::{Catalogue, Price},
+    quality::Checks,
 };
 
 /// A model at its provider: what a chain consists of.
@@ -65,6 +66,10 @@ pub struct RouteEntry {
     pub max_attempts: Option<u32>,
     /// How tries may run beside each other.
     pub race: Race,
+    /// Where answers go that fail their checks.
+    pub cascade: Option<Cascade>,
+    /// The fewest characters of an answer in words.
+    pub least: usize,
     /// Fields put in where the client said nothing, as JSON.
     pub defaults: Arc<[(String, String)]>,
 }
@@ -78,6 +83,24 @@ pub struct Race {
     pub hedge_after: HedgeAfter,
     /// Whether that holds for requests that are no streams too.
     pub hedge_non_stream: bool,
+}
+
+/// What becomes of whole answers that fail their checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cascade {
+    /// The checks that decide.
+    pub on: Checks,
+    /// The route whose own targets answer then.
+    pub to: Arc<str>,
+}
+
+impl Cascade {
+    /// What a route says, if it says it whole.
+    fn of(route: &Route) -> Option<Self> {
+        let on: Checks = route.escalate_on.iter().copied().collect();
+        let to = route.escalate_to.as_deref().filter(|_| !on.is_empty())?;
+        Some(Self { on, to: to.into() })
+    }
 }
 
 impl Default for Race {
@@ -163,6 +186,8 @@ impl Book {
                     hedge_after: route.hedge_after,
                     hedge_non_stream: route.hedge_non_stream,
                 },
+                cascade: Cascade::of(route),
+                least: route.min_answer_chars as usize,
                 defaults: route
                     .defaults
                     .iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::FallbackReason;
 
 use super::{
-    book::{Book, Race, RouteEntry, Target},
+    book::{Book, Cascade, Race, RouteEntry, Target},
     fit::Missing,
     order::{Rank, arrange},
 };
@@ -69,6 +69,10 @@ pub struct Chain {
     pub most: usize,
     /// How tries may run beside each other.
     pub race: Race,
+    /// Where whole answers go that fail their checks.
+    pub cascade: Option<Cascade>,
+    /// The fewest characters of an answer in words.
+    pub least: usize,
     /// Fields of the entry route that apply where the client said nothing.
     pub defaults: Arc<[(String, String)]>,
 }
@@ -170,6 +174,8 @@ impl Book {
             max_attempts,
             most: self.max_attempts,
             race: route.filter(|_| !own_list).map(|route| route.race).unwrap_or_default(),
+            cascade: route.filter(|_| !own_list).and_then(|route| route.cascade.clone()),
+            least: route.map_or(0, |route| route.least),
             defaults: route.map(|route| Arc::clone(&route.defaults)).unwrap_or_default(),
         }
     }
@@ -248,6 +254,8 @@ impl Chain {
             max_attempts: 0,
             most: 0,
             race: Race::default(),
+            cascade: None,
+            least: 0,
             defaults: Arc::default(),
         }
     }
@@ -256,6 +264,19 @@ impl Chain {
     pub fn without_fallback(mut self) -> Self {
         self.targets.truncate(1);
         self.turns.clear();
+        self.cascade = None;
+        self.max_attempts = self.max_attempts.min(default_tries(&self.targets, self.most));
+        self
+    }
+
+    /// The chain of an answer that has to be better than the last one: only the own targets of `route`, one after the
+    /// other, without those that `had` their turn.
+    pub fn escalated(mut self, route: &RouteEntry, had: impl Fn(&Target) -> bool) -> Self {
+        let is_own = |target: &Arc<Target>| route.targets.iter().any(|(known, _)| Arc::ptr_eq(known, target));
+        self.targets.retain(|target| is_own(target) && !had(target));
+        self.turns.clear();
+        self.race = Race::default();
+        self.cascade = None;
         self.max_attempts = self.max_attempts.min(default_tries(&self.targets, self.most));
         self
     }

@@ -9,7 +9,7 @@ mod tiers;
 mod tries;
 
 pub use backoff::backoff;
-pub use book::{Book, Race, RouteEntry, Target};
+pub use book::{Book, Cascade, Race, RouteEntry, Target};
 pub use chain::{Chain, Turn, Unknown, Wanted, WantedBy};
 pub use fit::{Missing, fits};
 pub use order::Rank;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use super::{
     super::{
-        Config, HedgeAfter, Model, Order, Route, RouteTarget, Span, Weights,
+        Config, HedgeAfter, Model, Order, QualityCheck, Route, RouteTarget, Span, Weights,
         path::KeyPath,
         wording::{quoted, suggestion},
     },
@@ -15,6 +15,9 @@ use super::{
 /// Fields of a body that are the client's alone.
 const NOT_DEFAULTS: [&str; 7] =
     ["input", "messages", "model", "models", "prompt", "stream", "stream_options"];
+
+/// The most characters that an answer may have to have.
+const MOST_CHARS: u32 = 10_000;
 
 /// How many targets may start at once.
 const PARALLEL: RangeInclusive<usize> = 2..=8;
@@ -97,6 +100,7 @@ fn check_route(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
         report.fault(&path.key("max_attempts"), "0 tries answer nothing", remedy);
     }
     check_race(path, route, report);
+    check_cascade(path, route, report);
     for key in NOT_DEFAULTS.iter().filter(|key| route.defaults.contains_key(**key)) {
         let remedy = "Defaults fill what a client left out, like `max_tokens` or `temperature`.";
         report.fault(&path.key("defaults").key(key), "this field is the client's to give", remedy);
@@ -125,6 +129,38 @@ fn check_race(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
     if route.hedge_non_stream && route.hedge_after == HedgeAfter::Never {
         let remedy = "Set `hedge_after`, or leave it out.";
         report.warn(&path.key("hedge_non_stream"), "nothing is hedged without `hedge_after`", remedy);
+    }
+}
+
+/// Where answers go that fail their checks.
+fn check_cascade(path: &KeyPath, route: &Route, report: &mut Report<'_>) {
+    let (on, to) = (path.key("escalate_on"), path.key("escalate_to"));
+    match &route.escalate_to {
+        None if !route.escalate_on.is_empty() => {
+            let remedy = "Name a stronger route in `escalate_to`, or leave `escalate_on` out.";
+            report.fault(&on, "answers that fail have nowhere to go", remedy);
+        }
+        Some(next) if path.last_key() == Some(next.as_str()) => {
+            let remedy = "Name another route: the same one would answer no better.";
+            report.fault(&to, "the route escalates to itself", remedy);
+        }
+        Some(next) => {
+            refer(&to, next, "route", report);
+            if route.escalate_on.is_empty() {
+                let remedy = "Say which checks decide, like `escalate_on = [\"empty\", \"refusal\"]`.";
+                report.fault(&to, "nothing is ever escalated without `escalate_on`", remedy);
+            }
+        }
+        None => {}
+    }
+    if route.min_answer_chars > MOST_CHARS {
+        let remedy =
+            format!("Write at most {MOST_CHARS}: so much of every answer is kept in memory to be counted.");
+        report.fault(&path.key("min_answer_chars"), "no answer needs to be that long", remedy);
+    }
+    if route.min_answer_chars == 0 && route.escalate_on.contains(&QualityCheck::TooShort) {
+        let remedy = "Set `min_answer_chars`, or leave `too_short` out.";
+        report.fault(&on, "no answer is too short for 0 characters", remedy);
     }
 }
 
