@@ -4,7 +4,7 @@ pub mod alerts;
 pub mod credentials;
 pub mod health;
 pub mod money;
-mod routing;
+pub mod routing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{base::outcome::Outcome, openai::usage::Usage};
 use alerts::AlertMetrics;
 use credentials::ProviderMetrics;
 use health::HealthMetrics;
-use routing::RoutingMetrics;
+use routing::{CheckCounters, RoutingMetrics};
 
 /// Milliseconds to minutes.
 const SECONDS: [f64; 16] =
@@ -89,6 +89,8 @@ pub struct TargetMetrics {
     first_token: Histogram,
     tokens: [IntCounter; 5],
     usage_missing: IntCounter,
+    /// The checks of its answers.
+    pub checks: CheckCounters,
 }
 
 impl Metrics {
@@ -178,6 +180,7 @@ impl Metrics {
             tokens: ["input", "cached_input", "cache_write", "output", "reasoning"]
                 .map(|kind| self.tokens.with_label_values(&[model, kind])),
             usage_missing: self.usage_missing.with_label_values(&[model]),
+            checks: self.routing.checks(model),
         }
     }
 

@@ -65,6 +65,7 @@ fn entry(number: u64, time: i64) -> Entry {
         position: 1,
         kind: Kind::Actual,
         outcome: Outcome::Ok.as_str(),
+        quality: Some("ok"),
         usage: Usage { input: 100, output: 50, ..Usage::default() },
         cost: Nanos(COST),
         priced: true,

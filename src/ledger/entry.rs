@@ -73,12 +73,14 @@ pub struct Entry {
     pub model: Option<Arc<str>>,
     /// The target's provider.
     pub provider: Option<Arc<str>>,
-    /// Where the target stood in the chain, from 1.
+    /// Where the target stood in the chain, from 1; 0: in none, or behind an answer that failed its checks.
     pub position: u32,
     /// How sure its cost is.
     pub kind: Kind,
     /// What became of it: an [`Outcome`]'s name, or the code of the refusal where there was no attempt.
     pub outcome: &'static str,
+    /// What the checks of its answer found: `ok`, or the worst one that failed; `None` where it was not checked.
+    pub quality: Option<&'static str>,
     /// The tokens it took.
     pub usage: Usage,
     /// What it cost.
@@ -112,6 +114,7 @@ impl Entry {
             position: 0,
             kind: Kind::Actual,
             outcome: code,
+            quality: None,
             usage: Usage::default(),
             cost: Nanos::ZERO,
             priced: true,

@@ -67,6 +67,7 @@ fn adjustment(state: &AccountState, cost: Nanos, time: i64) -> Adjustment {
         position: 0,
         kind: Kind::Adjustment,
         outcome: ADJUSTMENT,
+        quality: None,
         usage: Usage::default(),
         cost,
         priced: true,

@@ -5,7 +5,8 @@
 //! - *asked*: requests. Every request has exactly one row whose attempt is 0 (it came to no attempt: refused, or
 //!   answered by the cache) or 1, and that row is counted. Grouped by what belongs to a target, a request stands
 //!   where its first try was.
-//! - *answered*: rows with the outcome `ok`, of which a request has at most one.
+//! - *answered*: requests with a row whose outcome is `ok`. Where the checks of an answer led to another one, that one's
+//!   row has no position: what it cost counts, a second answer to the request it is not.
 //! - *availability*: of a route answered / asked, of a provider answered / attempts.
 //! - *adjustments* stand by themselves: they are no request and belong to no model, and one cent that a crash may
 //!   have lost can be in several, since every budget that held it has one.
@@ -88,8 +89,9 @@ impl Report {
         self.groups.add(group_of(row, self.question.by), row);
         self.routes.add(row.route, row);
         if row.is_attempt() {
-            self.providers.add(row.provider, row);
-            if row.answered {
+            // A provider has answered whatever it was asked for.
+            self.providers.add(row.provider, &Row { position: row.position.max(1), ..*row });
+            if row.answered && !row.is_escalated() {
                 self.positions.add(row.position.into(), row);
             }
         }

@@ -91,12 +91,15 @@ pub struct LedgerRow {
     pub model: Option<String>,
     /// Its provider.
     pub provider: Option<String>,
-    /// Where the target stood in the chain, from 1; 0: there was none.
+    /// Where the target stood in the chain, from 1; 0: there was none, or it came behind an answer that failed its
+    /// checks.
     pub position: i64,
     /// `actual`, `estimated` or `adjustment`.
     pub kind: &'static str,
     /// What became of it.
     pub outcome: String,
+    /// What the checks of its answer found: `ok`, or the worst one that failed; null where it was not checked.
+    pub quality: Option<String>,
     /// Whether a stream was asked for.
     pub stream: bool,
     /// What the cache did.

@@ -12,6 +12,7 @@ pub struct HealthMetrics {
     score: GaugeVec,
     hedges: IntCounterVec,
     checks: IntCounterVec,
+    quality: GaugeVec,
 }
 
 /// The metrics of one target's health.
@@ -22,6 +23,7 @@ pub struct TargetGauges {
     transitions: IntCounterVec,
     state: IntGauge,
     score: Gauge,
+    quality: GaugeVec,
 }
 
 impl HealthMetrics {
@@ -49,6 +51,11 @@ impl HealthMetrics {
                 "Health checks of providers by what they showed.",
                 &["provider", "result"],
             )?,
+            quality: maker.levels(
+                "model_quality",
+                "The share of a model's chat answers that passed all checks, of late, 0 to 1.",
+                &["model"],
+            )?,
         })
     }
 
@@ -71,6 +78,7 @@ impl HealthMetrics {
             transitions: self.transitions.clone(),
             state: self.state.with_label_values(&labels),
             score: self.score.with_label_values(&labels),
+            quality: self.quality.clone(),
         }
     }
 }
@@ -84,6 +92,11 @@ impl TargetGauges {
     /// Says what the breaker does: 0 closed, 1 half-open, 2 open.
     pub fn breaker(&self, state: i64) {
         self.state.set(state);
+    }
+
+    /// Says what share of its answers passes; there is no such line before the first one.
+    pub fn quality(&self, share: f64) {
+        self.quality.with_label_values(&[&self.model]).set(share);
     }
 
     /// Says how the target does: its health score.

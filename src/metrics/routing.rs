@@ -1,6 +1,8 @@
 //! What is counted of classified requests.
 
-use prometheus::IntCounterVec;
+use prometheus::{IntCounter, IntCounterVec};
+
+use crate::config::QualityCheck;
 
 use super::{Maker, Metrics};
 
@@ -9,6 +11,19 @@ use super::{Maker, Metrics};
 pub(super) struct RoutingMetrics {
     classifications: IntCounterVec,
     ratings: IntCounterVec,
+    checks: IntCounterVec,
+    escalations: IntCounterVec,
+}
+
+/// The counters of one target's checks.
+#[derive(Clone, Debug)]
+pub struct CheckCounters([[IntCounter; 2]; 6]);
+
+impl CheckCounters {
+    /// Counts a check of an answer.
+    pub fn count(&self, check: QualityCheck, failed: bool) {
+        self.0[check as usize][usize::from(failed)].inc();
+    }
 }
 
 impl RoutingMetrics {
@@ -25,11 +40,36 @@ impl RoutingMetrics {
                  classifier (failed).",
                 &["result"],
             )?,
+            checks: maker.counters(
+                "quality_checks_total",
+                "Checks of chat answers by model.",
+                &["model", "check", "result"],
+            )?,
+            escalations: maker.counters(
+                "escalations_total",
+                "Answers that failed a check of their route: the stronger route's answer was better (answered) or not \
+                 (kept), there was none (failed), or no budget for one (unfunded).",
+                &["route", "check", "result"],
+            )?,
         })
     }
 }
 
+impl RoutingMetrics {
+    /// The counters of one target's checks.
+    pub(super) fn checks(&self, model: &str) -> CheckCounters {
+        CheckCounters(QualityCheck::ALL.map(|check| {
+            ["pass", "fail"].map(|result| self.checks.with_label_values(&[model, check.as_str(), result]))
+        }))
+    }
+}
+
 impl Metrics {
+    /// Counts an answer that failed a check of its route: `answered`, `kept`, `failed` or `unfunded`.
+    pub fn escalated(&self, route: &str, check: QualityCheck, result: &'static str) {
+        self.routing.escalations.with_label_values(&[route, check.as_str(), result]).inc();
+    }
+
     /// Counts a request for `auto`.
     pub fn classified(&self, tier: &str, task: &str) {
         self.routing.classifications.with_label_values(&[tier, task]).inc();

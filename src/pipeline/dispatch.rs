@@ -12,6 +12,7 @@ use tower::Service;
 
 use crate::{
     metrics::Metrics,
+    quality::Want,
     route::{Chain, Missing, Target},
     spend::Unfunded,
     upstream::{Errand, Executed, Fleet, Stopped, Trail, Won, execute},
@@ -65,7 +66,10 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     let fleet = &snapshot.fleet;
     let retry = &snapshot.config.retry;
     let room = snapshot.config.server.max_in_flight;
-    let errand = Errand { fleet, metrics, chain: &chain, ask, timing: *timing, purse: &purse, retry, room };
+    let want = Want::of(ask, chain.least);
+    let want = want.as_ref();
+    let errand =
+        Errand { fleet, metrics, chain: &chain, ask, want, timing: *timing, purse: &purse, retry, room };
     let Executed { result, trail } = execute(errand).await;
     let won = match result {
         Ok(won) => won,
@@ -89,7 +93,7 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     };
     let mut facts = Facts::of(&chain, &trail);
     let (content, cost) = match won {
-        Won::Whole { body, mut posted } => {
+        Won::Whole { body, mut posted, .. } => {
             let recorded = timeout(RECORD_PATIENCE, poll_fn(|cx| posted.poll_recorded(cx)));
             if !matches!(recorded.await, Ok(Ok(()))) {
                 return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));

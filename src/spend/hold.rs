@@ -54,11 +54,14 @@ pub struct Hold {
     pub(super) purse: Arc<Inner>,
     pub(super) held: Option<Held>,
     pub(super) target: Arc<Target>,
+    /// Where its target stood in the chain, from 1; 0: behind an answer that failed its checks.
     pub(super) position: u32,
     /// When it was admitted, in milliseconds since 1970.
     pub(super) time: i64,
     pub(super) begun: Instant,
     pub(super) first_byte: Option<Duration>,
+    /// What the checks of its answer found.
+    pub(super) quality: Option<&'static str>,
     /// Which attempt of the request it is, from 1; 0: nothing was sent.
     pub(super) number: u32,
     /// The time of the request before it in which no attempt was under way.
@@ -104,6 +107,11 @@ impl Hold {
         self.first_byte.get_or_insert_with(|| self.begun.elapsed());
         let lowered = self.held.as_ref().and_then(|held| held.max_output);
         self.purse.lowered.store(lowered.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The answer was checked, with this result in a word.
+    pub fn judged(&mut self, quality: Option<&'static str>) {
+        self.quality = quality;
     }
 
     /// Settles the attempt: posts what it cost, releases the rest.
@@ -212,11 +220,13 @@ impl Hold {
             position: self.position,
             kind,
             outcome: outcome.as_str(),
+            quality: self.quality,
             usage,
             cost: spent,
             priced: self.target.price.is_some(),
-            baseline: would(&purse.baseline),
-            first_choice: would(&purse.first_choice),
+            // The baseline model is asked once, and a chain that answered has no first choice any more.
+            baseline: would(&purse.baseline).map(|cost| if self.position == 0 { Nanos::ZERO } else { cost }),
+            first_choice: would(&purse.first_choice).filter(|_| self.position > 0),
             first_byte_ms: self.first_byte.map(millis),
             duration_ms: millis(self.begun.elapsed()),
             overhead_us: micros(self.idle),
@@ -234,7 +244,8 @@ impl Hold {
         if let Some(baseline) = entry.baseline.filter(|_| entry.answered() && entry.priced) {
             let saved = baseline.saturating_sub(entry.cost);
             metrics.saved("routing", saved);
-            *self.purse.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
+            let mut sum = self.purse.saved.lock().unwrap_or_else(PoisonError::into_inner);
+            *sum = Some(sum.unwrap_or_default().saturating_add(saved));
         }
         if let Some(first) = entry.first_choice.filter(|_| entry.position > 1 && entry.priced) {
             metrics.fallback_cost(&self.purse.route_label, entry.cost.saturating_sub(first));

@@ -95,6 +95,8 @@ pub(super) struct Inner {
     deadline: Deadline,
     /// Whether a row says that the request came to nothing.
     noted: AtomicBool,
+    /// Whether an answer failed its checks, so that what follows is beside the chain.
+    escalated: AtomicBool,
     pub(super) attempts: AtomicU32,
     bound: Bound,
     routes: Arc<[Arc<str>]>,
@@ -148,6 +150,7 @@ impl Purse {
             begun: Instant::now(),
             deadline: purpose.deadline,
             noted: AtomicBool::new(false),
+            escalated: AtomicBool::new(false),
             attempts: AtomicU32::new(0),
             bound: purpose.bound,
             routes: purpose.routes,
@@ -165,6 +168,11 @@ impl Purse {
     /// From here on the request is answered by a cheaper route, past limits that are soft.
     pub fn downgrade(&self) {
         self.0.lock().downgraded = true;
+    }
+
+    /// From here on attempts are made because an answer failed its checks.
+    pub fn escalate(&self) {
+        self.0.escalated.store(true, Ordering::Relaxed);
     }
 
     /// Holds what an attempt on this target may cost, for the attempt that follows. `wait`: for other attempts to
@@ -193,10 +201,11 @@ impl Purse {
             purse: Arc::clone(&self.0),
             held: Some(held),
             target: Arc::clone(target),
-            position,
+            position: if self.0.escalated.load(Ordering::Relaxed) { 0 } else { position },
             time: self.0.till.clock.millis(),
             begun: Instant::now(),
             first_byte: None,
+            quality: None,
             number: 0,
             idle: Duration::ZERO,
         })

@@ -15,6 +15,7 @@ use crate::{
     metrics::TargetMetrics,
     openai::{Ask, Rewrite, count_answer, error::ErrorBody, estimate},
     provider::{Encoded, Expected, Failure},
+    quality::{Findings, Want},
     route::Target,
     spend::{Hold, Posted, Purse, Unfunded},
 };
@@ -49,6 +50,8 @@ pub struct Attempt<'a> {
     pub metrics: &'a Arc<TargetMetrics>,
     /// The request.
     pub ask: &'a Ask,
+    /// What its answer has to be, where that is checked.
+    pub want: Option<&'a Want>,
     /// Fields that apply where the client said nothing.
     pub defaults: &'a [(String, String)],
     /// What others see of it while it is under way.
@@ -68,6 +71,8 @@ pub enum Won {
         body: Bytes,
         /// What it cost; the body may go out once that is on the disk.
         posted: Posted,
+        /// What its checks found.
+        findings: Findings,
     },
     /// A stream that has its first content.
     Live(Box<Live>),
@@ -179,7 +184,8 @@ impl Attempt<'_> {
             base64: encoded.base64,
         };
         let dropped = encoded.dropped.clone();
-        let mut watch = Watch::begin(self.metrics, hold, room, ward, self.progress, self.ask.stream());
+        let mut watch =
+            Watch::begin(self.metrics, hold, room, ward, self.progress, (self.ask.stream(), self.want));
         let by = self.by.at_most(watch.begun(), self.patience());
         let failure = match timeout_at(
             by.instant(),
@@ -270,8 +276,9 @@ impl Attempt<'_> {
                 if let Some(usage) = &decoded.usage {
                     watch.told(usage);
                 }
+                let findings = watch.judge(&decoded.body);
                 let posted = watch.answered(|| count_answer(&decoded.body));
-                Ok(Won::Whole { body: decoded.body, posted })
+                Ok(Won::Whole { body: decoded.body, posted, findings })
             }
             Err(failure) => {
                 watch.failed(failure.outcome, failure.retry_after);

@@ -11,6 +11,7 @@ use crate::{
     metrics::Metrics,
     openai::{Ask, estimate},
     provider::Failure,
+    quality::Want,
     route::{Chain, Missing, Next, Target, backoff},
     spend::{Purse, Unfunded},
 };
@@ -105,6 +106,8 @@ pub struct Errand<'a> {
     pub chain: &'a Chain,
     /// The request.
     pub ask: &'a Ask,
+    /// What its answer has to be, where that is checked.
+    pub want: Option<&'a Want>,
     /// How long it may take.
     pub timing: Timing,
     /// What pays for it.
@@ -280,6 +283,7 @@ impl Errand<'_> {
             purse: self.purse,
             metrics,
             ask: self.ask,
+            want: self.want,
             defaults: &self.chain.defaults,
             progress: &lane.progress,
             by,

@@ -19,6 +19,7 @@ use crate::{
     health::{Hedges, ProviderHealth, RetryBudget, Status, TargetHealth},
     metrics::{Metrics, OTHER, TargetMetrics},
     news::Bell,
+    quality::Rolling,
     route::{Rank, Target},
 };
 
@@ -169,6 +170,7 @@ impl Fleet {
                     name: name.as_str().into(),
                     provider: provider.into(),
                     health: TargetHealth::new(&config.breaker),
+                    quality: Rolling::default(),
                     connections: Arc::clone(connections),
                     gauges: metrics.health().target(label, provider),
                     bell: bell.clone(),

@@ -18,6 +18,7 @@ use crate::{
     },
     metrics::health::TargetGauges,
     news::{Bell, Event},
+    quality::Rolling,
 };
 
 /// A target with its health, as long as the process lives.
@@ -29,6 +30,8 @@ pub struct Patient {
     pub provider: Arc<str>,
     /// Its own health.
     pub health: TargetHealth,
+    /// What its answers are worth.
+    pub quality: Rolling,
     /// Its provider's.
     pub connections: Arc<ProviderHealth>,
     /// What is shown of it.
@@ -197,6 +200,12 @@ impl Ward {
         if after >= self.patient.connections.unreachable_after() {
             self.reached(Reached::No);
         }
+    }
+
+    /// The answer was checked.
+    pub fn judged(&self, passed: bool) {
+        let share = self.patient.quality.judged(passed);
+        self.patient.gauges.quality(share.passed);
     }
 
     /// The first content came.

@@ -9,6 +9,7 @@ use crate::{
     health::Reached,
     metrics::TargetMetrics,
     openai::{Produced, Usage},
+    quality::{Findings, Want},
     spend::{Hold, Posted, Spent},
 };
 
@@ -27,6 +28,8 @@ pub struct Watch {
     progress: Progress,
     /// What came of a stream; `None` where the answer comes whole.
     produced: Option<Produced>,
+    /// What the answer has to be; `None`: it is not checked.
+    want: Option<Want>,
     /// What the upstream has said so far that it took.
     usage: Option<Usage>,
 }
@@ -39,7 +42,7 @@ impl Watch {
         mut room: Room,
         ward: Ward,
         progress: &Progress,
-        stream: bool,
+        (stream, want): (bool, Option<&Want>),
     ) -> Self {
         hold.sent();
         progress.begun();
@@ -51,7 +54,8 @@ impl Watch {
             room: Some(room),
             ward: Some(ward),
             progress: progress.clone(),
-            produced: stream.then(Produced::default),
+            produced: stream.then(|| want.map_or_else(Produced::new, |want| Produced::keeping(want.keep()))),
+            want: want.cloned(),
             usage: None,
         }
     }
@@ -91,10 +95,34 @@ impl Watch {
         self.usage = Some(*usage);
     }
 
-    /// The try ended with an answer. Where the upstream did not say what it took, `counted` does: tokens shown and
+    /// The whole answer came: what its checks find.
+    pub fn judge(&mut self, body: &[u8]) -> Findings {
+        let findings = self.want.as_ref().map(|want| want.judge_body(body)).unwrap_or_default();
+        self.judged(findings)
+    }
+
+    /// Counts what the checks of the answer found.
+    fn judged(&mut self, findings: Findings) -> Findings {
+        for check in findings.ran.iter() {
+            self.metrics.checks.count(check, findings.failed.contains(check));
+        }
+        if let (Some(passed), Some(ward)) = (findings.passed(), &self.ward) {
+            ward.judged(passed);
+        }
+        if let Some(hold) = &mut self.hold {
+            hold.judged(findings.word());
+        }
+        findings
+    }
+
+    /// The try ended with an answer; a stream is checked. Where the upstream did not say what it took, `counted` does: tokens shown and
     /// thought.
     pub fn answered(mut self, counted: impl FnOnce() -> (u64, u64)) -> Posted {
         self.metrics.usage(self.usage.as_ref());
+        if let (Some(want), Some(produced)) = (&self.want, &mut self.produced) {
+            let findings = want.judge(produced.said());
+            self.judged(findings);
+        }
         let spent = match (self.usage, &mut self.produced) {
             (Some(usage), _) => Spent::Counted(usage),
             (None, Some(produced)) => came(produced.tokens()),

@@ -24,6 +24,7 @@ pub struct Row {
     pub position: u32,
     pub kind: String,
     pub outcome: String,
+    pub quality: String,
     pub stream: bool,
     pub input: u64,
     pub output: u64,
@@ -56,7 +57,7 @@ pub fn amount(row: &Value, field: &str) -> i64 {
 /// All rows of the ledger in a folder, the oldest first.
 pub fn rows(folder: &Path) -> Vec<Row> {
     let sql = "SELECT hex(request), attempt, key, route, model, position, kind, outcome, stream, input, output, cost, \
-               priced FROM ledger_rows ORDER BY time, id";
+               priced, quality FROM ledger_rows ORDER BY time, id";
     all(folder, sql, |row| {
         let text = |at: usize| row.get::<_, Option<String>>(at).map(Option::unwrap_or_default);
         let count = |at: usize| row.get::<_, i64>(at).map(|count| u64::try_from(count).unwrap());
@@ -74,6 +75,7 @@ pub fn rows(folder: &Path) -> Vec<Row> {
             output: count(10)?,
             cost: row.get(11)?,
             priced: row.get(12)?,
+            quality: text(13)?,
         })
     })
 }

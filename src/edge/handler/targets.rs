@@ -75,6 +75,7 @@ fn row(Vitals { patient, standing, score }: &Vitals, now: Instant) -> Value {
             "rate_limited": minute.limited,
             "mean_ms": ms(minute.mean()),
         })),
+        "quality": patient.quality.share().map(|share| json!({ "score": share.passed, "answers": share.answers })),
         "last_error": standing.last_error.map(|outcome| outcome.as_str()),
     })
 }

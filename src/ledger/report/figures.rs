@@ -34,7 +34,8 @@ impl Serialize for Usd {
 pub struct Figures {
     /// Requests. One that tried several targets counts once, where its first try was.
     pub asked: u64,
-    /// Requests that were answered to the end, from the cache too; counted at the target that answered.
+    /// Requests that were answered to the end, from the cache too; counted at the target that answered first, whatever the
+    /// checks of its answer found.
     pub answered: u64,
     /// Tries on targets.
     pub attempts: u64,
@@ -68,7 +69,7 @@ impl Figures {
     /// Counts a row; it must be no adjustment.
     pub fn add(&mut self, row: &Row) {
         self.asked += u64::from(row.opens_request());
-        self.answered += u64::from(row.answered);
+        self.answered += u64::from(row.answered && !row.is_escalated());
         self.attempts += u64::from(row.is_attempt());
         let tokens = &row.tokens;
         for (sum, count) in [

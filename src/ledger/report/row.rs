@@ -30,7 +30,7 @@ pub struct Row {
     pub time: i64,
     /// Which attempt of its request, from 1; 0: the request came to none.
     pub attempt: u32,
-    /// Where the target stood in the chain, from 1; 0: there was none.
+    /// Where the target stood in the chain, from 1; 0: there was none, or it came behind an answer that failed its checks.
     pub position: u32,
     /// How sure the cost is.
     pub kind: Kind,
@@ -78,6 +78,11 @@ impl Row {
     /// Whether something was sent upstream.
     pub fn is_attempt(&self) -> bool {
         self.attempt > 0
+    }
+
+    /// Whether it was made because an answer failed its checks: the request was answered before.
+    pub fn is_escalated(&self) -> bool {
+        self.is_attempt() && self.position == 0
     }
 
     /// What it cost more than it would have on the chain's first target; `None` where that is not known or where it

@@ -38,7 +38,7 @@ fn every_field_comes_back_through_the_view() {
             "SELECT json_array(time, hex(id), hex(request), attempt, key, tags, route, tier, task, complexity, \
                 requested_model, stream, cache, model, provider, position, kind, outcome, input, cached_input, \
                 cache_write, cache_write_1h, audio_input, output, reasoning, audio_output, cost, priced, baseline, \
-                first_choice, first_byte_ms, duration_ms, overhead_us, budget) FROM ledger_rows",
+                first_choice, first_byte_ms, duration_ms, overhead_us, budget, quality) FROM ledger_rows",
             [],
             |row| row.get(0),
         )
@@ -46,7 +46,7 @@ fn every_field_comes_back_through_the_view() {
     let id = row.id.simple().to_string().to_uppercase();
     let request = row.origin.request_id[4..].to_uppercase();
     let expected = format!(
-        r#"[{NOON},"{id}","{request}",1,"support-bot","{{\"team\":\"support\"}}","standard","standard","code_generation",5,"auto",1,"bypass","gpt-4.1","openai",1,"actual","ok",1200,0,0,0,0,340,0,0,7,1,9000000,7,420,5300,180,null]"#
+        r#"[{NOON},"{id}","{request}",1,"support-bot","{{\"team\":\"support\"}}","standard","standard","code_generation",5,"auto",1,"bypass","gpt-4.1","openai",1,"actual","ok",1200,0,0,0,0,340,0,0,7,1,9000000,7,420,5300,180,null,"too_short"]"#
     );
     assert_eq!(text, expected);
 }

@@ -121,6 +121,7 @@ pub fn entry(cost: i64) -> Entry {
         position: 1,
         kind: Kind::Actual,
         outcome: Outcome::Ok.as_str(),
+        quality: Some("too_short"),
         usage: Usage { input: 1200, output: 340, ..Usage::default() },
         cost: Nanos(cost),
         priced: true,

@@ -20,7 +20,7 @@ const SQL: &str = "
     SELECT time, id, request, attempt, key, tags, route, tier, task, complexity, requested_model, stream, cache,
         model, provider, position, kind, outcome, input + audio_input, cached_input, cache_write + cache_write_1h,
         output + audio_output, reasoning, cost, priced, baseline, first_choice, first_byte_ms, duration_ms,
-        overhead_us, budget
+        overhead_us, budget, quality
     FROM entries
     WHERE time >= :since AND time <= :last
         AND (time < :last OR :before IS NULL OR id < :before)
@@ -137,6 +137,7 @@ impl<'a> RowReader<'a> {
                 _ => Kind::Adjustment.as_str(),
             },
             outcome: self.name(columns, "outcome")?.unwrap_or_default(),
+            quality: self.name(columns, "quality")?,
             stream: columns.get("stream")?,
             cache: self.name(columns, "cache")?,
             input_tokens: columns.get(18)?,
@@ -212,7 +213,7 @@ mod tests {
             "id": "01920000-0000-7000-8000-000000000002", "request_id": "req_01920000000070008000000000000001",
             "attempt": 1, "time": "2026-11-21T11:59:59.000Z", "key": "bot", "tags": { "team": "x" },
             "route": "standard", "tier": null, "task": null, "complexity": 5, "requested_model": "auto",
-            "model": "big", "provider": "acme", "position": 1, "kind": "actual", "outcome": "ok", "stream": true,
+            "model": "big", "quality": null, "provider": "acme", "position": 1, "kind": "actual", "outcome": "ok", "stream": true,
             "cache": "miss", "input_tokens": 110, "cached_input_tokens": 4, "cache_write_tokens": 3,
             "output_tokens": 55, "reasoning_tokens": 2, "cost_usd": "0.01", "priced": true,
             "baseline_usd": "0.000000038", "first_choice_usd": null, "first_byte_ms": 120, "duration_ms": 900,

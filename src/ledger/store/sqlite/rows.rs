@@ -11,9 +11,10 @@ use crate::{
 const INSERT: &str = "INSERT INTO entries (time, id, request, attempt, key, tags, route, tier, task, complexity, \
     requested_model, stream, cache, model, provider, position, kind, outcome, input, cached_input, cache_write, \
     cache_write_1h, audio_input, output, reasoning, audio_output, cost, priced, baseline, first_choice, \
-    first_byte_ms, duration_ms, overhead_us, budget, period, window_start) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+    first_byte_ms, duration_ms, overhead_us, budget, period, window_start, \
+    quality) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
     ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, \
-    ?36) \
+    ?36, ?37) \
     ON CONFLICT DO NOTHING";
 
 /// Writes a row; false if it was there already. An adjustment has the window that it belongs to.
@@ -31,6 +32,7 @@ pub(super) fn insert(
     let mut option = |text: &Option<_>| named(names, transaction, text.as_deref());
     let [tier, task] = [option(&origin.tier)?, option(&origin.task)?];
     let [model, provider, budget] = [option(&entry.model)?, option(&entry.provider)?, option(&entry.budget)?];
+    let quality = named(names, transaction, entry.quality)?;
     let tags = if origin.tags.is_empty() {
         Value::Null
     } else {
@@ -76,6 +78,7 @@ pub(super) fn insert(
         budget,
         window.map(|window| window.account.period.as_str()),
         window.map(|window| window.start),
+        quality,
     ])?;
     Ok(written > 0)
 }

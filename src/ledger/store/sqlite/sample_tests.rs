@@ -75,7 +75,9 @@ impl Default for Sample {
 
 /// Makes the tables.
 pub fn create(connection: &Connection) {
-    connection.execute_batch(include_str!("schema.sql")).unwrap();
+    for step in super::version::MIGRATIONS {
+        connection.execute_batch(step).unwrap();
+    }
 }
 
 /// Writes a row.

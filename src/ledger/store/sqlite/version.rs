@@ -6,7 +6,8 @@ use super::place::Place;
 use crate::ledger::LedgerError;
 
 /// Each brings a file from the version of its index to the next. What stands here is never changed, only added to.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("version_2.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("version_2.sql"), include_str!("version_3.sql")];
 
 /// SQLite's mark for whose file it is: "Weir".
 const APPLICATION: i64 = 0x5765_6972;
