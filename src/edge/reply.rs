@@ -103,6 +103,9 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
     if let Some(max_output) = max_output {
         put("x-weir-max-output", &max_output.to_string());
     }
+    if let Some(check) = facts.escalated {
+        put("x-weir-escalated", check.as_str());
+    }
     if *downgraded {
         put("x-weir-degraded", "downgraded");
     }

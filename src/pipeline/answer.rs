@@ -12,6 +12,7 @@ use futures_util::Stream;
 
 use crate::{
     base::money::Nanos,
+    config::QualityCheck,
     openai::error::ErrorBody,
     route::{Chain, Missing, Target},
     spend::{Purse, Remaining},
@@ -57,6 +58,8 @@ pub struct Facts {
     pub dropped: Vec<String>,
     /// The time spent waiting for upstreams.
     pub waited: Duration,
+    /// The check for which a stronger route answered than the one that was asked for.
+    pub escalated: Option<QualityCheck>,
     /// What it cost, and what that leaves.
     pub money: Money,
     /// What the classifier made of it.
@@ -92,6 +95,7 @@ impl Facts {
             skipped: chain.skipped.iter().chain(&trail.skipped).cloned().collect(),
             dropped: trail.dropped.clone(),
             waited: trail.waited,
+            escalated: None,
             money: Money::default(),
             verdict: Verdict::default(),
         }
@@ -108,6 +112,7 @@ impl Facts {
             skipped: Vec::new(),
             dropped: Vec::new(),
             waited: Duration::ZERO,
+            escalated: None,
             money: Money { cost: Some(Nanos::ZERO), replayed: true, ..Money::default() },
             verdict: Verdict::default(),
         }

@@ -14,12 +14,13 @@ use crate::{
     metrics::Metrics,
     quality::Want,
     route::{Chain, Missing, Target},
-    spend::Unfunded,
+    spend::{Posted, Unfunded},
     upstream::{Errand, Executed, Fleet, Stopped, Trail, Won, execute},
 };
 
 use super::{
     answer::{Answer, AnswerStream, Content, Facts, Money, Summary},
+    cascade::{Served, Whole, better},
     job::{Funded, Job},
     refusal::Refusal,
 };
@@ -63,57 +64,69 @@ impl Service<Funded> for Dispatch {
 async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refusal>> {
     let Funded { job, chain, purse, downgraded } = funded;
     let Job { ask, snapshot, timing, wishes, .. } = &*job;
-    let fleet = &snapshot.fleet;
-    let retry = &snapshot.config.retry;
-    let room = snapshot.config.server.max_in_flight;
     let want = Want::of(ask, chain.least);
-    let want = want.as_ref();
-    let errand =
-        Errand { fleet, metrics, chain: &chain, ask, want, timing: *timing, purse: &purse, retry, room };
+    let errand = Errand {
+        fleet: &snapshot.fleet,
+        metrics,
+        chain: &chain,
+        ask,
+        want: want.as_ref(),
+        timing: *timing,
+        purse: &purse,
+        retry: &snapshot.config.retry,
+        room: snapshot.config.server.max_in_flight,
+    };
     let Executed { result, trail } = execute(errand).await;
     let won = match result {
         Ok(won) => won,
-        Err(Stopped::Unfunded(unfunded)) => {
-            let refusal = Refusal::unfunded(&chain, &unfunded, trail);
-            purse.refused(refusal.code.as_str());
-            return Err(Box::new(refusal));
-        }
-        Err(Stopped::Untried) => {
-            let soonest = soonest(fleet, &chain, &trail);
-            let refusal = Refusal::exhausted(&chain, None, trail, timing, soonest);
-            purse.refused(refusal.code.as_str());
-            return Err(Box::new(refusal));
-        }
-        Err(Stopped::Failed(failure)) => {
-            let soonest = soonest(fleet, &chain, &trail);
-            let refusal = Refusal::exhausted(&chain, Some(failure), trail, timing, soonest);
+        Err(stopped) => {
+            let refusal = refusal(&job, &chain, stopped, trail);
             purse.refused(refusal.code.as_str());
             return Err(Box::new(refusal));
         }
     };
-    let mut facts = Facts::of(&chain, &trail);
-    let (content, cost) = match won {
-        Won::Whole { body, mut posted, .. } => {
-            let recorded = timeout(RECORD_PATIENCE, poll_fn(|cx| posted.poll_recorded(cx)));
-            if !matches!(recorded.await, Ok(Ok(()))) {
-                return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
+    let (content, mut facts, max_output) = match won {
+        Won::Whole { body, posted, findings } => {
+            let first = Whole { body, posted, findings, trail, max_output: purse.max_output() };
+            let Served { whole, also, escalated } = better(errand, &job, first).await;
+            let Whole { body, posted, trail, max_output, .. } = whole;
+            for posted in also.into_iter().chain([posted]) {
+                if !recorded(posted).await {
+                    return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
+                }
             }
-            (Content::Whole(body), Some(purse.cost()))
+            (Content::Whole(body), Facts { escalated, ..Facts::of(&chain, &trail) }, max_output)
         }
         Won::Live(live) => {
-            let model = facts
-                .target
-                .as_ref()
-                .filter(|_| wishes.stream_summary)
-                .map(|target| Arc::clone(&target.name));
+            let facts = Facts::of(&chain, &trail);
+            let target = facts.target.as_ref().filter(|_| wishes.stream_summary);
+            let model = target.map(|target| Arc::clone(&target.name));
             let summary = model.map(|model| Summary { model, purse: purse.clone(), savings: wishes.savings });
-            (Content::Stream(AnswerStream::new(live, summary)), None)
+            (Content::Stream(AnswerStream::new(live, summary)), facts, purse.max_output())
         }
     };
-    let (remaining, max_output) = (purse.remaining(), purse.max_output());
+    let cost = matches!(content, Content::Whole(_)).then(|| purse.cost());
     let saved = cost.filter(|_| wishes.savings).and_then(|_| purse.saved());
+    let remaining = purse.remaining();
     facts.money = Money { cost, saved, remaining, max_output, downgraded, replayed: false };
     Ok(Answer { facts, content })
+}
+
+/// Waits until an answer's entry is on the disk; false where that takes too long.
+async fn recorded(mut posted: Posted) -> bool {
+    let recorded = timeout(RECORD_PATIENCE, poll_fn(|cx| posted.poll_recorded(cx)));
+    matches!(recorded.await, Ok(Ok(())))
+}
+
+/// The refusal of a request that no target answered.
+fn refusal(job: &Job, chain: &Chain, stopped: Stopped, trail: Trail) -> Refusal {
+    let failure = match stopped {
+        Stopped::Unfunded(unfunded) => return Refusal::unfunded(chain, &unfunded, trail),
+        Stopped::Untried => None,
+        Stopped::Failed(failure) => Some(failure),
+    };
+    let soonest = soonest(&job.snapshot.fleet, chain, &trail);
+    Refusal::exhausted(chain, failure, trail, &job.timing, soonest)
 }
 
 /// How long until one of the chain's targets can be tried again; targets that lack what the request needs never can.

@@ -4,6 +4,7 @@ mod answer;
 mod auto;
 mod budget;
 mod cache;
+mod cascade;
 mod classify;
 mod conversations;
 mod dispatch;

@@ -12,6 +12,7 @@ mod auto;
 mod bombs;
 mod breaker;
 mod canaries;
+mod cascade;
 mod check;
 mod comeback;
 mod crash;
