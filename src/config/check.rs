@@ -3,6 +3,7 @@
 mod budgets;
 mod chains;
 mod classifier;
+mod judge;
 mod keys;
 mod ledger;
 mod names;
@@ -44,6 +45,7 @@ pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findin
     budgets::check(config, &mut report);
     ledger::check(config, &mut report);
     classifier::check(config, &mut report);
+    judge::check(config, &mut report);
     secrets::check(config, &mut report);
     report.found
 }

@@ -11,6 +11,7 @@ mod environment;
 mod fault;
 mod file;
 mod hedge;
+mod judge;
 mod keys;
 mod keywords;
 mod ledger;
@@ -49,6 +50,7 @@ pub use check::{KEY_NAME_FORM, KeyFault, KeyPart, is_key_name, key_faults, liste
 pub use classifier::{Classifier, ClassifierKind, LlmClassifier, Sticky, Tier};
 pub use fault::{Fault, Faults};
 pub use hedge::HedgeAfter;
+pub use judge::Judge;
 pub use keys::Key;
 pub use keywords::{KeywordPreset, KeywordRule, Keywords};
 pub use ledger::{Ack, Ledger, Place as LedgerPlace};
@@ -88,6 +90,8 @@ pub struct Config {
     pub retry: Retry,
     /// Which model is enough for a request; what savings are measured against.
     pub classifier: Classifier,
+    /// Who grades answers.
+    pub judge: Judge,
     /// How much may be spent. Budgets of keys made at run time stand with those keys.
     pub budgets: Vec<Budget>,
     /// Where every cent is written down.

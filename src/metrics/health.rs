@@ -53,7 +53,7 @@ impl HealthMetrics {
             )?,
             quality: maker.levels(
                 "model_quality",
-                "The share of a model's chat answers that passed all checks, of late, 0 to 1.",
+                "What a model's chat answers were worth of late, 0 to 1: the share that passed all checks, times the mean of a judge's grades.",
                 &["model"],
             )?,
         })

@@ -13,6 +13,7 @@ pub(super) struct RoutingMetrics {
     ratings: IntCounterVec,
     checks: IntCounterVec,
     escalations: IntCounterVec,
+    judgements: IntCounterVec,
 }
 
 /// The counters of one target's checks.
@@ -51,6 +52,11 @@ impl RoutingMetrics {
                  (kept), there was none (failed), or no budget for one (unfunded).",
                 &["route", "check", "result"],
             )?,
+            judgements: maker.counters(
+                "judgements_total",
+                "Answers that a judge was to grade: graded, failed, or dropped because too many were under way.",
+                &["model", "result"],
+            )?,
         })
     }
 }
@@ -68,6 +74,11 @@ impl Metrics {
     /// Counts an answer that failed a check of its route: `answered`, `kept`, `failed` or `unfunded`.
     pub fn escalated(&self, route: &str, check: QualityCheck, result: &'static str) {
         self.routing.escalations.with_label_values(&[route, check.as_str(), result]).inc();
+    }
+
+    /// Counts an answer of a model that was to be judged: `graded`, `failed` or `dropped`.
+    pub fn graded(&self, model: &str, result: &'static str) {
+        self.routing.judgements.with_label_values(&[model, result]).inc();
     }
 
     /// Counts a request for `auto`.

@@ -12,7 +12,6 @@ use tower::Service;
 
 use crate::{
     metrics::Metrics,
-    quality::Want,
     route::{Chain, Missing, Target},
     spend::{Posted, Unfunded},
     upstream::{Errand, Executed, Fleet, Stopped, Trail, Won, execute},
@@ -22,6 +21,7 @@ use super::{
     answer::{Answer, AnswerStream, Content, Facts, Money, Summary},
     cascade::{Served, Whole, better},
     job::{Funded, Job},
+    judge::want,
     refusal::Refusal,
 };
 
@@ -64,7 +64,7 @@ impl Service<Funded> for Dispatch {
 async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refusal>> {
     let Funded { job, chain, purse, downgraded } = funded;
     let Job { ask, snapshot, timing, wishes, .. } = &*job;
-    let want = Want::of(ask, chain.least);
+    let want = want(&job, &chain);
     let errand = Errand {
         fleet: &snapshot.fleet,
         metrics,

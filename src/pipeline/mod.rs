@@ -10,6 +10,7 @@ mod conversations;
 mod dispatch;
 mod idempotency;
 mod job;
+mod judge;
 mod plan;
 mod rate;
 mod recent;

@@ -93,7 +93,10 @@ impl Snapshot {
 
     /// Binds the budgets of the configuration and of keys, with the quotas of keys.
     fn bind(&self, till: &Till) -> Result<Bound, Vec<String>> {
-        let rules = Rules::compile(self.config.budgets.iter().chain(self.key_budgets()), self.quotas())?;
+        let taken = |name: &str| self.config.budgets.iter().any(|budget| budget.name == name);
+        let judge = self.config.judge.budget().filter(|budget| !taken(&budget.name));
+        let budgets = self.config.budgets.iter().chain(self.key_budgets()).chain(&judge);
+        let rules = Rules::compile(budgets, self.quotas())?;
         let holders: Vec<&str> = self.keys.iter().map(|key| &**key.name()).collect();
         till.bind(rules, &holders).map_err(|fault| vec![fault])
     }

@@ -13,12 +13,14 @@ use super::{
     dispatch::Dispatch,
     idempotency::{Idempotency, IdempotencyLayer},
     job::{Classified, Missed, Planned},
+    judge::{Bench, Judge, JudgeLayer},
     plan,
     step::{Step, StepLayer},
 };
 
 /// The pipeline as a service; its type is the order of the steps.
-pub type Pipeline = Idempotency<Classify<Step<Classified, Missed, Step<Missed, Planned, Budget<Dispatch>>>>>;
+pub type Pipeline =
+    Idempotency<Classify<Judge<Step<Classified, Missed, Step<Missed, Planned, Budget<Dispatch>>>>>>;
 
 /// Builds the pipeline.
 pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
@@ -27,6 +29,8 @@ pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
         .layer(IdempotencyLayer(Arc::clone(till)))
         // What is asked for, and whether the key may ask for it.
         .layer(ClassifyLayer(Arc::new(Desk::new(metrics))))
+        // A share of the answers is graded afterwards.
+        .layer(JudgeLayer(Bench::new(metrics)))
         // An answer that exists already needs no money and no upstream.
         .layer(StepLayer(cache::step))
         // The targets to try, in order.

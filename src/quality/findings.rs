@@ -1,5 +1,6 @@
 //! What the checks of one answer found.
 
+use super::rating;
 use crate::config::QualityCheck;
 
 /// A set of checks.
@@ -53,6 +54,8 @@ pub struct Findings {
     pub ran: Checks,
     /// Those of them that failed.
     pub failed: Checks,
+    /// The number, where that was all that was asked for.
+    pub rating: Option<u8>,
 }
 
 impl Findings {
@@ -69,8 +72,11 @@ impl Findings {
         (!self.ran.is_empty()).then(|| self.failed.is_empty())
     }
 
-    /// The result in a word: `ok`, or the worst check that failed; `None` where nothing was checked.
+    /// The result in a word: `ok`, or the worst check that failed; the number; `None` where nothing was checked.
     pub fn word(self) -> Option<&'static str> {
+        if let Some(rating) = self.rating {
+            return rating::word(rating);
+        }
         self.passed().map(|_| self.failed.worst().map_or("ok", QualityCheck::as_str))
     }
 
@@ -90,7 +96,8 @@ mod tests {
     use QualityCheck::{Empty, InvalidJson, Refusal, TooShort, Truncated};
 
     fn findings(failed: &[QualityCheck]) -> Findings {
-        Findings { ran: QualityCheck::ALL.into_iter().collect(), failed: failed.iter().copied().collect() }
+        let (ran, failed) = (QualityCheck::ALL.into_iter().collect(), failed.iter().copied().collect());
+        Findings { ran, failed, rating: None }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Whether an answer is one: pure checks of what a model says, with what they come to over time.
 
 mod findings;
+mod rating;
 mod refusal;
 mod rolling;
 mod schema;
 mod want;
 
 pub use findings::{Checks, Findings};
-pub use rolling::{Rolling, Share};
+pub use rating::rating;
+pub use rolling::{Mean, Rolling};
 pub use want::Want;

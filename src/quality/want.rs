@@ -1,11 +1,11 @@
 //! What an answer has to be, by its request: the checks themselves.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
-use super::{findings::Findings, refusal::is_refusal, schema::is_misfit};
+use super::{findings::Findings, rating::rating, refusal::is_refusal, schema::is_misfit};
 use crate::{
     config::QualityCheck as Check,
     openai::{Ask, Endpoint, Finish, Said},
@@ -14,7 +14,7 @@ use crate::{
 /// How much of an answer's text is kept where nothing more is needed, in bytes.
 const BRIEF: usize = 512;
 /// How much of it is kept where JSON was asked for, in bytes; of longer ones nobody says whether they are JSON.
-const JSON: usize = 256 * 1024;
+const JSON: usize = 128 * 1024;
 /// The largest `response_format` whose schema is looked at, in bytes.
 const SCHEMA: usize = 256 * 1024;
 /// A character takes four bytes at most.
@@ -26,6 +26,8 @@ pub struct Want {
     ask: Arc<Ask>,
     json: bool,
     least: usize,
+    /// It has to be a number, and nothing is checked.
+    rating: bool,
 }
 
 #[derive(Deserialize)]
@@ -38,15 +40,34 @@ struct Named {
     schema: Option<Value>,
 }
 
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+}
+
+/// Whether JSON is asked for.
+fn is_json(ask: &Ask) -> bool {
+    let format = ask.field("response_format").and_then(|raw| serde_json::from_slice::<Kind<'_>>(raw).ok());
+    let kind = format.and_then(|format| format.kind);
+    kind.is_some_and(|kind| kind == "json_object" || kind == "json_schema")
+}
+
 impl Want {
     /// What is wanted of a chat's answer, with so many characters at least; `None` for other requests: they are not
     /// checked.
     pub fn of(ask: &Arc<Ask>, least: usize) -> Option<Self> {
-        let needs = || {
-            let needs = ask.needs(None);
-            needs.json_mode || needs.json_schema
-        };
-        (ask.endpoint() == Endpoint::Chat).then(|| Self { ask: Arc::clone(ask), json: needs(), least })
+        (ask.endpoint() == Endpoint::Chat).then(|| Self {
+            ask: Arc::clone(ask),
+            json: is_json(ask),
+            least,
+            rating: false,
+        })
+    }
+
+    /// What is wanted of a model that rates something: a number from 1 to 10.
+    pub fn rating(ask: &Arc<Ask>) -> Self {
+        Self { ask: Arc::clone(ask), json: false, least: 0, rating: true }
     }
 
     /// How much text of an answer has to be kept for the checks, in bytes.
@@ -64,6 +85,9 @@ impl Want {
     pub fn judge(&self, said: &Said) -> Findings {
         let mut findings = Findings::default();
         let text = said.text().trim();
+        if self.rating {
+            return Findings { rating: rating(text), ..findings };
+        }
         let silent = text.is_empty() && !said.is_cut();
         findings.note(Check::Empty, silent && !said.shows() && !said.is_refused());
         let refuses = said.is_refused()

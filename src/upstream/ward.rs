@@ -30,8 +30,10 @@ pub struct Patient {
     pub provider: Arc<str>,
     /// Its own health.
     pub health: TargetHealth,
-    /// What its answers are worth.
-    pub quality: Rolling,
+    /// The share of its answers that pass all checks.
+    pub passed: Rolling,
+    /// The grades of its answers, 0 to 1.
+    pub grades: Rolling,
     /// Its provider's.
     pub connections: Arc<ProviderHealth>,
     /// What is shown of it.
@@ -94,6 +96,24 @@ impl Patient {
             first_token: None,
             kind,
         })
+    }
+
+    /// A judge gave an answer a grade, 1 to 10.
+    pub fn graded(&self, grade: u8) {
+        self.grades.add((f64::from(grade.clamp(1, 10)) - 1.0) / 9.0);
+        self.show_worth();
+    }
+
+    /// What its answers are worth, 0 to 1: the share that passes all checks, times the mean grade where there are grades.
+    pub fn worth(&self) -> Option<f64> {
+        let grades = self.grades.mean().map_or(1.0, |grades| grades.mean);
+        self.passed.mean().map(|passed| passed.mean * grades)
+    }
+
+    fn show_worth(&self) {
+        if let Some(worth) = self.worth() {
+            self.gauges.quality(worth);
+        }
     }
 
     /// Does what an operator says.
@@ -204,8 +224,8 @@ impl Ward {
 
     /// The answer was checked.
     pub fn judged(&self, passed: bool) {
-        let share = self.patient.quality.judged(passed);
-        self.patient.gauges.quality(share.passed);
+        self.patient.passed.add(f64::from(u8::from(passed)));
+        self.patient.show_worth();
     }
 
     /// The first content came.

@@ -261,10 +261,8 @@ async fn operators_see_what_answers_are_worth() {
         let rows = status["data"].as_array().unwrap();
         rows.iter().find(|row| row["model"] == name).unwrap()["quality"].clone()
     };
-    assert_eq!(
-        (of("weak"), of("strong")),
-        (json!({ "score": 0.75, "answers": 4 }), json!({ "score": 1.0, "answers": 1 }))
-    );
+    let worth = |mean: f64, answers: u64| json!({ "score": mean, "passed": { "mean": mean, "answers": answers }, "grades": null });
+    assert_eq!((of("weak"), of("strong")), (worth(0.75, 4), worth(1.0, 1)));
     assert_eq!(weir.metric("weir_model_quality{model=\"weak\"}").await, 0.75);
     // A request that was answered twice counts once in a report; what it cost counts whole.
     weir.attempts(5).await;

@@ -32,6 +32,7 @@ mod headers;
 mod health_check;
 mod hedging;
 mod history;
+mod judge;
 mod leaving;
 mod limits;
 mod made_keys;

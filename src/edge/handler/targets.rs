@@ -14,7 +14,8 @@ use crate::{
     edge::{error, state},
     health::{Force, ProviderHealth, State},
     pipeline::{Code, Refusal},
-    upstream::{Unit, Vitals, word},
+    quality::Mean,
+    upstream::{Patient, Unit, Vitals, word},
 };
 
 /// `GET /admin/status`: breaker, health score with its parts, times, limits, the last error of every target; beside them
@@ -75,8 +76,17 @@ fn row(Vitals { patient, standing, score }: &Vitals, now: Instant) -> Value {
             "rate_limited": minute.limited,
             "mean_ms": ms(minute.mean()),
         })),
-        "quality": patient.quality.share().map(|share| json!({ "score": share.passed, "answers": share.answers })),
+        "quality": quality(patient),
         "last_error": standing.last_error.map(|outcome| outcome.as_str()),
+    })
+}
+
+/// What a target's answers are worth; null before the first one.
+fn quality(patient: &Patient) -> Value {
+    let mean = |mean: Mean| json!({ "mean": mean.mean, "answers": mean.answers });
+    let parts = patient.worth().zip(patient.passed.mean());
+    parts.map_or(Value::Null, |(score, passed)| {
+        json!({ "score": score, "passed": mean(passed), "grades": patient.grades.mean().map(mean) })
     })
 }
 
