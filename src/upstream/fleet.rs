@@ -7,7 +7,10 @@ pub use vitals::Vitals;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -176,6 +179,7 @@ impl Fleet {
                     gauges: metrics.health().target(label, provider),
                     bell: bell.clone(),
                     retired: AtomicBool::new(false),
+                    in_flight: AtomicUsize::default(),
                 })
             });
             patient.told(patient.health.configure(&config.breaker));

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -42,6 +42,8 @@ pub struct Patient {
     pub bell: Bell,
     /// Whether its provider does not know the model, as far as the last answer told.
     pub retired: AtomicBool,
+    /// How many tries on it are under way.
+    pub in_flight: AtomicUsize,
 }
 
 /// Leave to make one try on a target. One that is dropped counts as abandoned by the client.
@@ -88,6 +90,7 @@ impl Patient {
         };
         self.told(permit.transition());
         self.told_of_provider(connection.transition());
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Ward {
             patient: Arc::clone(self),
             permit: Some(permit),
@@ -281,5 +284,6 @@ impl Drop for Ward {
         if self.permit.is_some() {
             self.report(Outcome::ClientLeft, None);
         }
+        self.patient.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -85,7 +85,18 @@ async fn the_first_may_still_be_first() {
     let (first, second) =
         (RawUpstream::start(vec![late(MS(600), "slow")]).await, RawUpstream::start(vec![silent()]).await);
     let weir = gateway("", &[&first, &second], "hedge_after = \"150ms\"").await;
-    let mut stream = weir.client().stream(CHAT, &ask_stream("chain")).await;
+    let asking = tokio::spawn({
+        let client = weir.client();
+        async move { client.stream(CHAT, &ask_stream("chain")).await }
+    });
+    second.request(0).await;
+    let status = weir.client().get("/admin/status").await.json();
+    let under_way = |name: &str| {
+        let row = status["data"].as_array().unwrap().iter().find(|row| row["model"] == name).unwrap();
+        row["in_flight"].as_u64()
+    };
+    assert_eq!((under_way("first"), under_way("second")), (Some(1), Some(1)), "{status}");
+    let mut stream = asking.await.unwrap();
     assert_eq!((stream.header("x-weir-model"), stream.header("x-weir-attempts")), ("first", "2"));
     assert_eq!(Transcript::of(&mut stream).await.text, "slow");
     second.peer_left(0).await;

@@ -150,6 +150,7 @@ async fn leave_all(http: &str) {
     assert_eq!(moved, None);
     let status = weir.client().get("/admin/status").await.json();
     for target in status["data"].as_array().unwrap() {
+        assert_eq!(target["in_flight"], 0, "{target}");
         assert_eq!(
             (target["breaker"].as_str(), target["status"].as_str()),
             (Some("closed"), Some("healthy"))

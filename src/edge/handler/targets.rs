@@ -1,6 +1,6 @@
 //! `/admin/status`, `/admin/targets`: how every target does, taken out or back by hand.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::{
     extract::{self, Path},
@@ -65,6 +65,7 @@ fn row(Vitals { patient, standing, score }: &Vitals, now: Instant) -> Value {
         "free_in_ms": left(standing.free_at()),
         "rate_limited_ms": left(standing.limited_until),
         "health": { "score": score.h, "success": score.s, "speed": score.t, "room": score.q },
+        "in_flight": patient.in_flight.load(Ordering::Relaxed),
         "admitted_share": standing.weight,
         "first_token_ms": { "p50": ms(standing.first_token.p50), "p95": ms(standing.first_token.p95) },
         "answer_ms": { "p50": ms(standing.whole.p50), "p95": ms(standing.whole.p95) },
