@@ -110,6 +110,9 @@ const SHORT: &str = "a few words without code, mathematics, or analysis";
 const DEMANDING_LEVEL: u8 = 6;
 const SHORT_LEVEL: u8 = 3;
 const FEW_WORDS: u32 = 8;
+/// Text with letters beyond ASCII is short below so many bytes: Chinese, Japanese, Thai have no spaces between words, and the
+/// words that tell hard prompts are English.
+const FEW_BYTES: u32 = 60;
 
 /// A level within hand-set bounds: benchmarks hold neither small talk nor large designs, so that a model that is trained
 /// on them knows little of either. Scores are left as they are.
@@ -119,6 +122,7 @@ fn bounded(level: u8, scan: &Scan) -> u8 {
     if scan.early(Class::Proof) > 0 || scan.early(Class::Analysis) > 1 {
         level.max(DEMANDING_LEVEL)
     } else if scan.tokens() <= FEW_WORDS
+        && (scan.mark(Mark::Foreign) == 0 || scan.length() < FEW_BYTES)
         && scan.mark(Mark::Digits) == 0
         && hard.iter().all(|class| scan.class(*class) == 0)
     {
@@ -169,6 +173,24 @@ mod tests {
              two-phase commit and Paxos, analyze the trade-offs and justify every choice you make.",
         ] {
             assert!(of(hard).complexity >= 6, "{hard}: {:?}", of(hard));
+        }
+    }
+
+    #[test]
+    fn text_without_spaces_is_not_taken_for_a_few_words() {
+        let highest = |text: &str| bounded(10, &Scan::of(text, &mut ()));
+        for hard in [
+            "请设计一个跨越五个地区的分布式事务协议并证明它在丢失两个地区时仍然保持一致性同时与其他协议比较",
+            "五つの地域にまたがる分散トランザクションプロトコルを設計し一貫性を証明してください",
+            "จงออกแบบโปรโตคอลธุรกรรมแบบกระจายสำหรับห้าภูมิภาค",
+            "Докажите, что корень из двух иррационален",
+        ] {
+            assert_eq!(highest(hard), 10, "{hard}");
+        }
+        for easy in
+            ["你好", "Привет!", "Что это такое?", "今天天气怎么样", "and what is the weather like there"]
+        {
+            assert_eq!(highest(easy), SHORT_LEVEL, "{easy}");
         }
     }
 
