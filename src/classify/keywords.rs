@@ -21,7 +21,10 @@ const BASE: u8 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
     Add(i8),
+    /// Of one's own rules: nothing else counts.
     Set(u8),
+    /// Of a preset: where counting begins, in place of the base; the first one does.
+    Begin(u8),
 }
 
 /// Rules, ready to use.
@@ -51,21 +54,27 @@ impl Keywords {
                 rules.push((owned(&DOWN), Effect::Add(-1)));
             }
             Some(KeywordPreset::ThreeWay) => {
-                rules.push((owned(&COMPLEX), Effect::Set(8)));
-                rules.push((owned(&SIMPLE), Effect::Set(2)));
+                rules.push((owned(&COMPLEX), Effect::Begin(8)));
+                rules.push((owned(&SIMPLE), Effect::Begin(2)));
             }
         }
         // What decides comes before what counts.
-        rules.sort_by_key(|(_, effect)| matches!(effect, Effect::Add(_)));
+        rules.sort_by_key(|(_, effect)| match effect {
+            Effect::Set(_) => 0,
+            Effect::Begin(_) => 1,
+            Effect::Add(_) => 2,
+        });
         Self { base: config.base.unwrap_or(BASE).clamp(1, 10), rules }
     }
 
     /// The complexity of a text, 1 to 10.
     pub fn complexity(&self, text: &str) -> u8 {
-        let mut sum = i32::from(self.base);
+        let (mut sum, mut begun) = (i32::from(self.base), false);
         for (found, effect) in self.each(&folded(text)) {
             match effect {
                 Effect::Set(complexity) => return complexity.clamp(1, 10),
+                Effect::Begin(complexity) if !begun => (sum, begun) = (complexity.into(), true),
+                Effect::Begin(_) => {}
                 Effect::Add(by) => sum += i32::from(by) * found.len() as i32,
             }
         }
@@ -74,10 +83,16 @@ impl Keywords {
 
     /// The words that made it so.
     pub fn found(&self, text: &str) -> Vec<Found<'_>> {
-        let mut all = Vec::new();
+        let (mut all, mut begun) = (Vec::new(), false);
         for (found, effect) in self.each(&folded(text)) {
             let add = match effect {
                 Effect::Set(_) => return vec![Found { word: found[0], add: None }],
+                Effect::Begin(_) => {
+                    if !std::mem::replace(&mut begun, true) {
+                        all.push(Found { word: found[0], add: None });
+                    }
+                    continue;
+                }
                 Effect::Add(by) => Some(by),
             };
             all.extend(found.into_iter().map(|word| Found { word, add }));
@@ -161,7 +176,15 @@ mod tests {
         let own = vec![rule("Urgent", 3, None), rule("lawsuit", 0, Some(10))];
         assert_eq!(with(None, own.clone()).complexity("urgent: analyze"), 8);
         assert_eq!(with(Some(KeywordPreset::Scale), own.clone()).complexity("urgent: analyze"), 9);
-        assert_eq!(with(Some(KeywordPreset::Scale), own).complexity("simple lawsuit"), 10);
+        assert_eq!(with(Some(KeywordPreset::Scale), own.clone()).complexity("simple lawsuit"), 10);
+        let beside = with(Some(KeywordPreset::ThreeWay), own);
+        for (text, complexity) in
+            [("urgent: how to format it", 5), ("urgent review", 10), ("urgent", 8), ("define lawsuit", 10)]
+        {
+            assert_eq!(beside.complexity(text), complexity, "{text}");
+        }
+        let found = beside.found("urgent: how to format it");
+        assert_eq!(found.iter().map(|found| found.add).collect::<Vec<_>>(), [None, Some(3)]);
         assert_eq!(with(None, vec![rule("", 3, None), rule("x", 100, Some(99))]).complexity("x"), 10);
     }
 
