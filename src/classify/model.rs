@@ -262,10 +262,13 @@ impl Model {
         let length = reader.number()? as usize;
         let header = reader.some(length)?.to_vec();
         let header = String::from_utf8(header).map_err(|_| BadModel("its header is no text"))?;
-        let (bias, gram_unit, leaf_unit) = (reader.float()?, reader.float()?, reader.float()?);
+        let (bias, gram_unit, leaf_unit) = (reader.finite()?, reader.finite()?, reader.finite()?);
         let mut edges = [0.0; LEVELS - 1];
         for edge in &mut edges {
-            *edge = reader.float()?;
+            *edge = reader.finite()?;
+        }
+        if !edges.is_sorted() {
+            return Err(BadModel("its levels are out of order"));
         }
         let grams = Box::new(*reader.take::<GRAMS>()?);
         let count = reader.number()? as usize;
@@ -305,6 +308,12 @@ impl<'a> Reader<'a> {
         if number.is_nan() { Err(BadModel("it has something that is no number")) } else { Ok(number) }
     }
 
+    /// A number of which there is an end.
+    fn finite(&mut self) -> Result<f32, BadModel> {
+        let number = self.float()?;
+        if number.is_finite() { Ok(number) } else { Err(BadModel("it has a number without end")) }
+    }
+
     fn tree(&mut self) -> Result<Packed, BadModel> {
         let features = *self.take::<DEPTH>()?;
         let mut cuts = [0.0; DEPTH];
@@ -316,5 +325,25 @@ impl<'a> Reader<'a> {
             *leaf = i16::from_le_bytes(*self.take()?);
         }
         Ok(Packed { features, cuts, leaves })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::Builtin;
+
+    #[test]
+    fn a_file_that_makes_no_sense_is_refused() {
+        let broken = |change: fn(&mut Model)| {
+            let mut model = Builtin::new().model().clone();
+            change(&mut model);
+            Model::read(&model.write()).err().map(|bad| bad.to_string()).unwrap_or_default()
+        };
+        assert_eq!(broken(|_| {}), "");
+        assert!(broken(|model| model.bias = f32::INFINITY).contains("without end"));
+        assert!(broken(|model| model.edges[3] = f32::NEG_INFINITY).contains("without end"));
+        assert!(broken(|model| model.gram_unit = f32::NAN).contains("no number"));
+        assert!(broken(|model| model.edges[0] = 1e9).contains("out of order"));
     }
 }
