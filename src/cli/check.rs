@@ -7,6 +7,7 @@ use crate::{
         AuthMode, ClassifierKind, Config, Enforce, Fault, Key, Loaded, Protocol, Provider, Tier, load,
         needs_a_key,
     },
+    pipeline::snapshot,
     price::{Catalogue, Price, Rates},
 };
 
@@ -18,6 +19,12 @@ use crate::{
 pub fn run(files: &[PathBuf], out: &mut impl Write) -> io::Result<bool> {
     match load(files) {
         Ok(loaded) => {
+            // Who serves reads the calibration's file; what it would refuse is a fault here.
+            if let Err(problem) = snapshot::classifier(&loaded.config.classifier) {
+                writeln!(out, "  {problem}\n    Write it anew with `weir calibrate`, or leave it out.")?;
+                writeln!(out, "\n1 fault: nothing would be served.")?;
+                return Ok(false);
+            }
             print(&loaded, out)?;
             Ok(true)
         }
@@ -398,6 +405,19 @@ mod tests {
         let (good, said) = checked("[server]\nlisen = \"x\"\n[routes.r]\ntargets = [\"m\"]");
         assert!(!good);
         assert!(said.contains("server.lisen: unknown key") && said.contains("2 faults"), "{said}");
+    }
+
+    #[test]
+    fn a_broken_calibration_is_a_fault() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let asset = crate::classify::Builtin::asset();
+        for (content, good) in [(asset, true), (&asset[..5000], false)] {
+            fs::write(file.path(), content).unwrap();
+            let path = file.path().display().to_string();
+            let (found, said) = checked(&format!("[classifier]\ncalibration = '{path}'"));
+            assert_eq!(found, good, "{said}");
+            assert_eq!(said.contains("classifier.calibration") && said.contains("1 fault:"), !good, "{said}");
+        }
     }
 
     #[test]
