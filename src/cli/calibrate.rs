@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
+    ops::ControlFlow,
     path::PathBuf,
 };
 
@@ -124,7 +125,7 @@ fn read(args: &CalibrateArgs) -> Result<Vec<Labelled>, String> {
             return Err("a score is no number".into());
         }
         prompts.push(Labelled { text: line.prompt, outcome: Outcome { strong, weak } });
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     let all = prompts.iter().flat_map(|prompt| [prompt.outcome.strong, prompt.outcome.weak]);
     let (least, most) = all

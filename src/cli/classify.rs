@@ -1,7 +1,9 @@
 //! `weir classify`: what the classifier thinks of prompts.
 
 use std::{
+    fmt::Display,
     io::{self, BufRead, Read as _, Write},
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -69,10 +71,13 @@ pub fn run(
     }
     let text = match args.text.as_slice() {
         [dash] if dash == "-" => {
-            let mut text = String::new();
-            let read = input.take(LONGEST).read_to_string(&mut text);
-            read.map_err(|error| format!("the standard input cannot be read: {error}"))?;
-            text
+            let mut text = Vec::new();
+            let read = input.take(LONGEST + 1).read_to_end(&mut text);
+            let unread = |error: &dyn Display| format!("the standard input cannot be read: {error}");
+            if read.map_err(|error| unread(&error))? as u64 > LONGEST {
+                return Err("the standard input is longer than 64 MiB".into());
+            }
+            String::from_utf8(text).map_err(|error| unread(&error))?
         }
         words => words.join(" "),
     };
@@ -90,11 +95,7 @@ fn stream(
     input: &mut impl BufRead,
     out: &mut impl Write,
 ) -> Result<(), String> {
-    let mut closed = false;
     let take = |Line { id, prompt }: Line| {
-        if closed {
-            return Ok(());
-        }
         let opinion = classifier.classify(&Prompt::text(&prompt));
         let said = Said {
             id,
@@ -105,10 +106,10 @@ fn stream(
         };
         let written = serde_json::to_writer(&mut *out, &said).map_err(io::Error::from);
         match written.and_then(|()| writeln!(out)) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => closed = true,
-            result => result.map_err(|error| format!("this cannot be printed: {error}"))?,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            Err(error) => Err(format!("this cannot be printed: {error}")),
+            Ok(()) => Ok(ControlFlow::Continue(())),
         }
-        Ok(())
     };
     match names {
         [] => lines::each("the standard input", input, take)?,
@@ -244,6 +245,37 @@ mod tests {
         assert_eq!(lines[0]["tier"], "ultra_budget");
         let bad = said("", &["--jsonl", "-"], "{\"id\":1,\"prompt\":\"x\"}\n{\"id\":2}").unwrap_err();
         assert!(bad.contains("line 2") && bad.contains("prompt"), "{bad}");
+    }
+
+    /// A reader that has seen enough.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nobody_reads_so_nothing_more_is_read() {
+        let args = ClassifyArgs { text: Vec::new(), jsonl: true, json: false };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut input = "{\"id\":1,\"prompt\":\"x\"}\nrest\n".as_bytes();
+        run(&[file.path().to_owned()], &args, &mut input, &mut Closed).unwrap();
+        assert_eq!(input, b"rest\n");
+    }
+
+    #[test]
+    fn a_prompt_above_the_limit_is_refused() {
+        let args = ClassifyArgs { text: vec!["-".into()], jsonl: false, json: false };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut input = io::BufReader::new(io::repeat(b'x').take(LONGEST + 9));
+        let problem = run(&[file.path().to_owned()], &args, &mut input, &mut Vec::new()).unwrap_err();
+        assert!(problem.contains("longer than 64 MiB"), "{problem}");
     }
 
     #[test]

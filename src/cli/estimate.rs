@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    ops::ControlFlow,
     path::PathBuf,
 };
 
@@ -111,7 +112,9 @@ pub fn run(files: &[PathBuf], args: &EstimateArgs, out: &mut impl Write) -> Resu
         routes: BTreeMap::new(),
         assumed_output_tokens: args.output,
     };
-    lines::each_of(&args.file, |line: Box<RawValue>| counter.count(line.get(), &mut estimate))?;
+    lines::each_of(&args.file, |line: Box<RawValue>| {
+        counter.count(line.get(), &mut estimate).map(ControlFlow::Continue)
+    })?;
     let total = &estimate.total;
     estimate.saved_usd = total.baseline_usd.map(|baseline| Usd(baseline.0.saturating_sub(total.cost_usd.0)));
     let result = match args.json {

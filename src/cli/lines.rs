@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read as _, Write},
+    ops::ControlFlow,
     path::Path,
 };
 
@@ -11,14 +12,14 @@ use serde::de::DeserializeOwned;
 /// The longest line that is read, in bytes.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
-/// Reads each line of `from`, which messages call `name`; blank ones are passed over.
+/// Reads each line of `from`, which messages call `name`, until `take` has enough; blank ones are passed over.
 ///
 /// # Errors
 /// The first line that is no such object, or what `take` says.
 pub fn each<T: DeserializeOwned>(
     name: &str,
     from: &mut impl BufRead,
-    mut take: impl FnMut(T) -> Result<(), String>,
+    mut take: impl FnMut(T) -> Result<ControlFlow<()>, String>,
 ) -> Result<(), String> {
     let mut line = Vec::new();
     for number in 1_u64.. {
@@ -32,8 +33,10 @@ pub fn each<T: DeserializeOwned>(
             return Err(place(&"it is longer than 64 MiB"));
         }
         if !line.trim_ascii().is_empty() {
-            take(serde_json::from_slice(&line).map_err(|error| place(&error))?)
-                .map_err(|problem| place(&problem))?;
+            let object = serde_json::from_slice(&line).map_err(|error| place(&error))?;
+            if take(object).map_err(|problem| place(&problem))?.is_break() {
+                break;
+            }
         }
     }
     Ok(())
@@ -45,7 +48,7 @@ pub fn each<T: DeserializeOwned>(
 /// The file cannot be read, a line is no such object, or what `take` says.
 pub fn each_of<T: DeserializeOwned>(
     path: &Path,
-    take: impl FnMut(T) -> Result<(), String>,
+    take: impl FnMut(T) -> Result<ControlFlow<()>, String>,
 ) -> Result<(), String> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
