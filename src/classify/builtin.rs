@@ -49,6 +49,11 @@ impl Builtin {
         Model::read(file).map(|model| Self { model: Arc::new(model) })
     }
 
+    /// With a model of one's own.
+    pub fn of(model: Model) -> Self {
+        Self { model: Arc::new(model) }
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model

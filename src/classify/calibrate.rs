@@ -3,13 +3,15 @@
 use serde::Serialize;
 
 use super::{
-    curve::{Curve, Dice, Figures, Outcome, Stakes, drawn, interval, middle},
+    Builtin, Prompt,
+    curve::{Curve, Dice, Figures, Outcome, Stakes, drawn_together, interval, middle},
     fit::{
         linear::{self, Line, Problem, Row},
         sample::{Sample, Target},
         trees::{self, Boosted, Growth},
     },
     forest::Tree,
+    groups::{self, groups},
     model::{GRAMS, LEVELS, Model},
 };
 
@@ -22,7 +24,7 @@ pub struct Labelled {
     pub outcome: Outcome,
 }
 
-/// Fewer prompts than these cannot be halved.
+/// Fewer different prompts than these cannot be halved.
 pub const FEWEST: usize = 20;
 
 /// Samples for an interval.
@@ -43,6 +45,8 @@ const GROWTH: Growth =
 pub struct Worth {
     /// How many prompts were given.
     pub prompts: usize,
+    /// How many of them are different: those with the same letters and digits are in the same half.
+    pub different: usize,
     /// How many of them were held back: all figures are of these.
     pub held_back: usize,
     /// The model that ships.
@@ -53,7 +57,7 @@ pub struct Worth {
     pub gain: Interval,
     /// The gain's interval is above 0: it is not chance.
     pub proven: bool,
-    /// What the levels of complexity mean, 1 first.
+    /// What the levels of complexity mean by which `auto` routes, 1 first.
     pub levels: Vec<Level>,
 }
 
@@ -93,8 +97,8 @@ pub struct Level {
 /// Why nothing can be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// There are too few prompts.
-    TooFew,
+    /// There are too few prompts: only so many different ones.
+    TooFew(usize),
     /// Both models are equally good on the prompts that were held back.
     NoGap,
 }
@@ -106,6 +110,16 @@ struct Lesson {
     scores: Vec<f64>,
     /// What is to be told.
     targets: Vec<f64>,
+    /// Which of them say the same.
+    groups: Vec<usize>,
+}
+
+/// How prompts fare that were not learned from.
+struct Unseen {
+    /// How much of what is learned holds for them, 0 to 1.
+    holds: f64,
+    /// Their scores.
+    scores: Vec<f64>,
 }
 
 /// What is learned beside the base, from what it does not tell.
@@ -128,6 +142,7 @@ impl Lesson {
             samples: prompts.iter().map(|prompt| Sample::of(&prompt.text)).collect(),
             scores: prompts.iter().map(|prompt| base.score(&prompt.text).0).collect(),
             targets: outcomes.iter().map(|outcome| target.of(outcome, strong)).collect(),
+            groups: groups(prompts.iter().map(|prompt| prompt.text.as_str())),
         }
     }
 
@@ -153,19 +168,22 @@ impl Lesson {
         More { slope, shift, line, grown }
     }
 
-    /// How much of what is learned holds for prompts that it was not learned from, 0 to 1.
-    fn holds(&self) -> f64 {
+    /// What is said of each prompt by who has learned from others; those that say the same are left out together.
+    fn unseen(&self) -> Unseen {
         let (mut both, mut own) = (0.0, 0.0);
+        let mut parts = vec![(0.0, 0.0); self.scores.len()];
         for fold in 0..FOLDS {
-            let more = self.learn(|at| at % FOLDS != fold);
-            for at in (fold..self.scores.len()).step_by(FOLDS) {
-                let left = self.targets[at] - more.shift - more.slope * self.scores[at];
+            let more = self.learn(|at| self.groups[at] % FOLDS != fold);
+            for at in (0..parts.len()).filter(|at| self.groups[*at] % FOLDS == fold) {
+                let base = more.shift + more.slope * self.scores[at];
                 let told = more.line.at(&self.samples[at].grams) + more.grown.at(&self.samples[at].features);
-                both += left * told;
+                both += (self.targets[at] - base) * told;
                 own += told * told;
+                parts[at] = (base, told);
             }
         }
-        if own > 0.0 { (both / own).clamp(0.0, 1.0) } else { 0.0 }
+        let holds = if own > 0.0 { (both / own).clamp(0.0, 1.0) } else { 0.0 };
+        Unseen { holds, scores: parts.into_iter().map(|(base, told)| base + holds * told).collect() }
     }
 }
 
@@ -173,7 +191,7 @@ impl Lesson {
 /// as that holds for others.
 pub fn fit(base: &Model, prompts: &[&Labelled]) -> Model {
     let lesson = Lesson::of(base, prompts);
-    let holds = lesson.holds();
+    let Unseen { holds, scores } = lesson.unseen();
     let More { slope, shift, line: more, grown } = lesson.learn(|_| true);
     let (mut line, mut boosted) = base.parted();
     for (weight, more) in line.weights.iter_mut().zip(&more.weights) {
@@ -191,7 +209,8 @@ pub fn fit(base: &Model, prompts: &[&Labelled]) -> Model {
         .chain(grown.trees.iter().map(|tree| scaled(tree, holds)))
         .collect();
     let mut model = Model::made_of(&line, &boosted);
-    model.edges = levels(prompts.iter().map(|prompt| model.score(&prompt.text).0).collect());
+    // Scores of prompts that it has learned from lie farther apart than those of others, which the levels are for.
+    model.edges = levels(scores);
     model.header =
         format!("Weir's prompt classifier, fitted to {} prompts by weir calibrate.\n", prompts.len());
     model
@@ -223,42 +242,42 @@ fn levels(mut scores: Vec<f64>) -> [f32; LEVELS - 1] {
 /// # Errors
 /// Nothing can be said.
 pub fn worth(base: &Model, prompts: &[Labelled], stakes: &Stakes) -> Result<Worth, Unfit> {
-    if prompts.len() < FEWEST {
-        return Err(Unfit::TooFew);
+    let groups = groups(prompts.iter().map(|prompt| prompt.text.as_str()));
+    let different = groups::count(&groups);
+    if different < FEWEST {
+        return Err(Unfit::TooFew(different));
     }
-    let mut order: Vec<&Labelled> = prompts.iter().collect();
+    let mut order: Vec<Vec<&Labelled>> = vec![Vec::new(); different];
+    for (group, prompt) in groups.iter().zip(prompts) {
+        order[*group].push(prompt);
+    }
     let mut dice = Dice(1);
     for at in (1..order.len()).rev() {
         order.swap(at, dice.below(at + 1));
     }
     let (seen, held) = order.split_at(order.len() / 2);
-    let fitted = fit(base, seen);
-    compare(base, &fitted, held, stakes, prompts.len())
+    let fitted = fit(base, &seen.concat());
+    let worth = compare(base, &fitted, &held.concat(), stakes)?;
+    Ok(Worth { prompts: prompts.len(), different, ..worth })
 }
 
-/// Measures two models on prompts that the second has not seen.
+/// Measures two models on prompts that the second has not seen; only these are counted.
 ///
 /// # Errors
 /// Nothing can be said.
-pub fn compare(
-    base: &Model,
-    fitted: &Model,
-    held: &[&Labelled],
-    stakes: &Stakes,
-    prompts: usize,
-) -> Result<Worth, Unfit> {
+pub fn compare(base: &Model, fitted: &Model, held: &[&Labelled], stakes: &Stakes) -> Result<Worth, Unfit> {
     let outcomes: Vec<Outcome> = held.iter().map(|prompt| prompt.outcome).collect();
     let scores =
         |model: &Model| -> Vec<f64> { held.iter().map(|prompt| model.score(&prompt.text).0).collect() };
-    let fitted_scores = scores(fitted);
+    let groups = groups(held.iter().map(|prompt| prompt.text.as_str()));
     let before = Curve::new(&scores(base), &outcomes);
-    let after = Curve::new(&fitted_scores, &outcomes);
-    let shipped = measured(&before, stakes)?;
-    let value = measured(&after, stakes)?;
+    let after = Curve::new(&scores(fitted), &outcomes);
+    let shipped = measured(&before, stakes, &groups)?;
+    let value = measured(&after, stakes, &groups)?;
     let mut dice = Dice(2);
     let gains: Vec<f64> = (0..DRAWS)
         .filter_map(|_| {
-            let times = drawn(held.len(), &mut dice);
+            let times = drawn_together(&groups, &mut dice);
             let apgr = |curve: &Curve<'_>| Some(curve.counted(stakes, |row| times[row])?.apgr);
             Some(apgr(&after)? - apgr(&before)?)
         })
@@ -266,30 +285,31 @@ pub fn compare(
     let (low, high) = middle(gains);
     let gain = Interval { value: value.value.apgr - shipped.value.apgr, low, high };
     Ok(Worth {
-        prompts,
+        prompts: held.len(),
+        different: groups::count(&groups),
         held_back: held.len(),
         shipped,
         fitted: value,
         gain,
         proven: low > 0.0,
-        levels: meaning(fitted, &fitted_scores, &outcomes),
+        levels: meaning(fitted, held),
     })
 }
 
-fn measured(curve: &Curve<'_>, stakes: &Stakes) -> Result<Measured, Unfit> {
+fn measured(curve: &Curve<'_>, stakes: &Stakes, groups: &[usize]) -> Result<Measured, Unfit> {
     let value = curve.figures(stakes).ok_or(Unfit::NoGap)?;
-    let (low, high) = interval(curve, stakes, DRAWS);
+    let (low, high) = interval(curve, stakes, DRAWS, groups);
     Ok(Measured { value, low, high })
 }
 
-fn meaning(model: &Model, scores: &[f64], outcomes: &[Outcome]) -> Vec<Level> {
+/// How much better the strong model is at each complexity by which `auto` routes: with the bounds set by hand.
+fn meaning(model: &Model, held: &[&Labelled]) -> Vec<Level> {
+    let classifier = Builtin::of(model.clone());
+    let complexity = |prompt: &Labelled| classifier.classify(&Prompt::text(&prompt.text)).complexity;
+    let all: Vec<(u8, f64)> =
+        held.iter().map(|prompt| (complexity(prompt), prompt.outcome.strong - prompt.outcome.weak)).collect();
     let level = |complexity: u8| {
-        let gaps: Vec<f64> = scores
-            .iter()
-            .zip(outcomes)
-            .filter(|(score, _)| model.level(**score) == complexity)
-            .map(|(_, outcome)| outcome.strong - outcome.weak)
-            .collect();
+        let gaps: Vec<f64> = all.iter().filter(|(own, _)| *own == complexity).map(|(_, gap)| *gap).collect();
         let gap = (!gaps.is_empty()).then(|| gaps.iter().sum::<f64>() / gaps.len() as f64);
         Level { complexity, prompts: gaps.len(), gap }
     };
@@ -299,7 +319,6 @@ fn meaning(model: &Model, scores: &[f64], outcomes: &[Outcome]) -> Vec<Level> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::Builtin;
 
     /// Prompts of which the weak model fails at those that speak of `word`, mostly.
     fn prompts(count: usize, word: &str) -> Vec<Labelled> {
@@ -322,6 +341,76 @@ mod tests {
         let worth = worth(&shipped, &prompts(400, "zymurgy"), &Stakes::default()).unwrap();
         assert!(worth.proven && worth.gain.value > 0.03, "{worth:?}");
         assert_eq!((worth.prompts, worth.held_back, worth.levels.len()), (400, 200, 10));
+        assert_eq!(worth.different, 400);
+    }
+
+    #[test]
+    fn what_is_said_again_proves_nothing() {
+        let shipped = Model::read(Builtin::asset()).unwrap();
+        // Of each of 40 prompts it is chance whether the weak model fails, yet always the same for its ten copies.
+        const WORDS: [&str; 7] = ["river", "copper", "violin", "harbour", "tax", "planet", "wool"];
+        let mut dice = Dice(3);
+        let templates: Vec<(String, f64)> = (0..40)
+            .map(|n| {
+                let words = [n % 7, n / 7, (n * 3 + n / 7) % 7].map(|at| WORDS[at]);
+                let text = format!("Say what {} has to do with {} or {}", words[0], words[1], words[2]);
+                (text, f64::from(u8::from(dice.share() < 0.5)))
+            })
+            .collect();
+        let copy = |(text, weak): &(String, f64), n: usize| {
+            let text = if n.is_multiple_of(2) { format!("{text}?") } else { text.to_uppercase() };
+            Labelled { text, outcome: Outcome { strong: 1.0, weak: *weak } }
+        };
+        let copies: Vec<Labelled> =
+            templates.iter().flat_map(|template| (0..10).map(move |n| copy(template, n))).collect();
+        let found = worth(&shipped, &copies, &Stakes::default()).unwrap();
+        assert!(!found.proven, "{found:?}");
+        assert_eq!((found.prompts, found.different, found.held_back), (400, 40, 200));
+        let few = worth(&shipped, &copies[..190], &Stakes::default());
+        assert_eq!(few.err(), Some(Unfit::TooFew(19)));
+    }
+
+    #[test]
+    fn levels_part_prompts_that_were_not_learned_from() {
+        let shipped = Model::read(Builtin::asset()).unwrap();
+        // The more of its words are strange ones, the likelier the weak model fails.
+        let mut dice = Dice(8);
+        let all: Vec<Labelled> = (0..900)
+            .map(|_| {
+                let strange = dice.below(9);
+                let words = (0..9).map(|at| {
+                    let kind = if at < strange { "strange" } else { "plain" };
+                    format!("{kind}{} ", ["a", "b", "c", "d", "e"][dice.below(5)])
+                });
+                let text: String = words.collect();
+                let weak = f64::from(u8::from(dice.below(8) >= strange));
+                Labelled { text, outcome: Outcome { strong: 1.0, weak } }
+            })
+            .collect();
+        let (seen, fresh) = all.split_at(300);
+        let fitted = fit(&shipped, &seen.iter().collect::<Vec<_>>());
+        let of = |levels: std::ops::RangeInclusive<u8>| {
+            let within = |prompt: &&Labelled| levels.contains(&fitted.level(fitted.score(&prompt.text).0));
+            fresh.iter().filter(within).count() as f64 / fresh.len() as f64
+        };
+        let parts = [of(1..=2), of(3..=5), of(6..=8), of(9..=10)];
+        let even = parts.iter().zip([0.2, 0.3, 0.3, 0.2]).all(|(part, due)| (part - due).abs() < 0.12);
+        assert!(even, "{parts:?}");
+    }
+
+    #[test]
+    fn the_levels_told_are_those_that_route() {
+        let shipped = Model::read(Builtin::asset()).unwrap();
+        let held: Vec<Labelled> = (0..40)
+            .map(|n| {
+                let weak = f64::from(n % 2);
+                Labelled { text: format!("Prove fact {n}."), outcome: Outcome { strong: 1.0, weak } }
+            })
+            .collect();
+        let held: Vec<&Labelled> = held.iter().collect();
+        let worth = compare(&shipped, &shipped, &held, &Stakes::default()).unwrap();
+        let below: usize = worth.levels[..5].iter().map(|level| level.prompts).sum();
+        assert_eq!(below, 0, "{:?}", worth.levels);
     }
 
     #[test]
@@ -340,7 +429,7 @@ mod tests {
     fn what_says_nothing_is_refused() {
         let shipped = Model::read(Builtin::asset()).unwrap();
         let of = |prompts: &[Labelled]| worth(&shipped, prompts, &Stakes::default()).err();
-        assert_eq!(of(&prompts(5, "x")), Some(Unfit::TooFew));
+        assert_eq!(of(&prompts(5, "x")), Some(Unfit::TooFew(5)));
         let mut same = prompts(40, "x");
         same.iter_mut().for_each(|prompt| prompt.outcome.weak = 1.0);
         assert_eq!(of(&same), Some(Unfit::NoGap));

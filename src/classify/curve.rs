@@ -3,6 +3,8 @@
 //! The measures are those of `RouteLLM` (arXiv 2406.18665, section 3). Prompts with equal scores share their part of the
 //! curve, so that coarse scores are neither favoured nor punished.
 
+use super::groups;
+
 /// How good two models are on a prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
@@ -12,21 +14,33 @@ pub struct Outcome {
     pub weak: f64,
 }
 
+/// What a prompt costs at both models, in any unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prices {
+    /// At the strong model; above 0.
+    pub strong: f64,
+    /// At the weak model.
+    pub weak: f64,
+}
+
+impl Prices {
+    /// Those of the paper, in dollars a million tokens.
+    pub const PAPER: Self = Self { strong: 24.7, weak: 0.24 };
+}
+
 /// What a saving is measured with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stakes {
-    /// The price of a prompt at the strong model.
-    pub strong_price: f64,
-    /// The price of a prompt at the weak model.
-    pub weak_price: f64,
+    /// What prompts cost; without it nothing is said of savings.
+    pub prices: Option<Prices>,
     /// The share of the strong model's quality that is to be kept, 0 to 1.
     pub quality: f64,
 }
 
 impl Default for Stakes {
-    /// The prices of the paper, in dollars a million tokens; 95 % of the quality.
+    /// No prices; 95 % of the quality.
     fn default() -> Self {
-        Self { strong_price: 24.7, weak_price: 0.24, quality: 0.95 }
+        Self { prices: None, quality: 0.95 }
     }
 }
 
@@ -39,8 +53,9 @@ pub struct Figures {
     pub cpt50: f64,
     /// The share of prompts that the strong model needs to close 80 % of the gap.
     pub cpt80: f64,
-    /// What is saved against always using the strong model, at the quality asked for, 0 to 1.
-    pub saved: f64,
+    /// What is saved against always using the strong model, at the quality asked for, 0 to 1; absent without prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved: Option<f64>,
 }
 
 /// Prompts in the order of their scores.
@@ -96,8 +111,10 @@ impl<'a> Curve<'a> {
             }
         }
         let [cpt50, cpt80, share] = walk.marks.map(|(_, share)| share.unwrap_or(1.0));
-        let cost = share * stakes.strong_price + (1.0 - share) * stakes.weak_price;
-        Some(Figures { apgr: walk.area, cpt50, cpt80, saved: 1.0 - cost / stakes.strong_price })
+        let saved = stakes
+            .prices
+            .map(|Prices { strong, weak }| 1.0 - (share * strong + (1.0 - share) * weak) / strong);
+        Some(Figures { apgr: walk.area, cpt50, cpt80, saved })
     }
 }
 
@@ -163,6 +180,12 @@ pub fn drawn(n: usize, dice: &mut Dice) -> Vec<u32> {
     times
 }
 
+/// How often each prompt is drawn when as many groups of them as there are are drawn with repetition.
+pub fn drawn_together(groups: &[usize], dice: &mut Dice) -> Vec<u32> {
+    let times = drawn(groups::count(groups), dice);
+    groups.iter().map(|group| times[*group]).collect()
+}
+
 /// From where to where the middle 95 % of some figures lie.
 pub fn middle(mut figures: Vec<f64>) -> (f64, f64) {
     figures.sort_by(f64::total_cmp);
@@ -173,21 +196,24 @@ pub fn middle(mut figures: Vec<f64>) -> (f64, f64) {
     (at(0.025), at(0.975))
 }
 
-/// The interval in which each figure lies, by `draws` bootstrap samples.
-pub fn interval(curve: &Curve<'_>, stakes: &Stakes, draws: usize) -> (Figures, Figures) {
+/// The interval in which each figure lies, by `draws` bootstrap samples of groups: prompts that say the same are no two
+/// pieces of evidence.
+pub fn interval(curve: &Curve<'_>, stakes: &Stakes, draws: usize, groups: &[usize]) -> (Figures, Figures) {
     let mut dice = Dice(1);
     let all: Vec<Figures> = (0..draws)
         .filter_map(|_| {
-            let times = drawn(curve.outcomes.len(), &mut dice);
+            let times = drawn_together(groups, &mut dice);
             curve.counted(stakes, |row| times[row])
         })
         .collect();
     let of = |take: fn(&Figures) -> f64| middle(all.iter().map(take).collect());
     let (apgr, cpt50) = (of(|figures| figures.apgr), of(|figures| figures.cpt50));
-    let (cpt80, saved) = (of(|figures| figures.cpt80), of(|figures| figures.saved));
+    let cpt80 = of(|figures| figures.cpt80);
+    let saved = stakes.prices.map(|_| middle(all.iter().filter_map(|figures| figures.saved).collect()));
+    let end = |apgr, cpt50, cpt80, saved| Figures { apgr, cpt50, cpt80, saved };
     (
-        Figures { apgr: apgr.0, cpt50: cpt50.0, cpt80: cpt80.0, saved: saved.0 },
-        Figures { apgr: apgr.1, cpt50: cpt50.1, cpt80: cpt80.1, saved: saved.1 },
+        end(apgr.0, cpt50.0, cpt80.0, saved.map(|saved| saved.0)),
+        end(apgr.1, cpt50.1, cpt80.1, saved.map(|saved| saved.1)),
     )
 }
 
@@ -202,7 +228,8 @@ mod tests {
     #[test]
     fn known_curves_have_known_figures() {
         let two = outcomes(&[(1.0, 0.0), (1.0, 1.0)]);
-        let of = |scores: &[f64]| Curve::new(scores, &two).figures(&Stakes::default()).unwrap();
+        let stakes = Stakes { prices: Some(Prices::PAPER), ..Stakes::default() };
+        let of = |scores: &[f64]| Curve::new(scores, &two).figures(&stakes).unwrap();
         // The right one first: all is closed with half of the prompts.
         let right = of(&[2.0, 1.0]);
         assert_eq!((right.apgr, right.cpt50, right.cpt80), (0.75, 0.25, 0.4));
@@ -212,7 +239,7 @@ mod tests {
         let even = of(&[1.0, 1.0]);
         assert_eq!((even.apgr, even.cpt50, even.cpt80), (0.5, 0.5, 0.8));
         // 95 % of the quality of 1.0 from 0.5 on: nine tenths of the gap.
-        assert!((even.saved - (0.1 - 0.1 * 0.24 / 24.7)).abs() < 1e-9);
+        assert!((even.saved.unwrap() - (0.1 - 0.1 * 0.24 / 24.7)).abs() < 1e-9);
     }
 
     #[test]
@@ -228,7 +255,11 @@ mod tests {
         let some: Vec<_> =
             (0..400).map(|_| Outcome { strong: 1.0, weak: (dice.share() * 2.0).floor() }).collect();
         let scores: Vec<_> = some.iter().map(|_| dice.share()).collect();
-        let (low, high) = interval(&Curve::new(&scores, &some), &Stakes::default(), 200);
+        let alone: Vec<usize> = (0..some.len()).collect();
+        let curve = Curve::new(&scores, &some);
+        let (low, high) = interval(&curve, &Stakes::default(), 200, &alone);
+        let fours: Vec<usize> = alone.iter().map(|at| at / 4).collect();
+        assert_ne!(interval(&curve, &Stakes::default(), 200, &fours).0, low);
         assert!(low.apgr < 0.55 && 0.45 < high.apgr && high.apgr - low.apgr < 0.2, "{low:?} {high:?}");
     }
 }

@@ -7,6 +7,7 @@ mod cut;
 pub mod features;
 pub mod fit;
 pub mod forest;
+pub mod groups;
 pub mod keywords;
 mod language;
 pub mod lexicon;

@@ -1,17 +1,17 @@
 //! `weir calibrate`: fitting the classifier to labelled prompts of one's own.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write},
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::lines;
+use super::{lines, pair::Pair};
 use crate::classify::{
     Builtin,
     calibrate::{self, FEWEST, Labelled, Measured, Unfit, Worth},
@@ -34,12 +34,18 @@ pub struct CalibrateArgs {
     /// The share of the strong model's quality at which the saving is told
     #[arg(long, default_value_t = 0.95, value_parser = share)]
     quality: f64,
-    /// What a prompt costs at the strong model, in any unit
-    #[arg(long, default_value_t = Stakes::default().strong_price, value_parser = price)]
-    strong_price: f64,
+    /// The strong model, whose price the configuration knows, for the saving [default: classifier.baseline]
+    #[arg(long, value_name = "MODEL")]
+    strong: Option<String>,
+    /// The weak model [default: the first of the lowest tier]
+    #[arg(long, value_name = "MODEL")]
+    weak: Option<String>,
+    /// What a prompt costs at the strong model, in any unit, in place of the configuration's price
+    #[arg(long, value_parser = price, requires = "weak_price", conflicts_with_all = ["strong", "weak"])]
+    strong_price: Option<f64>,
     /// What a prompt costs at the weak model, in the same unit
-    #[arg(long, default_value_t = Stakes::default().weak_price, value_parser = price)]
-    weak_price: f64,
+    #[arg(long, value_parser = price, requires = "strong_price")]
+    weak_price: Option<f64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -69,30 +75,36 @@ struct Line {
 /// Bad prompts, too few of them, no gain that is more than chance, or a failure of `out`.
 pub fn run(files: &[PathBuf], args: &CalibrateArgs, out: &mut impl Write) -> Result<(), String> {
     // A faulty configuration is told here rather than by the gateway that is to read what is written.
-    crate::config::load(files).map_err(|faults| format!("the configuration has faults:\n{faults}"))?;
-    if args.strong_price <= 0.0 {
-        return Err("--strong-price must be above 0: savings are a share of it".into());
-    }
-    let prompts = read(args)?;
+    let loaded = crate::config::load(files);
+    let loaded = loaded.map_err(|faults| format!("the configuration has faults:\n{faults}"))?;
+    let Read { prompts, scored } = read(args)?;
+    let pair = match (args.strong_price, args.weak_price) {
+        (Some(strong), _) if strong <= 0.0 => {
+            return Err("--strong-price must be above 0: savings are a share of it".into());
+        }
+        // A label does not say how good answers are.
+        _ if !scored => None,
+        (Some(strong), Some(weak)) => Some(Pair::given(strong, weak)),
+        _ => Pair::of(&loaded.config, args.strong.as_deref(), args.weak.as_deref(), &prompts)?,
+    };
     let shipped = Builtin::new();
-    let stakes =
-        Stakes { strong_price: args.strong_price, weak_price: args.weak_price, quality: args.quality };
+    let stakes = Stakes { prices: pair.as_ref().map(Pair::prices), quality: args.quality };
     let worth = calibrate::worth(shipped.model(), &prompts, &stakes).map_err(|unfit| match unfit {
-        Unfit::TooFew => {
-            format!("{} prompts say nothing: {FEWEST} are the least, 500 a good beginning", prompts.len())
+        Unfit::TooFew(count) => {
+            format!("{count} different prompts say nothing: {FEWEST} are the least, 500 a good beginning")
         }
         Unfit::NoGap => "both models are equally good on these prompts: take the cheaper one".to_owned(),
     })?;
     let write = worth.proven && !args.dry_run;
     let result = match args.json {
-        true => print_json(&worth, write, args, out),
-        false => print(&worth, args, out),
+        true => print_json(&worth, pair.as_ref(), write, args, out),
+        false => print(&worth, pair.as_ref(), args, out),
     };
     lines::printed(result, out)?;
     if write {
         let all: Vec<&Labelled> = prompts.iter().collect();
         let file = calibrate::fit(shipped.model(), &all).write();
-        fs::write(&args.out, file).map_err(|error| format!("{}: {error}", args.out.display()))?;
+        replace(&args.out, &file).map_err(|error| format!("{}: {error}", args.out.display()))?;
         if !args.json {
             let path = args.out.display();
             let told = writeln!(
@@ -111,14 +123,42 @@ pub fn run(files: &[PathBuf], args: &CalibrateArgs, out: &mut impl Write) -> Res
     }
 }
 
-/// Reads the prompts, their scores from 0 to 1.
-fn read(args: &CalibrateArgs) -> Result<Vec<Labelled>, String> {
-    let mut prompts = Vec::new();
+/// Writes a file whole or not at all: a gateway may read it at any time.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    let moved = written.and_then(|()| fs::rename(&beside, path));
+    if moved.is_err() {
+        // What failed is told; a part that stays behind harms nobody.
+        let _ = fs::remove_file(&beside);
+    }
+    moved
+}
+
+/// What was read.
+struct Read {
+    prompts: Vec<Labelled>,
+    /// All say how good both models were, so that a share of that quality means something.
+    scored: bool,
+}
+
+/// Reads the prompts. Scores of which one is above 1 are divided by the greatest, so that a share of the quality stays what it
+/// is.
+fn read(args: &CalibrateArgs) -> Result<Read, String> {
+    let mut prompts: Vec<Labelled> = Vec::new();
+    let mut needs = Vec::new();
     lines::each_of(&args.from, |line: Line| {
         let (strong, weak) = match (line.strong_score, line.weak_score, &line.label) {
             (Some(strong), Some(weak), None) => (strong, weak),
             // What the strong model gets right the weak one misses as much as the label says.
-            (None, None, Some(label)) => (0.0, -need(label)?),
+            (None, None, Some(label)) => {
+                needs.push(prompts.len());
+                (0.0, -need(label)?)
+            }
             _ => return Err("give either `strong_score` and `weak_score`, or `label`".into()),
         };
         if !strong.is_finite() || !weak.is_finite() {
@@ -127,17 +167,18 @@ fn read(args: &CalibrateArgs) -> Result<Vec<Labelled>, String> {
         prompts.push(Labelled { text: line.prompt, outcome: Outcome { strong, weak } });
         Ok(ControlFlow::Continue(()))
     })?;
-    let all = prompts.iter().flat_map(|prompt| [prompt.outcome.strong, prompt.outcome.weak]);
-    let (least, most) = all
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), score| (least.min(score), most.max(score)));
-    // Scores from 0 to 1 stay as they are, others are brought there.
-    let (from, width) =
-        if least >= 0.0 && most <= 1.0 { (0.0, 1.0) } else { (least, (most - least).max(f64::MIN_POSITIVE)) };
-    for prompt in &mut prompts {
-        let Outcome { strong, weak } = prompt.outcome;
-        prompt.outcome = Outcome { strong: (strong - from) / width, weak: (weak - from) / width };
+    let size = |prompt: &Labelled| prompt.outcome.strong.abs().max(prompt.outcome.weak.abs());
+    let most = prompts.iter().map(size).fold(1.0, f64::max);
+    for Labelled { outcome, .. } in &mut prompts {
+        *outcome = Outcome { strong: outcome.strong / most, weak: outcome.weak / most };
     }
-    Ok(prompts)
+    for at in &needs {
+        let Outcome { strong, weak } = &mut prompts[*at].outcome;
+        (*strong, *weak) = (1.0, 1.0 + *weak);
+    }
+    let is_share = |prompt: &Labelled| prompt.outcome.strong >= 0.0 && prompt.outcome.weak >= 0.0;
+    let scored = needs.is_empty() && prompts.iter().all(is_share);
+    Ok(Read { prompts, scored })
 }
 
 /// How much a label says that the strong model is needed.
@@ -152,12 +193,12 @@ fn need(label: &Value) -> Result<f64, String> {
     }
 }
 
-fn print(worth: &Worth, args: &CalibrateArgs, out: &mut impl Write) -> io::Result<()> {
+fn print(worth: &Worth, pair: Option<&Pair>, args: &CalibrateArgs, out: &mut impl Write) -> io::Result<()> {
     let seen = worth.prompts - worth.held_back;
     writeln!(
         out,
-        "{} prompts: fitted to {seen}, measured on the {} held back [95 % interval]\n",
-        worth.prompts, worth.held_back
+        "{} prompts, {} of them different: fitted to {seen}, measured on the {} held back [95 % interval]\n",
+        worth.prompts, worth.different, worth.held_back
     )?;
     writeln!(out, "{:<44}{:<26}fitted to yours", "", "as shipped")?;
     let quality = args.quality * 100.0;
@@ -165,7 +206,20 @@ fn print(worth: &Worth, args: &CalibrateArgs, out: &mut impl Write) -> io::Resul
     row(worth, out, "% to the strong model for half of its gain", |figures| figures.cpt50, 100.0)?;
     row(worth, out, "% to the strong model for 80 % of its gain", |figures| figures.cpt80, 100.0)?;
     let name = format!("% saved at {quality:.0} % of its quality");
-    row(worth, out, &name, |figures| figures.saved, 100.0)?;
+    match pair {
+        Some(Pair { strong_price, weak_price, from }) => {
+            row(worth, out, &name, |figures| figures.saved.unwrap_or_default(), 100.0)?;
+            writeln!(
+                out,
+                "\nThe saving is at {strong_price} a prompt for the strong model, {weak_price} for the weak one ({from})."
+            )?;
+        }
+        None => writeln!(
+            out,
+            "\nNothing is said of savings: that takes scores from 0 on, not labels, with two prices: --strong-price and\n\
+             --weak-price, or --strong and --weak, or classifier.baseline and tiers in the configuration."
+        )?,
+    }
     let gain = &worth.gain;
     writeln!(out, "\nGain in APGR {:+.3} [{:+.3} {:+.3}]", gain.value, gain.low, gain.high)?;
     if !worth.proven {
@@ -174,7 +228,11 @@ fn print(worth: &Worth, args: &CalibrateArgs, out: &mut impl Write) -> io::Resul
             "The interval includes no gain: these prompts do not show that fitting to them helps."
         )?;
     }
-    writeln!(out, "\nComplexity  prompts  the strong model is better by")?;
+    writeln!(
+        out,
+        "\nBy the complexity that `auto` routes by: with its bounds for a few words, for proofs, for long prompts"
+    )?;
+    writeln!(out, "Complexity  prompts  the strong model is better by")?;
     for level in &worth.levels {
         let gap = level.gap.map_or("-".to_owned(), |gap| format!("{gap:+.3}"));
         writeln!(out, "{:>10}  {:>7}  {gap}", level.complexity, level.prompts)?;
@@ -198,9 +256,15 @@ fn row(
     writeln!(out, "{name:<44}{:<26}{}", cell(&worth.shipped), cell(&worth.fitted))
 }
 
-fn print_json(worth: &Worth, write: bool, args: &CalibrateArgs, out: &mut impl Write) -> io::Result<()> {
+fn print_json(
+    worth: &Worth,
+    pair: Option<&Pair>,
+    write: bool,
+    args: &CalibrateArgs,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let written = write.then(|| args.out.display().to_string());
-    let said = json!({ "worth": worth, "quality": args.quality, "written": written });
+    let said = json!({ "worth": worth, "quality": args.quality, "prices": pair, "written": written });
     serde_json::to_writer_pretty(&mut *out, &said)?;
     writeln!(out)
 }
@@ -271,7 +335,57 @@ mod tests {
         result.unwrap();
         let said: Value = serde_json::from_str(&said).unwrap();
         assert_eq!((&said["worth"]["proven"], &said["written"]), (&json!(true), &Value::Null));
+        assert_eq!(
+            (&said["prices"], &said["worth"]["fitted"]["value"]["saved"]),
+            (&Value::Null, &Value::Null)
+        );
         assert!(!folder.path().join("out").exists());
+    }
+
+    #[test]
+    fn savings_are_told_with_their_prices() {
+        let scores = labelled(200, |prompt, needed| {
+            let weak = if needed { 2 } else { 10 };
+            format!("{}\n", json!({ "prompt": prompt, "strong_score": 10, "weak_score": weak }))
+        });
+        let prices = ["--dry-run", "--strong-price", "8", "--weak-price", "2"];
+        let text = calibrated(&scores, &prices).1;
+        assert!(text.contains("% saved at 95 %") && text.contains("at 8 a prompt for the strong"), "{text}");
+        let said: Value =
+            serde_json::from_str(&calibrated(&scores, &[&prices[..], &["--json"]].concat()).1).unwrap();
+        assert_eq!(
+            (&said["prices"]["strong_price"], &said["prices"]["from"]),
+            (&json!(8.0), &json!("as given"))
+        );
+        assert!(said["worth"]["fitted"]["value"]["saved"].as_f64().unwrap() > 0.0, "{said}");
+        let needs =
+            labelled(200, |prompt, needed| format!("{}\n", json!({ "prompt": prompt, "label": needed })));
+        let text = calibrated(&needs, &prices).1;
+        assert!(text.contains("Nothing is said of savings") && !text.contains("% saved"), "{text}");
+        let problem = calibrated(&scores, &["--strong", "big"]).0.unwrap_err();
+        assert!(problem.contains("--strong and --weak"), "{problem}");
+    }
+
+    #[test]
+    fn the_configuration_knows_prices() {
+        let config = json!({
+            "providers": { "p": { "protocol": "sim" } },
+            "models": {
+                "big": { "provider": "p", "price": { "input": 0, "output": 10 } },
+                "small": { "provider": "p", "price": { "input": 0, "output": 1 } },
+                "free": { "provider": "p", "price": { "input": 0, "output": 0 } },
+            },
+            "routes": { "low": { "targets": ["small"] } },
+            "classifier": { "baseline": "big", "tiers": [{ "min": 1, "route": "low" }] },
+        });
+        let config: crate::config::Config = serde_json::from_value(config).unwrap();
+        let of = |strong, weak| Pair::of(&config, strong, weak, &[]);
+        let known = of(None, None).unwrap().unwrap();
+        assert!((known.strong_price - 0.004).abs() < 1e-9 && (known.weak_price - 0.0004).abs() < 1e-9);
+        assert!(known.from.contains("for big and small"), "{known:?}");
+        assert!(of(Some("free"), None).unwrap_err().contains("costs nothing"));
+        assert!(of(Some("gone"), None).unwrap_err().contains("no model `gone`"));
+        assert!(Pair::of(&crate::config::Config::default(), None, None, &[]).unwrap().is_none());
     }
 
     #[test]
@@ -291,7 +405,7 @@ mod tests {
             ("{\"prompt\":\"x\"}", "line 1: give either"),
             ("{\"prompt\":\"x\",\"label\":\"hard\"}", "the label `\"hard\"`"),
             ("{\"label\":true}", "missing field `prompt`"),
-            ("{\"prompt\":\"x\",\"label\":true}", "1 prompts say nothing"),
+            ("{\"prompt\":\"x\",\"label\":true}", "1 different prompts say nothing"),
         ] {
             let problem = calibrated(text, &[]).0.unwrap_err();
             assert!(problem.contains(words), "{problem}");

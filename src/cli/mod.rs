@@ -9,6 +9,7 @@ mod health;
 pub mod keys;
 mod lines;
 mod log;
+mod pair;
 mod report;
 mod serve;
 pub mod sim;

@@ -50,7 +50,7 @@ fn worth(base: &Model, examples: &[Example], labelled: usize) -> Result<Worth, U
     let own: Vec<&Labelled> = own.iter().map(|(_, labelled)| labelled).collect();
     let (seen, rest) = own.split_at(labelled.min(own.len()));
     let fitted = calibrate::fit(base, seen);
-    calibrate::compare(base, &fitted, rest, &Stakes::default(), own.len())
+    calibrate::compare(base, &fitted, rest, &Stakes::default())
 }
 
 fn tell(labelled: usize, worth: &Worth) {

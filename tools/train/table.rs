@@ -3,7 +3,7 @@
 use weir::{
     classify::{
         Keywords,
-        curve::{Curve, Dice, Figures, Outcome, Stakes, interval},
+        curve::{Curve, Dice, Figures, Outcome, Prices, Stakes, interval},
     },
     config::{self, KeywordPreset},
 };
@@ -47,14 +47,16 @@ pub struct Line {
 
 /// The table, a line a benchmark.
 pub fn table(examples: &[Example], ways: &[Way]) -> Vec<Line> {
-    let stakes = Stakes::default();
+    let stakes = Stakes { prices: Some(Prices::PAPER), ..Stakes::default() };
     let line = |(place, benchmark): (usize, &crate::examples::Benchmark)| {
         let own = || examples.iter().enumerate().filter(move |(_, example)| example.benchmark == place);
         let outcomes: Vec<Outcome> = own().map(|(_, example)| example.outcome).collect();
+        // Their questions are different ones.
+        let alone: Vec<usize> = (0..outcomes.len()).collect();
         let cell = |way: &Way| {
             let scores: Vec<f64> = own().map(|(at, _)| way.scores[at]).collect();
             let curve = Curve::new(&scores, &outcomes);
-            Some((way.name, curve.figures(&stakes)?, interval(&curve, &stakes, DRAWS)))
+            Some((way.name, curve.figures(&stakes)?, interval(&curve, &stakes, DRAWS, &alone)))
         };
         Line {
             benchmark: benchmark.name,
@@ -83,7 +85,7 @@ pub fn print(table: &[Line]) {
         println!();
     }
     println!(
-        "\nbuiltin: share of prompts for half of the gap, for 80 %; saved at 95 % of the strong model's quality"
+        "\nbuiltin: share of prompts for half of the gap, for 80 %; saved at 95 % of the strong model's quality, at the paper's prices"
     );
     for line in table {
         let Some((_, figures, (low, high))) = line.cells.first() else { continue };
@@ -94,7 +96,7 @@ pub fn print(table: &[Line]) {
         let [half, most, saved] = [
             percent(|figures| figures.cpt50),
             percent(|figures| figures.cpt80),
-            percent(|figures| figures.saved),
+            percent(|figures| figures.saved.unwrap_or_default()),
         ];
         println!("{:<46} {half}  {most}  {saved}", line.benchmark);
     }
