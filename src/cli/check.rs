@@ -114,7 +114,8 @@ fn print_providers(config: &Config, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn is_on(provider: &Provider) -> bool {
+/// Whether a provider has what it needs to be asked.
+pub(super) fn is_on(provider: &Provider) -> bool {
     !matches!(provider.resolve_keys(), Ok(Some(keys)) if keys.is_empty())
 }
 

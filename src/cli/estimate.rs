@@ -5,21 +5,22 @@ use std::{
     io::{self, Write},
     ops::ControlFlow,
     path::PathBuf,
+    sync::Arc,
 };
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::lines;
+use super::{check::is_on, lines};
 use crate::{
     base::{money::Nanos, tokens},
     classify::{Classifier, Prompt, language},
-    config,
+    config::{self, ClassifierKind, Config},
     openai::{Ask, Attachment, Endpoint, Usage},
     pipeline::snapshot,
     price::{Price, cost},
-    route::{Book, Nature, Tiers},
+    route::{Book, Nature, Pick, Rank, RouteEntry, Target, Tiers, Wanted, fits},
 };
 
 /// What a batch of prompts would cost as `auto`, beside the baseline of the configuration. Nothing is sent.
@@ -29,12 +30,19 @@ pub struct EstimateArgs {
     /// say its "output_tokens"
     file: PathBuf,
     /// How many tokens an answer has where the line does not say it
-    #[arg(long, value_name = "TOKENS", default_value_t = 400)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 400,
+        value_parser = clap::value_parser!(u64).range(..=MOST_OUTPUT))]
     output: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
+
+/// No answer has more tokens.
+const MOST_OUTPUT: u64 = 10_000_000;
+
+/// Longer requests, in bytes, may not fit into every model's window.
+const LONG: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -74,7 +82,13 @@ struct Estimate {
     #[serde(skip_serializing_if = "Option::is_none")]
     saved_usd: Option<Usd>,
     baseline: Option<String>,
-    /// By route, each with its first model.
+    /// The model that would rate each prompt: its cost is left out, the built-in classifier stands in for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rating_left_out: Option<String>,
+    /// No provider has its keys: all are taken to be on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    all_off: bool,
+    /// By route, each with its first model that is on.
     routes: BTreeMap<String, RouteSum>,
     /// What is assumed of answers whose length is not said.
     assumed_output_tokens: u64,
@@ -97,18 +111,26 @@ const ATTACHMENT: Attachment = Attachment { picture: 1000, file: 1000 };
 pub fn run(files: &[PathBuf], args: &EstimateArgs, out: &mut impl Write) -> Result<(), String> {
     let loaded = config::load(files).map_err(|faults| format!("the configuration has faults:\n{faults}"))?;
     let config = loaded.config;
-    let book = Book::compile(&config, |_| true);
+    let all_off = !config.providers.values().any(is_on);
+    let book = Book::compile(&config, |name| all_off || config.providers.get(name).is_some_and(is_on));
     let tiers = Tiers::compile(&config.classifier, &book)
         .ok_or("`auto` is not served: give classifier.tiers in the configuration")?;
     let baseline = config.classifier.baseline.as_deref();
     let price = baseline.and_then(|name| book.target(name)?.price.clone());
     let classifier = snapshot::classifier(&config.classifier)?;
-    let counter =
-        Counter { classifier: &classifier, tiers: &tiers, baseline: price.as_deref(), output: args.output };
+    let counter = Counter {
+        classifier: &classifier,
+        book: &book,
+        tiers: &tiers,
+        baseline: price.as_deref(),
+        output: args.output,
+    };
     let mut estimate = Estimate {
         total: Sum::default(),
         saved_usd: None,
         baseline: baseline.filter(|_| price.is_some()).map(str::to_owned),
+        rating_left_out: rater(&config),
+        all_off,
         routes: BTreeMap::new(),
         assumed_output_tokens: args.output,
     };
@@ -116,6 +138,9 @@ pub fn run(files: &[PathBuf], args: &EstimateArgs, out: &mut impl Write) -> Resu
         counter.count(line.get(), &mut estimate).map(ControlFlow::Continue)
     })?;
     let total = &estimate.total;
+    if total.prompts == 0 {
+        return Err(format!("{}: there are no prompts", args.file.display()));
+    }
     estimate.saved_usd = total.baseline_usd.map(|baseline| Usd(baseline.0.saturating_sub(total.cost_usd.0)));
     let result = match args.json {
         true => serde_json::to_writer_pretty(&mut *out, &estimate)
@@ -128,6 +153,7 @@ pub fn run(files: &[PathBuf], args: &EstimateArgs, out: &mut impl Write) -> Resu
 
 struct Counter<'a> {
     classifier: &'a Classifier,
+    book: &'a Book,
     tiers: &'a Tiers,
     baseline: Option<&'a Price>,
     output: u64,
@@ -138,7 +164,9 @@ impl Counter<'_> {
         let whole: Line<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
         if let Some(prompt) = &whole.prompt {
             let input = tokens::count(prompt) as u64;
-            return self.add(&Prompt::text(prompt), input, whole.output_tokens, estimate);
+            let message = serde_json::json!({ "messages": [{ "role": "user", "content": prompt }] });
+            let ask = ask(&message.to_string())?;
+            return self.add(&Prompt::text(prompt), &ask, input, whole.output_tokens, estimate);
         }
         let body = match (whole.body, whole.messages) {
             (Some(body), _) => body.get(),
@@ -149,12 +177,13 @@ impl Counter<'_> {
         let input = ask.count_input(None, &ATTACHMENT);
         let prompt = Prompt::of(&ask);
         let most = prompt.shape.max_tokens.map(|most| most.min(self.output));
-        self.add(&prompt, input, whole.output_tokens.or(most), estimate)
+        self.add(&prompt, &ask, input, whole.output_tokens.or(most), estimate)
     }
 
     fn add(
         &self,
         prompt: &Prompt<'_>,
+        ask: &Ask,
         input: u64,
         output: Option<u64>,
         estimate: &mut Estimate,
@@ -163,12 +192,15 @@ impl Counter<'_> {
         let language = self.tiers.minds_language().then(|| language(&prompt.text)).flatten();
         let nature =
             Nature { tier: None, task: opinion.task.as_str(), language, complexity: opinion.complexity };
-        let route = self.tiers.pick(&nature).route;
-        let (target, _) =
-            route.targets.first().ok_or_else(|| format!("the route `{}` has no target", route.name))?;
+        let (route, target) = self.choose(&nature, ask)?;
         let price =
             target.price.as_ref().ok_or_else(|| format!("the model `{}` has no price", target.name))?;
-        let usage = Usage { input, output: output.unwrap_or(self.output), ..Usage::default() };
+        let output = output.unwrap_or(self.output);
+        if output > MOST_OUTPUT {
+            return Err(format!("`output_tokens` is above {MOST_OUTPUT}"));
+        }
+        let output = target.max_output_tokens.map_or(output, |most| output.min(most));
+        let usage = Usage { input, output, ..Usage::default() };
         let costs = cost(price, &usage);
         let baseline = self.baseline.map(|price| cost(price, &usage));
         let own = estimate.routes.entry(route.name.to_string()).or_default();
@@ -177,13 +209,49 @@ impl Counter<'_> {
         estimate.total.add(&usage, costs, baseline);
         Ok(())
     }
+
+    /// The route with the model that would be asked first: as in the gateway, where none can do what a demanding request
+    /// needs the next tier that can serves.
+    fn choose(&self, nature: &Nature<'_>, ask: &Ask) -> Result<(Arc<RouteEntry>, Arc<Target>), String> {
+        let first = |pick: Pick| self.first(&pick.route, ask).map(|target| (pick.route, target));
+        let pick = self.tiers.pick(nature);
+        let name = Arc::clone(&pick.route.name);
+        if let Some(found) = first(pick) {
+            return Ok(found);
+        }
+        let needs = ask.needs(None);
+        let special = needs.tools || needs.vision || needs.audio || needs.files;
+        let demanding = special || needs.json_schema || needs.json_mode || ask.body().len() > LONG;
+        let tier = self.tiers.pick(&Nature { complexity: nature.complexity, ..Nature::default() });
+        let above = self.tiers.above(&tier.route.name);
+        [tier.clone()]
+            .into_iter()
+            .chain(above)
+            .filter(|_| demanding)
+            .find_map(first)
+            .ok_or_else(|| format!("no model of the route `{name}` is on and can do what this needs"))
+    }
+
+    fn first(&self, route: &Arc<RouteEntry>, ask: &Ask) -> Option<Arc<Target>> {
+        let wanted = [Wanted::Route(Arc::clone(route))];
+        let chain = self.book.chain(&wanted, |_| Rank::default(), || 0.0);
+        let window = chain.targets.iter().filter_map(|target| target.context_window).min();
+        let needs = ask.needs(window);
+        chain.targets.into_iter().find(|target| fits(&needs, target).is_ok())
+    }
+}
+
+/// The model that rates prompts in a running gateway.
+fn rater(config: &Config) -> Option<String> {
+    let classifier = &config.classifier;
+    (classifier.kind == ClassifierKind::Llm).then(|| classifier.llm.model.clone())
 }
 
 impl Sum {
     fn add(&mut self, usage: &Usage, costs: Nanos, baseline: Option<Nanos>) {
         self.prompts += 1;
-        self.input_tokens += usage.input;
-        self.output_tokens += usage.output;
+        self.input_tokens = self.input_tokens.saturating_add(usage.input);
+        self.output_tokens = self.output_tokens.saturating_add(usage.output);
         self.cost_usd.0 = self.cost_usd.0.saturating_add(costs);
         if let Some(baseline) = baseline {
             let sum = self.baseline_usd.get_or_insert_default();
@@ -206,9 +274,19 @@ fn print(estimate: &Estimate, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "Answers are taken to have {} tokens where the file does not say it. Fallbacks are not counted; nor is it said how\n\
-         good the answers would be.\n",
+         good the answers would be.",
         estimate.assumed_output_tokens
     )?;
+    if let Some(model) = &estimate.rating_left_out {
+        writeln!(
+            out,
+            "What `{model}` would cost to rate each prompt is left out; the built-in classifier stands in for it."
+        )?;
+    }
+    if estimate.all_off {
+        writeln!(out, "No provider has its keys: all are taken to be on.")?;
+    }
+    writeln!(out)?;
     let baseline = estimate.baseline.as_deref();
     writeln!(
         out,
@@ -303,10 +381,38 @@ mod tests {
     }
 
     #[test]
+    fn the_model_is_the_one_that_the_gateway_asks() {
+        let off = "[providers.off]\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+            api_keys = [\"env:WEIR_TEST_SURELY_UNSET\"]\n\
+            [models.dead]\nprovider = \"off\"\nprice = { input = 9, output = 9 }\n";
+        let config = format!("{off}{CONFIG}").replace("[\"small\"]", "[\"dead\", \"small\"]").replace(
+            "price = { input = 1, output = 10 }",
+            "price = { input = 1, output = 10 }\ncapabilities = { tools = false }\nmax_output_tokens = 70",
+        );
+        let tool = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\
+            \"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]}\n";
+        let text = format!("{{\"prompt\":\"hi\"}}\n{tool}");
+        let said: Value = serde_json::from_str(&estimated(&config, &text, true).unwrap()).unwrap();
+        let (low, high) = (&said["routes"]["low"], &said["routes"]["premium"]);
+        assert_eq!((&low["model"], &low["prompts"]), (&"small".into(), &1.into()), "{said}");
+        assert_eq!((&high["model"], &high["prompts"]), (&"big".into(), &1.into()), "{said}");
+        assert_eq!(low["output_tokens"], 70);
+        let asks = config.replace("\"keywords\"", "\"llm\"\nllm = { model = \"small\" }");
+        let said = estimated(&asks, "{\"prompt\":\"hi\"}", false).unwrap();
+        assert!(said.contains("What `small` would cost to rate"), "{said}");
+    }
+
+    #[test]
     fn what_cannot_be_priced_is_said() {
         for (config, text, words) in [
             ("", "{}", "`auto` is not served"),
             (CONFIG, "{}", "line 1: it has neither"),
+            (CONFIG, "\n\n", "there are no prompts"),
+            (
+                CONFIG,
+                "{\"prompt\":\"hi\",\"output_tokens\":18446744073709551615}",
+                "`output_tokens` is above 10000000",
+            ),
             (CONFIG, "{\"messages\":[]}", "line 1: "),
             (
                 &CONFIG.replace("price = { input = 1, output = 10 }", ""),
