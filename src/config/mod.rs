@@ -46,7 +46,9 @@ pub use auth::{Auth, AuthMode};
 pub use breaker::Breaker;
 pub use budgets::{Budget, Enforce, Scope};
 pub use capabilities::Capabilities;
-pub use check::{KEY_NAME_FORM, KeyFault, KeyPart, is_key_name, key_faults, listen_address, needs_a_key};
+pub use check::{
+    KEY_NAME_FORM, KeyFault, KeyPart, OWN_KEYS, is_key_name, key_faults, listen_address, needs_a_key,
+};
 pub use classifier::{Classifier, ClassifierKind, LlmClassifier, Sticky, Tier};
 pub use fault::{Fault, Faults};
 pub use hedge::HedgeAfter;

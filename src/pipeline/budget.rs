@@ -11,7 +11,9 @@ use tower::{Layer, Service};
 use crate::{
     budget::{Action, Exceeded},
     config::Ack,
+    keys::VirtualKey,
     ledger::Origin,
+    price::Price,
     route::{Chain, Missing},
     spend::{Purpose, Purse, Till, Unfunded},
     upstream::{Trail, label},
@@ -96,6 +98,7 @@ fn refusal(chain: &Chain, unfunded: &Unfunded) -> Box<Refusal> {
 fn purpose(job: &mut Job, chain: &Chain, verdict: Verdict) -> Purpose {
     let snapshot = &job.snapshot;
     let key = job.key.as_deref();
+    let is_own = key.is_some_and(VirtualKey::is_own);
     let origin = Origin {
         request_id: job.id.as_str().into(),
         key: key.map_or_else(|| "".into(), |key| Arc::clone(key.name())),
@@ -118,7 +121,11 @@ fn purpose(job: &mut Job, chain: &Chain, verdict: Verdict) -> Purpose {
         routes: Arc::clone(&chain.routes),
         route_label: label(chain).into(),
         first_choice: chain.targets.first().and_then(|target| target.price.clone()),
-        baseline: snapshot.baseline.clone(),
+        // Who always uses the baseline model has no need of Weir's own calls: all that they cost is lost again.
+        baseline: snapshot
+            .baseline
+            .clone()
+            .map(|baseline| if is_own { Arc::new(Price::free()) } else { baseline }),
         ceiling: job.wishes.max_cost,
         durable: snapshot.config.ledger.ack == Ack::Durable,
         tokens: job.tokens.take(),

@@ -87,6 +87,21 @@ impl Price {
         Self { base, tiers, prices_audio: table.audio_output.is_some() }
     }
 
+    /// Nothing for anything.
+    pub fn free() -> Self {
+        let base = Rates {
+            input: Pico(0),
+            cached_input: Pico(0),
+            cache_write: Pico(0),
+            cache_write_1h: Pico(0),
+            audio_input: Pico(0),
+            output: Pico(0),
+            reasoning: Pico(0),
+            audio_output: Pico(0),
+        };
+        Self { base, tiers: Vec::new(), prices_audio: true }
+    }
+
     /// The rates of a request whose prompt has so many tokens.
     pub fn rates(&self, prompt_tokens: u64) -> &Rates {
         let holds = |tier: &&(u64, Rates)| prompt_tokens > tier.0;

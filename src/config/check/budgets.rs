@@ -12,7 +12,7 @@ use super::{
     },
     Report,
     chains::refer,
-    keys::{OWN, name_fault},
+    keys::{OWN_KEYS, name_fault},
 };
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
@@ -58,7 +58,7 @@ fn check_scope(path: &KeyPath, text: &str, config: &Config, report: &mut Report<
         Scope::Provider(name) => refer(path, &name, "provider", report),
         Scope::Key(name) => {
             let known: Vec<&str> = config.keys.iter().map(|key| key.name.as_str()).collect();
-            if !known.contains(&name.as_str()) && !name.starts_with(OWN) {
+            if !known.contains(&name.as_str()) && !name.starts_with(OWN_KEYS) {
                 let problem = format!("no key here is called {}", quoted(&name));
                 let near = nearest(&name, known).map(|near| format!(" Did you mean {}?", quoted(near)));
                 let remedy = "It counts once a key of that name is made at run time.";

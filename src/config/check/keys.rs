@@ -21,7 +21,7 @@ const LONGEST: usize = 64;
 pub const KEY_NAME_FORM: &str = "1 to 64 letters, digits, or any of . _ : - /, other than . and ..";
 
 /// How the names of keys begin under which Weir's own calls are counted.
-pub(super) const OWN: &str = "weir:";
+pub const OWN_KEYS: &str = "weir:";
 
 /// Whether a key or a budget may have this name.
 pub fn is_key_name(text: &str) -> bool {
@@ -182,8 +182,8 @@ fn faults_of(key: &Key, known: &Known<'_>) -> Vec<KeyFault> {
     if let Some((problem, remedy)) = name_fault(&key.name, "key") {
         faults.push(KeyFault::new("name", problem, remedy));
     }
-    if key.name.starts_with(OWN) {
-        let problem = format!("names that begin with `{OWN}` are Weir's own");
+    if key.name.starts_with(OWN_KEYS) {
+        let problem = format!("names that begin with `{OWN_KEYS}` are Weir's own");
         faults.push(KeyFault::new("name", problem, "Take another name."));
     }
     for (at, route) in key.routes.iter().flatten().enumerate() {

@@ -47,6 +47,9 @@ async fn its_number_decides_and_is_remembered() {
     let own: Vec<_> = rows.iter().filter(|row| row.key == "weir:classifier").collect();
     assert_eq!(own.iter().map(|row| (&*row.model, row.cost)).collect::<Vec<_>>(), [("judge", 20_000_000); 2]);
     assert!(rows.iter().all(|row| (row.key == "weir:classifier") == (row.model == "judge")), "{rows:#?}");
+    // What ratings cost is no saving but takes from it: one easy prompt saved 0.00099.
+    let report = weir.client().get("/admin/report").await.json();
+    assert_eq!(report["totals"]["saved_by_routing_usd"], "-0.03901");
     // A tier that the client names needs no rating.
     let named = ask(&weir.client().header("x-weir-tier", "standard"), "Third.").await;
     assert_eq!((told(&named)[0], judge.requests().len()), ("standard", 2));
