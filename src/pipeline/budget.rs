@@ -63,7 +63,19 @@ where
         let next = self.inner.clone();
         // The one that was polled ready serves this call.
         let mut inner = std::mem::replace(&mut self.inner, next);
-        Box::pin(async move { inner.call(fund(&till, planned).await?).await })
+        Box::pin(async move {
+            let funded = fund(&till, planned).await?;
+            let tier = funded.purse.cheaper_tier();
+            let mut result = inner.call(funded).await;
+            let facts = match &mut result {
+                Ok(answer) => Some(&mut answer.facts),
+                Err(refusal) => refusal.facts.as_mut(),
+            };
+            if let Some(facts) = facts {
+                facts.verdict.tier = tier;
+            }
+            result
+        })
     }
 }
 
@@ -78,10 +90,13 @@ async fn fund(
         Ok(()) => return Ok(Funded { job, chain, purse, downgraded: false }),
         Err(unfunded) => unfunded,
     };
-    if let Some(mut cheaper) = cheaper(&job, &chain, &unfunded) {
+    if let Some((route, mut cheaper)) = cheaper(&job, &chain, &unfunded) {
         purse.downgrade();
         match ready(&purse, &mut cheaper).await {
-            Ok(()) => return Ok(Funded { job, chain: cheaper, purse, downgraded: true }),
+            Ok(()) => {
+                purse.goes_to(route);
+                return Ok(Funded { job, chain: cheaper, purse, downgraded: true });
+            }
             Err(also) => unfunded = also,
         }
     }
@@ -176,16 +191,18 @@ fn missing(unfunded: &Unfunded) -> Missing {
     }
 }
 
-/// The chain that the budget names for requests that do not fit: it stands in for the route that was asked for.
-fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<Chain> {
+/// The route that the budget names for requests that do not fit, with its chain: it stands in for the route that was
+/// asked for.
+fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<(Arc<str>, Chain)> {
     let Unfunded::Budget(Exceeded { budget, action: Action::Downgrade(route), .. }) = unfunded else {
         return None;
     };
     let wanted = job.snapshot.book.route(route).ok()?;
     let cheaper = plan::chain(job, &[wanted], None).ok()?;
     tracing::info!(%budget, to = %route, "a budget has no room: the request is downgraded");
+    let instead = Arc::clone(&cheaper.route);
     let (route, defaults) = (Arc::clone(&chain.route), Arc::clone(&chain.defaults));
-    Some(Chain {
+    let cheaper = Chain {
         route,
         routes: Arc::clone(&chain.routes),
         configured: chain.configured,
@@ -194,5 +211,6 @@ fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<Chain> {
         cascade: None,
         least: chain.least,
         ..cheaper
-    })
+    };
+    Some((instead, cheaper))
 }

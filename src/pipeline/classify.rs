@@ -112,7 +112,9 @@ where
                 Err(refusal) => refusal.facts.as_mut(),
             };
             if let Some(facts) = facts {
-                facts.verdict = found.verdict;
+                // A budget may have sent it to another tier.
+                let tier = facts.verdict.tier.take().or(found.verdict.tier);
+                facts.verdict = Verdict { tier, ..found.verdict };
                 facts.waited += found.waited;
             }
             result

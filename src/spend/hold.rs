@@ -212,7 +212,7 @@ impl Hold {
         let would = |price: &Option<Arc<Price>>| price.as_ref().map(|price| cost(price, &usage));
         Entry {
             id: Uuid::now_v7(),
-            origin: Arc::clone(&purse.origin),
+            origin: Arc::clone(purse.origin()),
             attempt: self.number,
             time: self.time,
             model: Some(Arc::clone(&self.target.name)),

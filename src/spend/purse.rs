@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -85,7 +85,9 @@ pub struct Purse(Arc<Inner>);
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) till: Arc<Till>,
-    pub(super) origin: Arc<Origin>,
+    origin: Arc<Origin>,
+    /// The same with the tier that a budget sent it to.
+    downgraded: OnceLock<Arc<Origin>>,
     pub(super) demand: Demand,
     pub(super) route_label: Arc<str>,
     pub(super) first_choice: Option<Arc<Price>>,
@@ -142,6 +144,7 @@ impl Purse {
         Ok(Self(Arc::new(Inner {
             till: Arc::clone(till),
             origin: Arc::new(purpose.origin),
+            downgraded: OnceLock::new(),
             demand: Demand::new(purpose.ask, purpose.defaults),
             route_label: purpose.route_label,
             first_choice: purpose.first_choice,
@@ -173,6 +176,20 @@ impl Purse {
     /// From here on attempts are made because an answer failed its checks.
     pub fn escalate(&self) {
         self.0.escalated.store(true, Ordering::Relaxed);
+    }
+
+    /// A budget sent it to this route: where tiers are told apart, that is its tier from here on.
+    pub fn goes_to(&self, route: Arc<str>) {
+        let origin = &self.0.origin;
+        if origin.complexity.is_some() {
+            // A request is sent elsewhere once.
+            let _ = self.0.downgraded.set(Arc::new(Origin { tier: Some(route), ..Origin::clone(origin) }));
+        }
+    }
+
+    /// The tier that a budget sent it to.
+    pub fn cheaper_tier(&self) -> Option<Arc<str>> {
+        self.0.downgraded.get()?.tier.clone()
     }
 
     /// Holds what an attempt on this target may cost, for the attempt that follows. `wait`: for other attempts to
@@ -272,7 +289,7 @@ impl Purse {
             return;
         }
         inner.noted.store(true, Ordering::Relaxed);
-        let entry = Entry::refused(Arc::clone(&inner.origin), inner.till.clock.millis(), code);
+        let entry = Entry::refused(Arc::clone(inner.origin()), inner.till.clock.millis(), code);
         drop(inner.till.ledger.post(entry, Vec::new()));
     }
 
@@ -303,6 +320,11 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, Open> {
         // Every change under this lock is one assignment, so a panic elsewhere leaves it whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its rows say of the request.
+    pub(super) fn origin(&self) -> &Arc<Origin> {
+        self.downgraded.get().unwrap_or(&self.origin)
     }
 
     fn who(&self) -> Who<'_> {
@@ -409,7 +431,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if *self.attempts.get_mut() == 0 && !*self.noted.get_mut() {
             // Its client left before the first try.
-            let (origin, code) = (Arc::clone(&self.origin), Outcome::ClientLeft.as_str());
+            let (origin, code) = (Arc::clone(self.origin()), Outcome::ClientLeft.as_str());
             let entry = Entry::refused(origin, self.till.clock.millis(), code);
             drop(self.till.ledger.post(entry, Vec::new()));
         }

@@ -23,14 +23,21 @@ async fn near_its_budget_auto_goes_on_with_the_cheapest_tier() {
         ("weak", "downgraded"),
     ] {
         let answer = ask(&weir.client(), "zulu").await;
-        // The tier is what the request asked for; who answered, and why, stands beside it.
-        assert_eq!(told(&answer)[..3], ["premium", model, "premium"]);
+        // The route is the one that was chosen; the tier is the one that answered and was paid.
+        let tier = if degraded.is_empty() { "premium" } else { "budget" };
+        assert_eq!(told(&answer)[..3], ["premium", model, tier]);
         assert_eq!(answer.header("x-weir-degraded"), degraded);
     }
     let refused = ask(&weir.client(), "zulu").await;
     refused.refused(429, "insufficient_quota", "budget_exceeded", false);
     assert_eq!((refused.header("x-weir-tier"), refused.header("x-weir-complexity")), ("premium", "9"));
     assert_eq!(weir.spent("b").await, nanos("0.00203"));
+    let report = weir.client().get("/admin/report?by=tier").await.json();
+    let tiers = ["premium", "budget"].map(|name| {
+        let groups = report["groups"].as_array().unwrap();
+        groups.iter().find(|group| group["name"] == name).unwrap()["cost_usd"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(tiers, ["0.002", "0.00003"]);
 }
 
 #[tokio::test]
