@@ -241,11 +241,14 @@ impl Hold {
         if !entry.priced {
             metrics.unpriced(model, provider);
         }
-        if let Some(baseline) = entry.baseline.filter(|_| entry.answered() && entry.priced) {
-            let saved = baseline.saturating_sub(entry.cost);
-            metrics.saved("routing", saved);
-            let mut sum = self.purse.saved.lock().unwrap_or_else(PoisonError::into_inner);
-            *sum = Some(sum.unwrap_or_default().saturating_add(saved));
+        if let Some(baseline) = entry.baseline.filter(|_| entry.priced) {
+            // A try that did not answer saved nothing; what it cost takes from what the one that did saved.
+            let worth = if entry.answered() { baseline } else { Nanos::ZERO };
+            metrics.saved("routing", worth.saturating_sub(entry.cost));
+            if entry.answered() {
+                let mut sum = self.purse.worth.lock().unwrap_or_else(PoisonError::into_inner);
+                *sum = Some(sum.unwrap_or_default().saturating_add(baseline));
+            }
         }
         if let Some(first) = entry.first_choice.filter(|_| entry.position > 1 && entry.priced) {
             metrics.fallback_cost(&self.purse.route_label, entry.cost.saturating_sub(first));

@@ -107,8 +107,8 @@ pub(super) struct Inner {
     cost: AtomicI64,
     /// What the attempts under way may cost.
     out: AtomicI64,
-    /// What answers cost less than they would have on the baseline model; `None`: that is not known.
-    pub(super) saved: Mutex<Option<Nanos>>,
+    /// What the answer would have cost on the baseline model; `None`: that is not known.
+    pub(super) worth: Mutex<Option<Nanos>>,
     /// The tokens of all attempts so far.
     used: AtomicU64,
     pub(super) lowered: AtomicU64,
@@ -161,7 +161,7 @@ impl Purse {
             ceiling: purpose.ceiling,
             cost: AtomicI64::new(0),
             out: AtomicI64::new(0),
-            saved: Mutex::new(None),
+            worth: Mutex::new(None),
             used: AtomicU64::new(0),
             lowered: AtomicU64::new(0),
             open: Mutex::new(Open { tokens: purpose.tokens, ..Open::default() }),
@@ -293,9 +293,11 @@ impl Purse {
         drop(inner.till.ledger.post(entry, Vec::new()));
     }
 
-    /// What its answer cost less than it would have on the baseline model, as the ledger says; `None`: that is not known.
+    /// What all its tries so far cost less than the answer would have on the baseline model, as the ledger says;
+    /// `None`: that is not known.
     pub fn saved(&self) -> Option<Nanos> {
-        *self.0.saved.lock().unwrap_or_else(PoisonError::into_inner)
+        let worth = *self.0.worth.lock().unwrap_or_else(PoisonError::into_inner);
+        worth.map(|worth| worth.saturating_sub(self.cost()))
     }
 
     /// What the request has cost so far.

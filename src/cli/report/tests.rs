@@ -140,7 +140,7 @@ fn csv_quotes_what_would_break_a_line() {
         "model,asked,answered,attempts,input_tokens,cached_input_tokens,cache_write_tokens,output_tokens,\
          reasoning_tokens,cost_usd,estimated_usd,unpriced,saved_by_routing_usd,saved_by_cache_usd,fallback_usd,\
          fallback_unknown",
-        "gpt-4.1,4,3,4,4000,800,0,1200,200,1.500000001,0.000000001,0,0.9,0,0,0",
+        "gpt-4.1,4,3,4,4000,800,0,1200,200,1.500000001,0.000000001,0,0.899999999,0,0,0",
         "\"kimi, \"\"k2\"\"\",0,1,1,1000,200,0,300,50,0.6,0,0,0.2,0,0.1,0",
         "a\u{1b}[31mb,1,1,1,1000,200,0,300,50,0,0,1,0,0,0,0",
         "none,2,1,0,0,0,0,0,0,0,0,0,0,0.8,0,0",

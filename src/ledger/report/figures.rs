@@ -55,7 +55,7 @@ pub struct Figures {
     pub estimated_usd: Usd,
     /// Tries on models whose price is not known: they cost 0 here.
     pub unpriced: u64,
-    /// What the baseline model would have cost for what was answered, less what it did cost.
+    /// What the baseline model would have cost for what was answered, less what all tries did cost.
     pub saved_by_routing_usd: Usd,
     /// What the baseline model would have cost for what the cache answered.
     pub saved_by_cache_usd: Usd,

@@ -97,10 +97,11 @@ impl Row {
         self.is_attempt() && self.position > 1
     }
 
-    /// What it cost less than it would have on the baseline model; `None` where that is not known or where nothing
-    /// was answered.
+    /// What it cost less than its answer would have on the baseline model; `None` where that is not known. A try that
+    /// did not answer saved nothing: what it cost takes from what others saved.
     pub fn saved(&self) -> Option<i128> {
-        let baseline = self.baseline.filter(|_| self.answered && self.priced)?;
-        Some(i128::from(baseline.0) - i128::from(self.cost.0))
+        let baseline = self.baseline.filter(|_| self.priced)?;
+        let worth = if self.answered { baseline } else { Nanos::ZERO };
+        Some(i128::from(worth.0) - i128::from(self.cost.0))
     }
 }

@@ -5,6 +5,8 @@ use serde_json::Value;
 use super::{ask, saying, tiers, told};
 use crate::support::{
     ledger::nanos,
+    raw::RawUpstream,
+    script::{Script, Step},
     settings::budget,
     transcript::{CHAT, Transcript},
     weir::Weir,
@@ -69,4 +71,28 @@ async fn an_answer_says_what_it_saved_where_asked() {
     assert_eq!((&summary["saved_usd"], &summary["model"]), (&"0.00099".into(), &"weak".into()));
     let bad = ask(&weir.client().header("x-weir-savings", "yes"), "xray").await;
     bad.refused(400, "invalid_request_error", "invalid_header", false);
+}
+
+#[tokio::test]
+async fn a_try_that_came_to_nothing_takes_from_what_was_saved() {
+    let slow = RawUpstream::start(vec![Script::OnRequest(vec![Step::Hang])]).await;
+    let more = format!(
+        "[providers.slow]\nbase_url = \"{}\"\n[models.slow]\nprovider = \"slow\"\n\
+         price = {{ input = 10.0, output = 0.0 }}\n[routes.chain]\ntargets = [\"slow\", \"weak\"]\n",
+        slow.base_url()
+    );
+    let weir = Weir::start(&tiers("", &more)).await;
+    let client = weir.client().header("x-weir-savings", "true").header("x-weir-attempt-timeout-ms", "300");
+    let answer = client.post_json(CHAT, &saying("chain", "hi")).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-weir-model")), (200, "weak"));
+    let cost = nanos(answer.header("x-weir-cost-usd"));
+    assert!(cost > nanos("0.00001"), "the try that timed out has a cost");
+    let saved = answer.header("x-weir-saved-usd");
+    assert_eq!(nanos(saved), nanos("0.001") - cost);
+    let report = weir.client().get("/admin/report").await.json();
+    assert_eq!(report["totals"]["saved_by_routing_usd"], saved);
+    let [less, more] =
+        ["less", "more"].map(|sign| format!("weir_saved_usd_total{{reason=\"routing\",sign=\"{sign}\"}}"));
+    let counted = weir.metric(&less).await - weir.metric(&more).await;
+    assert!((counted * 1e9 - nanos(saved) as f64).abs() < 1.0, "{counted} is not {saved}");
 }
