@@ -114,11 +114,16 @@ impl Question<'_> {
         Ok(Found { wanted, verdict, place, chosen_for, waited: Duration::ZERO })
     }
 
+    /// Whether the client named what stands for a route.
+    fn is_named(&self) -> bool {
+        let by_task = self.job.wishes.task.as_deref().is_some_and(|task| self.tiers.has_task(task));
+        self.tier.is_some() || by_task
+    }
+
     /// The route that has the conversation, with the target that has it and the complexity for which it was chosen;
     /// `None`: it is chosen anew. What the client names goes before.
     fn stays(&self, before: &Kept, nature: &Nature<'_>) -> Option<(Pick, Option<Arc<str>>, u8)> {
-        let named = self.tier.is_some() || self.job.wishes.task.is_some();
-        if named {
+        if self.is_named() {
             let pick = self.tiers.pick(nature);
             return (pick.route.name == before.route)
                 .then(|| (pick, before.target.clone(), before.complexity));
@@ -132,10 +137,9 @@ impl Question<'_> {
     /// The choice, or the first tier from that of its complexity on that can do what the request needs. What the client
     /// names is not corrected.
     fn able(&self, pick: Pick) -> Pick {
-        let named = self.tier.is_some() || self.job.wishes.task.is_some() && pick.tier.is_none();
         let is_able =
             |pick: &Pick| plan::chain(self.job, &[Wanted::Route(Arc::clone(&pick.route))], None).is_ok();
-        if named || !is_demanding(self.job) || is_able(&pick) {
+        if self.is_named() || !is_demanding(self.job) || is_able(&pick) {
             return pick;
         }
         let tier = self.tiers.pick(&Nature { complexity: self.complexity, ..Nature::default() });

@@ -58,6 +58,14 @@ async fn the_tier_stays_unless_it_gets_much_harder() {
 }
 
 #[tokio::test]
+async fn a_task_without_a_route_changes_nothing_of_that() {
+    let weir = Weir::start(&tossed("", "")).await;
+    let mut chat = Chat::new(weir.client().header("x-weir-task", "poetry"), "auto");
+    assert_eq!(chat.say("yankee").await.0, "standard");
+    assert_eq!(chat.say("xray").await.0, "standard");
+}
+
+#[tokio::test]
 async fn the_model_stays_though_the_order_is_drawn_anew() {
     let weir = Weir::start(&tossed("", "")).await;
     let mut seen = std::collections::BTreeSet::new();
