@@ -100,7 +100,12 @@ impl Question<'_> {
         let before = place.as_ref().and_then(|place| place.before.as_ref());
         let (pick, keep, chosen_for) = match before.and_then(|before| self.stays(before, &nature)) {
             Some(stays) => stays,
-            None => (self.able(self.tiers.pick(&nature)), None, complexity),
+            None => {
+                let pick = self.able(self.tiers.pick(&nature));
+                // What rises from here is meant to reach a higher tier, never a lower one.
+                let least = pick.tier.as_deref().map_or(0, |tier| self.tiers.least(tier));
+                (pick, None, complexity.max(least))
+            }
         };
         let task_label = match self.tiers.has_task(self.task) || Task::parse(self.task).is_some() {
             true => self.task,

@@ -72,6 +72,11 @@ impl Tiers {
         self.tiers.iter().map(|(_, route)| &*route.name)
     }
 
+    /// The complexity from which the tier of this name serves; 0: there is none.
+    pub fn least(&self, name: &str) -> u8 {
+        self.tiers.iter().find(|(_, route)| *route.name == *name).map_or(0, |(min, _)| *min)
+    }
+
     /// The route of this name, if it stands behind `auto`.
     pub fn route(&self, name: &str) -> Option<&Arc<RouteEntry>> {
         let tiers = self.tiers.iter().map(|(_, route)| route);

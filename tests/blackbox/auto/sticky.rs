@@ -66,6 +66,15 @@ async fn a_task_without_a_route_changes_nothing_of_that() {
 }
 
 #[tokio::test]
+async fn a_harder_question_never_gets_a_lower_tier() {
+    let weir = Weir::start(&tiers("", "")).await;
+    let mut chat = Chat::new(weir.client().header("x-weir-tier", "premium"), "auto");
+    assert_eq!(chat.say("xray").await.0, "premium");
+    chat.client = weir.client();
+    assert_eq!(chat.say("Now yankee.").await.0, "premium");
+}
+
+#[tokio::test]
 async fn the_model_stays_though_the_order_is_drawn_anew() {
     let weir = Weir::start(&tossed("", "")).await;
     let mut seen = std::collections::BTreeSet::new();
