@@ -4,9 +4,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::base::{
-    account::{AccountState, AccountWindow, Charge, Period, Watermark},
-    money::Nanos,
+use crate::{
+    base::{
+        account::{AccountState, AccountWindow, Charge, Period, Watermark},
+        money::Nanos,
+    },
+    config::Enforce,
 };
 
 use super::{
@@ -15,7 +18,7 @@ use super::{
     bound::{Bound, Fresh},
     hold::{Admission, Ask, Crossed, Held, Overrun, Part, Settled, Unit, Who},
     report::{AccountReport, Cursor},
-    rules::{Rule, Rules},
+    rules::{Line, Rule, Rules},
     state::State,
 };
 
@@ -119,6 +122,23 @@ impl Accounts {
             tightest = Some(tightest.map_or(left, |other| other.min(left)));
         });
         tightest.map(Nanos)
+    }
+
+    /// Whether a hard budget of theirs has nothing left at all, so that nothing they ask for is admitted now.
+    pub fn is_spent(&self, bound: &Bound, who: &Who<'_>, now_s: i64) -> bool {
+        let mut spent = false;
+        let mut state = self.lock();
+        bound.0.rules.applying(who, None, |at| {
+            let rule = bound.rule(at as u32);
+            if rule.enforce != Enforce::Hard {
+                return;
+            }
+            for (line, Line { limit, .. }) in rule.lines.iter().enumerate() {
+                let account = state.account_for(bound, at as u32, line, who, now_s);
+                spent |= account.is_none_or(|account| state.accounts[account as usize].used() >= *limit);
+            }
+        });
+        spent
     }
 
     /// At most so many accounts of the rules from a place on, as they stand now, and where to go on if there are more.

@@ -1,11 +1,12 @@
 //! The route for the model name `auto`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tower::Service;
 
 use crate::{
+    budget::Who,
     classify::{Prompt, Task, language, least},
     config::ClassifierKind,
     metrics::{NONE, OTHER},
@@ -57,15 +58,18 @@ where
     if job.ask.endpoint() == Endpoint::Embeddings {
         return Err(no_embeddings());
     }
+    // All that may be refused is looked at first: a rating costs money.
+    let listed = listed(job, by)?;
     let prompt = Prompt::of(&job.ask);
     let begun = Instant::now();
-    let rated = match (job.snapshot.config.classifier.kind, tier) {
-        (ClassifierKind::Llm, None) => {
+    let is_rated = job.snapshot.config.classifier.kind == ClassifierKind::Llm && tier.is_none();
+    let rated = match is_rated && is_worth_a_rating(desk, job, tiers) {
+        true => {
             let rating = desk.ratings.rate(job, &prompt.text, inner).await;
             desk.metrics.rated(rating.as_str());
             rating.number()
         }
-        _ => None,
+        false => None,
     };
     // Without a rating no time has passed.
     let waited = begun.elapsed();
@@ -74,7 +78,7 @@ where
     let complexity = rated.map_or(opinion.complexity, |rated| rated.max(least(&prompt.shape)));
     let language = tiers.minds_language().then(|| language(&prompt.text)).flatten();
     let question = Question { desk, job, tiers, tier, task, complexity };
-    question.answer(by, language).map(|found| Found { waited, ..found })
+    Ok(Found { waited, ..question.answer(listed, language) })
 }
 
 /// A request for `auto`, as far as it is known.
@@ -89,14 +93,11 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn answer(&self, by: WantedBy<'_>, language: Option<&str>) -> Result<Found, Box<Refusal>> {
+    fn answer(&self, listed: Option<Vec<Listed>>, language: Option<&str>) -> Found {
         let Self { desk, job, tier, complexity, .. } = *self;
         let nature = Nature { tier, task: self.task, language, complexity };
-        let place = match by {
-            WantedBy::Name(_) | WantedBy::Route(_) => desk.conversations.place(job, AUTO),
-            // A list is the client's own order.
-            WantedBy::List(_) => None,
-        };
+        // A list is the client's own order.
+        let place = if listed.is_none() { desk.conversations.place(job, AUTO) } else { None };
         let before = place.as_ref().and_then(|place| place.before.as_ref());
         let (pick, keep, chosen_for) = match before.and_then(|before| self.stays(before, &nature)) {
             Some(stays) => stays,
@@ -115,8 +116,12 @@ impl Question<'_> {
         tracing::debug!(route = %pick.route.name, task = self.task, complexity, "is classified");
         let verdict =
             Verdict { tier: pick.tier, task: Some(self.task.into()), complexity: Some(complexity), keep };
-        let wanted = wanted(job, by, &pick.route)?;
-        Ok(Found { wanted, verdict, place, chosen_for, waited: Duration::ZERO })
+        let chosen = || Wanted::Route(Arc::clone(&pick.route));
+        let wanted = match listed {
+            None => vec![chosen()],
+            Some(items) => items.into_iter().map(|Listed(item)| item.unwrap_or_else(chosen)).collect(),
+        };
+        Found { wanted, verdict, place, chosen_for, waited: Duration::ZERO }
     }
 
     /// Whether the client named what stands for a route.
@@ -161,20 +166,36 @@ fn is_demanding(job: &Job) -> bool {
     special || needs.json_schema || needs.json_mode || job.ask.body().len() > LONG
 }
 
-/// What is wanted, with `route` in the place of `auto`.
-fn wanted(job: &Job, by: WantedBy<'_>, route: &Arc<RouteEntry>) -> Result<Vec<Wanted>, Box<Refusal>> {
-    let chosen = || Wanted::Route(Arc::clone(route));
-    let WantedBy::List(names) = by else { return Ok(vec![chosen()]) };
-    names
-        .iter()
-        .map(|name| {
-            if name == AUTO {
-                return Ok(chosen());
-            }
-            let item = job.snapshot.book.find(name).map_err(|unknown| Box::new(unknown_name(&unknown)))?;
-            may_use(job, &item).map(|()| item)
-        })
-        .collect()
+/// An item of a client's list; `None`: the route that is chosen for `auto`.
+struct Listed(Option<Wanted>);
+
+/// The client's own list, if it has one.
+fn listed(job: &Job, by: WantedBy<'_>) -> Result<Option<Vec<Listed>>, Box<Refusal>> {
+    let WantedBy::List(names) = by else { return Ok(None) };
+    let items = names.iter().map(|name| {
+        if name == AUTO {
+            return Ok(Listed(None));
+        }
+        let item = job.snapshot.book.find(name).map_err(|unknown| Box::new(unknown_name(&unknown)))?;
+        may_use(job, &item).map(|()| Listed(Some(item)))
+    });
+    items.collect::<Result<_, _>>().map(Some)
+}
+
+/// Whether a rating can matter: not where the task decides, where nothing is sent, where no money is left to answer.
+fn is_worth_a_rating(desk: &Desk, job: &Job, tiers: &Tiers) -> bool {
+    if job.wishes.cache.only_if_cached || job.wishes.task.as_deref().is_some_and(|task| tiers.has_task(task))
+    {
+        return false;
+    }
+    let nobody = BTreeMap::new();
+    let key = job.key.as_deref();
+    let who = Who {
+        key: key.map_or("", |key| key.name()),
+        tags: key.map_or(&nobody, |key| key.tags()),
+        routes: &[],
+    };
+    !desk.till.accounts.is_spent(&job.snapshot.bound, &who, desk.till.clock.seconds())
 }
 
 /// A key may have `auto` with every route behind it; without that, a tier that it names and may use.

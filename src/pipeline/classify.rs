@@ -13,6 +13,7 @@ use crate::{
     config::Order,
     metrics::Metrics,
     route::{AUTO, RouteEntry, Unknown, Wanted, WantedBy},
+    spend::Till,
 };
 
 use super::{
@@ -29,15 +30,17 @@ use super::{
 #[derive(Debug)]
 pub struct Desk {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) till: Arc<Till>,
     pub(super) conversations: Conversations,
     pub(super) ratings: Ratings,
 }
 
 impl Desk {
     /// One that remembers nothing yet.
-    pub fn new(metrics: &Arc<Metrics>) -> Self {
+    pub fn new(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Self {
         Self {
             metrics: Arc::clone(metrics),
+            till: Arc::clone(till),
             conversations: Conversations::default(),
             ratings: Ratings::default(),
         }

@@ -28,7 +28,7 @@ pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
         // The same answer for the same idempotency key.
         .layer(IdempotencyLayer(Arc::clone(till)))
         // What is asked for, and whether the key may ask for it.
-        .layer(ClassifyLayer(Arc::new(Desk::new(metrics))))
+        .layer(ClassifyLayer(Arc::new(Desk::new(metrics, till))))
         // A share of the answers is graded afterwards.
         .layer(JudgeLayer(Bench::new(metrics)))
         // An answer that exists already needs no money and no upstream.

@@ -83,3 +83,25 @@ async fn its_budget_is_its_own() {
     assert_eq!(judge.requests().len(), 1);
     assert_eq!(weir.metric("weir_classifier_ratings_total{result=\"failed\"}").await as u64, 1);
 }
+
+#[tokio::test]
+async fn a_request_that_is_refused_anyway_pays_for_no_rating() {
+    let judge = RawUpstream::start(vec![says("9")]).await;
+    // An answer of the coder and a premium one: after them nothing is left.
+    let limit = budget("b", "key:k", "total = 0.0012");
+    let key = "[[keys]]\nname = \"k\"\nsecret = \"sk-k\"\n";
+    let config = rated(&judge, &format!("{limit}{key}")).replace("mode = \"open\"", "mode = \"keys\"");
+    let weir =
+        Weir::start(&config.replace("[classifier]\n", "[classifier]\ntasks = { code = \"code\" }\n")).await;
+    let client = || weir.client().key("sk-k");
+    for (name, value, status) in
+        [("x-weir-models", "auto,nothing", 404), ("x-weir-cache", "only-if-cached", 504)]
+    {
+        assert_eq!(ask(&client().header(name, value), "First.").await.status.as_u16(), status, "{name}");
+    }
+    assert_eq!(told(&ask(&client().header("x-weir-task", "code"), "First.").await)[0], "code");
+    assert_eq!(judge.requests().len(), 0);
+    assert_eq!(told(&ask(&client().header("x-weir-tier", "premium"), "First.").await)[0], "premium");
+    ask(&client(), "First.").await.refused(429, "insufficient_quota", "budget_exceeded", false);
+    assert_eq!(judge.requests().len(), 0);
+}
