@@ -86,7 +86,7 @@ impl Metrics {
         self.routing.classifications.with_label_values(&[tier, task]).inc();
     }
 
-    /// Counts a request that a model was to rate: `rated`, `cached` or `failed`.
+    /// Counts a request that a model was to rate: `rated`, `cached`, `failed` or `paused`.
     pub fn rated(&self, result: &'static str) {
         self.routing.ratings.with_label_values(&[result]).inc();
     }

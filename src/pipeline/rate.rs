@@ -3,15 +3,15 @@
 use std::{
     borrow::Cow,
     hash::{BuildHasher as _, RandomState},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt as _};
 
 use crate::{
-    base::{deadline::Deadline, id::RequestId},
+    base::id::RequestId,
     keys::VirtualKey,
     openai::{Ask, Endpoint, Said},
     quality::rating,
@@ -32,6 +32,10 @@ const NAME: &str = "weir:classifier";
 pub(super) const SHOWN: usize = 2048;
 /// How long a number holds.
 const HOLDS: Duration = Duration::from_secs(24 * 60 * 60);
+/// After so many failures in a row nobody is asked for a while: each costs its request the whole deadline.
+const FAILURES: u32 = 3;
+/// For how long.
+const PAUSE: Duration = Duration::from_secs(30);
 /// The most tokens of the answer: a number, with what some put around it.
 pub(super) const ANSWER: u64 = 16;
 
@@ -44,6 +48,34 @@ const ORDER: &str = "You rate how capable a language model must be to answer a p
 pub struct Ratings {
     hasher: RandomState,
     known: Recent<u8>,
+    trust: Mutex<Trust>,
+}
+
+/// How the last times went.
+#[derive(Debug, Default)]
+struct Trust {
+    /// Failures in a row.
+    failures: u32,
+    /// Nobody is asked before that.
+    until: Option<Instant>,
+}
+
+impl Trust {
+    fn is_paused(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    fn worked(&mut self) {
+        *self = Self::default();
+    }
+
+    /// After a pause one more failure is enough for the next.
+    fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= FAILURES {
+            self.until = Some(now + PAUSE);
+        }
+    }
 }
 
 /// What came of asking.
@@ -55,6 +87,8 @@ pub enum Rating {
     Cached(u8),
     /// None.
     Failed,
+    /// Nobody was asked, since it failed too often lately.
+    Paused,
 }
 
 impl Rating {
@@ -62,7 +96,7 @@ impl Rating {
     pub fn number(self) -> Option<u8> {
         match self {
             Self::Rated(number) | Self::Cached(number) => Some(number),
-            Self::Failed => None,
+            Self::Failed | Self::Paused => None,
         }
     }
 
@@ -72,6 +106,7 @@ impl Rating {
             Self::Rated(_) => "rated",
             Self::Cached(_) => "cached",
             Self::Failed => "failed",
+            Self::Paused => "paused",
         }
     }
 }
@@ -88,26 +123,39 @@ impl Ratings {
         if let Some(number) = self.known.get(hash, HOLDS, now) {
             return Rating::Cached(number);
         }
+        if self.trust().is_paused(now) {
+            return Rating::Paused;
+        }
         // The answer itself needs time too.
         let longest = settings.deadline.0.min(job.timing.deadline.left(now) / 2);
-        let deadline = Deadline::after(now, longest);
-        let Some(question) = question(job, text, deadline) else { return Rating::Failed };
-        let asked = timeout_at(deadline.instant(), inner.oneshot(question)).await;
+        let Some(question) = question(job, text) else { return Rating::Failed };
+        // What is dropped counts as left by its client: that a rating is wanted soon says nothing of its target's health.
+        let asked = timeout(longest, inner.oneshot(question)).await;
+        let in_a_hurry = asked.is_err() && longest < settings.deadline.0;
         let number = match asked {
             Ok(Ok(Answer { content: Content::Whole(body), .. })) => rating(Said::of(&body, SHOWN).text()),
             _ => None,
         };
         let Some(number) = number else {
+            if !in_a_hurry {
+                self.trust().failed(Instant::now());
+            }
             tracing::info!(model = %settings.model, "no rating came: the built-in classifier serves");
             return Rating::Failed;
         };
+        self.trust().worked();
         self.known.put(hash, number, settings.cache_entries, now);
         Rating::Rated(number)
+    }
+
+    fn trust(&self) -> MutexGuard<'_, Trust> {
+        // Two plain fields: whatever panics leaves them usable.
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The request for a number, as one of Weir's own.
-fn question(job: &Job, text: &str, deadline: Deadline) -> Option<Classified> {
+fn question(job: &Job, text: &str) -> Option<Classified> {
     let snapshot = Arc::clone(&job.snapshot);
     let model = &snapshot.config.classifier.llm.model;
     let body = serde_json::json!({
@@ -127,7 +175,7 @@ fn question(job: &Job, text: &str, deadline: Deadline) -> Option<Classified> {
         key: Some(Arc::new(VirtualKey::own(NAME))),
         tags: Arc::default(),
         tokens: None,
-        timing: Timing { deadline, by_client: true, attempt: None },
+        timing: Timing { deadline: job.timing.deadline, by_client: false, attempt: None },
         snapshot,
     };
     Some(Classified { job: Box::new(job), wanted, verdict: Verdict::default() })
@@ -145,6 +193,23 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_three_failures_in_a_row_nobody_is_asked_for_a_while() {
+        let mut trust = Trust::default();
+        for failures in [2, 2] {
+            (0..failures).for_each(|_| trust.failed(Instant::now()));
+            assert!(!trust.is_paused(Instant::now()));
+            trust.worked();
+        }
+        (0..3).for_each(|_| trust.failed(Instant::now()));
+        tokio::time::advance(PAUSE - Duration::from_millis(1)).await;
+        assert!(trust.is_paused(Instant::now()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!trust.is_paused(Instant::now()));
+        trust.failed(Instant::now());
+        assert!(trust.is_paused(Instant::now()), "it still fails");
+    }
 
     #[test]
     fn long_prompts_show_both_ends() {

@@ -105,3 +105,19 @@ async fn a_request_that_is_refused_anyway_pays_for_no_rating() {
     ask(&client(), "First.").await.refused(429, "insufficient_quota", "budget_exceeded", false);
     assert_eq!(judge.requests().len(), 0);
 }
+
+#[tokio::test]
+async fn a_judge_that_hangs_is_left_alone_soon() {
+    let judge = RawUpstream::start(vec![Script::OnRequest(vec![Step::Hang])]).await;
+    let weir = Weir::start(&rated(&judge, "")).await;
+    for number in 0..5 {
+        ask(&weir.client(), &format!("hi {number}")).await;
+    }
+    assert_eq!(judge.requests().len(), 3);
+    let counted = |result| format!("weir_classifier_ratings_total{{result=\"{result}\"}}");
+    assert_eq!(weir.metric(&counted("failed")).await as u64, 3);
+    assert_eq!(weir.metric(&counted("paused")).await as u64, 2);
+    // That a rating is wanted soon says nothing of the model's health.
+    let left = "weir_upstream_attempts_total{model=\"judge\",outcome=\"client_left\",provider=\"judge\"}";
+    assert_eq!(weir.metric(left).await as u64, 3);
+}
