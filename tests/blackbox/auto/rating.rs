@@ -35,7 +35,16 @@ async fn its_number_decides_and_is_remembered() {
     }
     assert_eq!(judge.requests().len(), 2, "the same prompt is not rated twice");
     let asked = judge.request(0).await.json();
-    assert_eq!(asked["messages"][1]["content"], "<prompt>\nFirst.\n</prompt>");
+    // No prompt can know the fence that it stands in.
+    let [first, second] = [asked, judge.request(1).await.json()].map(|asked| {
+        let content = asked["messages"][1]["content"].as_str().unwrap().to_owned();
+        let (fence, rest) = content.split_once('\n').unwrap();
+        let name = fence.strip_prefix("<prompt-").unwrap().to_owned();
+        assert!(rest.ends_with(&format!("\n</prompt-{name}")), "{content}");
+        assert!(asked["messages"][0]["content"].as_str().unwrap().contains(&format!("</prompt-{name}")));
+        name
+    });
+    assert_ne!(first, second);
     let ratings: Vec<u64> = [
         weir.metric("weir_classifier_ratings_total{result=\"rated\"}").await as u64,
         weir.metric("weir_classifier_ratings_total{result=\"cached\"}").await as u64,
