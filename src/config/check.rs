@@ -21,7 +21,7 @@ use super::{
     tree::{Tree, before_removal},
 };
 
-pub use keys::{KEY_NAME_FORM, KeyFault, KeyPart, OWN_KEYS, is_key_name, key_faults};
+pub use keys::{CLASSIFIER_KEY, KEY_NAME_FORM, KeyFault, KeyPart, OWN_KEYS, is_key_name, key_faults};
 pub use server::{listen_address, needs_a_key};
 
 /// What the checks found.

@@ -399,6 +399,7 @@ fn meaning_is_checked() {
         ("[classifier]\nlanguages = { zh = \"kimi\" }", "classifier.languages.zh"),
         ("[classifier]\ntasks = { code = \"codex\" }", "classifier.tasks.code"),
         ("[classifier]\ntasks = { \"a b\" = \"standard\" }", "classifier.tasks.\"a b\""),
+        ("[[budgets]]\nname = \"b\"\nscope = \"key:weir:clasifier\"\ndaily = 1", "budgets[0].scope"),
         ("[[keys]]\nname = \"weir:classifier\"\nsecret = \"env:X\"", "keys[0].name"),
         ("[[keys]]\nname = \"k\"", "keys[0]"),
         ("[[keys]]\nname = \"\"\nsecret = \"env:X\"", "keys[0].name"),

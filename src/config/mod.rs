@@ -47,7 +47,8 @@ pub use breaker::Breaker;
 pub use budgets::{Budget, Enforce, Scope};
 pub use capabilities::Capabilities;
 pub use check::{
-    KEY_NAME_FORM, KeyFault, KeyPart, OWN_KEYS, is_key_name, key_faults, listen_address, needs_a_key,
+    CLASSIFIER_KEY, KEY_NAME_FORM, KeyFault, KeyPart, OWN_KEYS, is_key_name, key_faults, listen_address,
+    needs_a_key,
 };
 pub use classifier::{Classifier, ClassifierKind, LlmClassifier, Sticky, Tier};
 pub use fault::{Fault, Faults};

@@ -12,6 +12,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::{
     base::id::RequestId,
+    config::CLASSIFIER_KEY,
     keys::VirtualKey,
     openai::{Ask, Endpoint, Said},
     quality::rating,
@@ -26,8 +27,6 @@ use super::{
     verdict::Verdict,
 };
 
-/// The key under which the ledger counts what it costs.
-const NAME: &str = "weir:classifier";
 /// How much of a prompt's beginning is shown, and of its end, in bytes.
 pub(super) const SHOWN: usize = 2048;
 /// How long a number holds.
@@ -178,7 +177,7 @@ fn question(job: &Job, text: &str) -> Option<Classified> {
         id: RequestId::fresh(),
         ask: Arc::new(ask),
         wishes: Wishes::default(),
-        key: Some(Arc::new(VirtualKey::own(NAME))),
+        key: Some(Arc::new(VirtualKey::own(CLASSIFIER_KEY))),
         tags: Arc::default(),
         tokens: None,
         timing: Timing { deadline: job.timing.deadline, by_client: false, attempt: None },

@@ -6,13 +6,13 @@ use crate::base::{account::AccountKey, calendar::Zone, money::Nanos};
 
 use super::{
     super::{
-        Budget, Config, Scope,
+        Budget, Config, Judge, Scope,
         path::KeyPath,
         wording::{nearest, quoted, suggestion},
     },
     Report,
     chains::refer,
-    keys::{OWN_KEYS, name_fault},
+    keys::{CLASSIFIER_KEY, OWN_KEYS, name_fault},
 };
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
@@ -57,8 +57,16 @@ fn check_scope(path: &KeyPath, text: &str, config: &Config, report: &mut Report<
         Scope::Model(name) => refer(path, &name, "model", report),
         Scope::Provider(name) => refer(path, &name, "provider", report),
         Scope::Key(name) => {
+            if name.starts_with(OWN_KEYS) {
+                let own = [CLASSIFIER_KEY, Judge::NAME];
+                if !own.contains(&name.as_str()) {
+                    let problem = format!("Weir has no key of its own called {}", quoted(&name));
+                    report.fault(path, problem, suggestion(&name, own, "own keys"));
+                }
+                return;
+            }
             let known: Vec<&str> = config.keys.iter().map(|key| key.name.as_str()).collect();
-            if !known.contains(&name.as_str()) && !name.starts_with(OWN_KEYS) {
+            if !known.contains(&name.as_str()) {
                 let problem = format!("no key here is called {}", quoted(&name));
                 let near = nearest(&name, known).map(|near| format!(" Did you mean {}?", quoted(near)));
                 let remedy = "It counts once a key of that name is made at run time.";

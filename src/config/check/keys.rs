@@ -23,6 +23,9 @@ pub const KEY_NAME_FORM: &str = "1 to 64 letters, digits, or any of . _ : - /, o
 /// How the names of keys begin under which Weir's own calls are counted.
 pub const OWN_KEYS: &str = "weir:";
 
+/// The key under which ratings by a model are counted.
+pub const CLASSIFIER_KEY: &str = "weir:classifier";
+
 /// Whether a key or a budget may have this name.
 pub fn is_key_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-/".contains(&byte);
