@@ -1,6 +1,7 @@
 //! The checks of meaning: what the schema cannot say.
 
 mod budgets;
+mod cache;
 mod chains;
 mod classifier;
 mod judge;
@@ -43,6 +44,7 @@ pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findin
     resilience::check(config, &mut report);
     keys::check(config, &mut report);
     budgets::check(config, &mut report);
+    cache::check(config, &mut report);
     ledger::check(config, &mut report);
     classifier::check(config, &mut report);
     judge::check(config, &mut report);

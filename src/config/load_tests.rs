@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{AuthMode, Span, needs_a_key};
+use crate::config::{AuthMode, CacheScope, Span, needs_a_key};
 
 const NOTHING: &str = "/nowhere/weir.toml";
 
@@ -691,4 +691,24 @@ fn a_health_check_is_off_until_it_is_asked_for() {
         assert_eq!(fault.key, format!("providers.p.health_check.{key}"), "{written}: {fault}");
     }
     assert_eq!(fault("[alerts]\nmin_interval = \"25h\"").key, "alerts.min_interval");
+}
+
+#[test]
+fn a_cache_is_off_until_it_is_asked_for() {
+    assert!(!good("").config.cache.enabled);
+    let cache = good("[cache]\nenabled = true\nscope = \"tag:team\"").config.cache;
+    assert!(cache.enabled && cache.scope() == CacheScope::Tag("team".into()));
+    for (written, key) in [
+        ("ttl = \"0s\"", "ttl"),
+        ("ttl = \"31d\"", "ttl"),
+        ("max_bytes = \"10KiB\"\nmax_answer = \"1KiB\"", "max_bytes"),
+        ("max_bytes = \"1MiB\"\nmax_answer = \"2MiB\"", "max_answer"),
+        ("max_answer = \"65MiB\"", "max_answer"),
+        ("scope = \"team\"", "scope"),
+        ("scope = \"tag:\"", "scope"),
+        ("scope = \"tag:own\"\n[auth]\nclient_tags = [\"own\"]", "scope"),
+    ] {
+        let fault = fault(&format!("[cache]\n{written}"));
+        assert_eq!(fault.key, format!("cache.{key}"), "{written}: {fault}");
+    }
 }

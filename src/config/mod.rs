@@ -4,6 +4,7 @@ mod alerts;
 mod auth;
 mod breaker;
 mod budgets;
+mod cache;
 mod capabilities;
 mod check;
 mod classifier;
@@ -45,6 +46,7 @@ pub use alerts::Alerts;
 pub use auth::{Auth, AuthMode};
 pub use breaker::Breaker;
 pub use budgets::{Budget, Enforce, Scope};
+pub use cache::{Cache, CacheScope};
 pub use capabilities::Capabilities;
 pub use check::{
     CLASSIFIER_KEY, KEY_NAME_FORM, KeyFault, KeyPart, OWN_KEYS, is_key_name, key_faults, listen_address,
@@ -97,6 +99,8 @@ pub struct Config {
     pub judge: Judge,
     /// How much may be spent. Budgets of keys made at run time stand with those keys.
     pub budgets: Vec<Budget>,
+    /// Answers that are kept, to be given again.
+    pub cache: Cache,
     /// Where every cent is written down.
     pub ledger: Ledger,
     /// Who is told what happens.

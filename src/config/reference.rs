@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The sections' order: as a reader meets them. What is not named here follows by name.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "server",
     "auth",
     "keys",
@@ -21,6 +21,7 @@ const ORDER: [&str; 13] = [
     "retry",
     "classifier",
     "budgets",
+    "cache",
     "ledger",
     "alerts",
     "telemetry",
