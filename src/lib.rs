@@ -20,6 +20,7 @@ pub mod price;
 pub mod quality;
 // 3: decisions and formats.
 pub mod budget;
+pub mod cache;
 pub mod ledger;
 pub mod news;
 pub mod provider;

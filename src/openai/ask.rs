@@ -118,6 +118,22 @@ impl Ask {
         self.include_usage
     }
 
+    /// Where each field stands in the body.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The same request, made to tell a stream's usage whether the client wants to see it or not.
+    pub fn telling_usage(&self) -> Self {
+        if !self.stream || self.include_usage {
+            return self.clone();
+        }
+        let mut edits = Edits::default();
+        self.ask_for_usage(&mut edits);
+        // What was read before is read again with one harmless field more.
+        Self::parse(self.endpoint, self.edited(edits)).unwrap_or_else(|_| self.clone())
+    }
+
     /// The names of the fields that the client sent with a value other than `null`.
     pub fn present(&self) -> impl Iterator<Item = &str> {
         let is_null = |name: &&str| {

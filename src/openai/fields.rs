@@ -30,6 +30,9 @@ macro_rules! fields {
         }
 
         impl Fields {
+            /// The names of all fields that OpenAI's API knows.
+            pub const KNOWN: &[&str] = &[$(stringify!($name)),+];
+
             /// The place of the field called `name`.
             pub fn get(&self, name: &str) -> Option<&Place> {
                 match name {

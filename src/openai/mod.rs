@@ -11,7 +11,7 @@ mod count;
 pub mod edit;
 pub mod error;
 pub mod estimate;
-mod fields;
+pub mod fields;
 mod fold;
 pub mod foreign_error;
 pub mod limit;
