@@ -1,0 +1,282 @@
+//! A kept answer, which can be given whole or as a stream, however it came.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::openai::{Endpoint, Usage, chunk, sse::Event};
+
+use super::{fold::fold, unfold::unfold};
+
+/// An answer that is kept.
+#[derive(Debug)]
+pub struct Kept {
+    endpoint: Endpoint,
+    form: Form,
+    usage: Option<Usage>,
+}
+
+/// How it came, and is kept.
+#[derive(Debug)]
+enum Form {
+    /// As a JSON object.
+    Whole(Bytes),
+    /// As events, in the sizes that they had; with the place of the one that tells the usage alone.
+    Events(Bytes, Option<(usize, usize)>),
+}
+
+/// Why a complete answer is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is too large.
+    TooLarge,
+    /// It cannot be read.
+    Unreadable,
+    /// It refuses, or was cut, or filtered.
+    Incomplete,
+}
+
+impl Kept {
+    /// Keeps a whole answer; `length` says whether the client set the length at which it may end.
+    ///
+    /// # Errors
+    /// Why it is not kept.
+    pub fn whole(endpoint: Endpoint, body: &[u8], length: bool, most: usize) -> Result<Self, Unfit> {
+        if body.len() > most {
+            return Err(Unfit::TooLarge);
+        }
+        let answer: Value = serde_json::from_slice(body).map_err(|_| Unfit::Unreadable)?;
+        check(endpoint, &answer, length)?;
+        // A copy has its own size: what came may be a slice of more.
+        Ok(Self { endpoint, usage: usage(&answer), form: Form::Whole(Bytes::copy_from_slice(body)) })
+    }
+
+    /// The object, whole; `None` where it cannot be told so.
+    pub fn object(&self) -> Option<Bytes> {
+        match &self.form {
+            Form::Whole(body) => Some(body.clone()),
+            Form::Events(events, _) => whole_of(self.endpoint, events),
+        }
+    }
+
+    /// Its events, `[DONE]` included, with the usage if it is wanted; `None` where it cannot be told so.
+    pub fn events(&self, usage: bool) -> Option<Bytes> {
+        match &self.form {
+            Form::Whole(body) => unfold(self.endpoint, body, usage).map(Bytes::from),
+            Form::Events(events, Some((start, end))) if !usage => {
+                Some([&events[..*start], &events[*end..]].concat().into())
+            }
+            Form::Events(events, _) => Some(events.clone()),
+        }
+    }
+
+    /// The tokens that it took when it was made, where known.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.usage.as_ref()
+    }
+
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        match &self.form {
+            Form::Whole(body) => body.len(),
+            Form::Events(events, _) => events.len(),
+        }
+    }
+}
+
+/// A stream that is written down while it passes.
+#[derive(Debug)]
+pub struct Recorder {
+    events: Vec<u8>,
+    usage: Option<(usize, usize)>,
+    most: usize,
+    too_large: bool,
+}
+
+impl Recorder {
+    /// Writes down at most so many bytes.
+    pub fn new(most: usize) -> Self {
+        Self { events: Vec::new(), usage: None, most, too_large: false }
+    }
+
+    /// An event passes; `usage` says whether it tells the usage alone. Comments belong to the moment.
+    pub fn passes(&mut self, event: &[u8], usage: bool) {
+        if event.first() == Some(&b':') || self.too_large {
+            return;
+        }
+        if self.events.len() + event.len() > self.most {
+            (self.events, self.too_large) = (Vec::new(), true);
+            return;
+        }
+        let start = self.events.len();
+        self.events.extend_from_slice(event);
+        if usage {
+            self.usage = Some((start, self.events.len()));
+        }
+    }
+
+    /// The whole answer that passed, as JSON; `None` where it cannot be told so.
+    pub fn object(&self, endpoint: Endpoint) -> Option<Bytes> {
+        (!self.too_large).then(|| whole_of(endpoint, &self.events)).flatten()
+    }
+
+    /// Keeps the answer that passed; `length` says whether the client set the length at which it may end.
+    ///
+    /// # Errors
+    /// Why it is not kept.
+    pub fn finish(self, endpoint: Endpoint, length: bool) -> Result<Kept, Unfit> {
+        if self.too_large {
+            return Err(Unfit::TooLarge);
+        }
+        let answer = fold(endpoint, &self.events).ok_or(Unfit::Unreadable)?;
+        check(endpoint, &answer, length)?;
+        let events = Bytes::from(self.events.into_boxed_slice());
+        Ok(Kept { endpoint, usage: usage(&answer), form: Form::Events(events, self.usage) })
+    }
+}
+
+/// Whether an event of a stream tells the usage and nothing else.
+pub fn tells_usage_alone(event: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"usage\"";
+    if !event.windows(NAME.len()).any(|window| window == NAME) {
+        return false;
+    }
+    let event = Event::new(Bytes::copy_from_slice(event));
+    let Some(data) = event.data() else { return false };
+    chunk::inspect(&data).is_ok_and(|facts| facts.usage.is_some() && facts.choices.unwrap_or(0) == 0)
+}
+
+fn whole_of(endpoint: Endpoint, events: &[u8]) -> Option<Bytes> {
+    let answer = fold(endpoint, events)?;
+    serde_json::to_vec(&answer).ok().map(Bytes::from)
+}
+
+fn usage(answer: &Value) -> Option<Usage> {
+    Usage::parse(&answer.get("usage")?.to_string()).ok()?
+}
+
+/// Whether an answer is complete: each choice came to its own end, and none is a refusal.
+fn check(endpoint: Endpoint, answer: &Value, length: bool) -> Result<(), Unfit> {
+    let list = |name: &str| answer.get(name).and_then(Value::as_array).filter(|list| !list.is_empty());
+    if endpoint == Endpoint::Embeddings {
+        return list("data").map(drop).ok_or(Unfit::Incomplete);
+    }
+    let ended = |choice: &Value| match choice["finish_reason"].as_str() {
+        Some("stop" | "tool_calls" | "function_call") => true,
+        Some("length") => length,
+        _ => false,
+    };
+    let refuses = |choice: &Value| choice["message"]["refusal"].as_str().is_some_and(|text| !text.is_empty());
+    let choices = list("choices").ok_or(Unfit::Incomplete)?;
+    match choices.iter().all(|choice| ended(choice) && !refuses(choice)) {
+        true => Ok(()),
+        false => Err(Unfit::Incomplete),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const MOST: usize = 1 << 20;
+
+    fn body(end: &str, message: Value) -> Vec<u8> {
+        let choice = json!({ "index": 0, "message": message, "finish_reason": end });
+        json!({ "choices": [choice], "usage": { "prompt_tokens": 3, "completion_tokens": 4 } })
+            .to_string()
+            .into()
+    }
+
+    fn text() -> Value {
+        json!({ "role": "assistant", "content": "Hi." })
+    }
+
+    #[test]
+    fn only_complete_answers_are_kept() {
+        let kept = |body: &[u8], length| Kept::whole(Endpoint::Chat, body, length, MOST).map(drop);
+        for end in ["stop", "tool_calls", "function_call"] {
+            assert_eq!(kept(&body(end, text()), false), Ok(()), "{end}");
+        }
+        assert_eq!(kept(&body("length", text()), true), Ok(()));
+        for (end, message) in [
+            ("length", text()),
+            ("content_filter", text()),
+            ("error", text()),
+            ("stop", json!({ "role": "assistant", "content": null, "refusal": "No." })),
+        ] {
+            assert_eq!(kept(&body(end, message), false), Err(Unfit::Incomplete), "{end}");
+        }
+        assert_eq!(kept(br#"{"choices":[]}"#, true), Err(Unfit::Incomplete));
+        assert_eq!(kept(br#"{"choices":[{"message":{}}]}"#, true), Err(Unfit::Incomplete));
+        assert_eq!(kept(b"nonsense", true), Err(Unfit::Unreadable));
+        let body = body("stop", text());
+        assert_eq!(Kept::whole(Endpoint::Chat, &body, true, body.len() - 1).map(drop), Err(Unfit::TooLarge));
+        let vectors = |body: &str| Kept::whole(Endpoint::Embeddings, body.as_bytes(), false, MOST).map(drop);
+        assert_eq!(vectors(r#"{"data":[{"embedding":[0.1]}]}"#), Ok(()));
+        assert_eq!(vectors(r#"{"data":[]}"#), Err(Unfit::Incomplete));
+    }
+
+    fn stream(end: &str) -> Vec<Vec<u8>> {
+        let chunk = |choices: Value, usage: Value| {
+            format!("data: {}\n\n", json!({ "id": "c", "choices": choices, "usage": usage })).into_bytes()
+        };
+        let delta = |delta: Value, end: Value| {
+            chunk(json!([{ "index": 0, "delta": delta, "finish_reason": end }]), Value::Null)
+        };
+        vec![
+            b": ping\n\n".to_vec(),
+            delta(json!({ "role": "assistant", "content": "" }), Value::Null),
+            delta(json!({ "content": "Hi" }), Value::Null),
+            delta(json!({ "content": "." }), Value::Null),
+            delta(json!({}), json!(end)),
+            chunk(json!([]), json!({ "prompt_tokens": 3, "completion_tokens": 4 })),
+            b"data: [DONE]\n\n".to_vec(),
+        ]
+    }
+
+    fn recorded(events: &[Vec<u8>], most: usize) -> Result<Kept, Unfit> {
+        let mut recorder = Recorder::new(most);
+        events.iter().for_each(|event| recorder.passes(event, tells_usage_alone(event)));
+        recorder.finish(Endpoint::Chat, false)
+    }
+
+    #[test]
+    fn a_stream_is_given_again_in_the_same_parts() {
+        let events = stream("stop");
+        let kept = recorded(&events, MOST).unwrap();
+        assert_eq!(kept.events(true).unwrap(), events[1..].concat());
+        assert_eq!(kept.events(false).unwrap(), [&events[1..5], &events[6..]].concat().concat());
+        assert_eq!(kept.usage().map(|usage| (usage.prompt(), usage.completion())), Some((3, 4)));
+        let object: Value = serde_json::from_slice(&kept.object().unwrap()).unwrap();
+        assert_eq!(object["choices"][0]["message"]["content"], "Hi.");
+        assert_eq!(object["usage"]["completion_tokens"], 4);
+    }
+
+    #[test]
+    fn a_whole_answer_is_told_in_parts_too() {
+        let kept = Kept::whole(Endpoint::Chat, &body("stop", text()), false, MOST).unwrap();
+        let usage = |events: Bytes| String::from_utf8(events.to_vec()).unwrap().contains("prompt_tokens");
+        assert!(usage(kept.events(true).unwrap()) && !usage(kept.events(false).unwrap()));
+        assert_eq!(kept.usage().map(Usage::completion), Some(4));
+    }
+
+    #[test]
+    fn what_is_cut_or_too_large_is_not_kept() {
+        let events = stream("stop");
+        assert_eq!(recorded(&events[..4], MOST).map(drop), Err(Unfit::Incomplete));
+        assert_eq!(recorded(&stream("content_filter"), MOST).map(drop), Err(Unfit::Incomplete));
+        assert_eq!(recorded(&events, 100).map(drop), Err(Unfit::TooLarge));
+        assert_eq!(recorded(&[], MOST).map(drop), Err(Unfit::Unreadable));
+    }
+
+    #[test]
+    fn usage_alone_is_told_from_usage_beside_something() {
+        let event = |json: Value| tells_usage_alone(format!("data: {json}\n\n").as_bytes());
+        let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1 });
+        assert!(event(json!({ "choices": [], "usage": usage })));
+        assert!(!event(json!({ "choices": [{ "delta": { "content": "\"usage\"" } }], "usage": usage })));
+        assert!(!event(json!({ "choices": [], "usage": null })));
+        assert!(!tells_usage_alone(b"data: [DONE]\n\n"));
+    }
+}
