@@ -1,7 +1,8 @@
-//! Answers that exist already: under what they are kept, where, how they are told.
+//! Answers that exist already: under what they are kept, where, and how questions under way are shared.
 
 pub mod answer;
 pub mod epoch;
+pub mod flight;
 mod fold;
 pub mod key;
 pub mod store;
