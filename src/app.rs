@@ -21,7 +21,7 @@ use crate::{
     limit::{failures::Failures, registry::Limits},
     metrics::{Metrics, money::MoneyMetrics},
     news::{Bell, Told},
-    pipeline::{Snapshot, pipeline},
+    pipeline::{Snapshot, Vault, pipeline},
     spend::Till,
     upstream::{Diary, Outages, keep_checking},
 };
@@ -46,6 +46,7 @@ pub fn build(
     check_door(&snapshot).map_err(|fault| vec![fault])?;
     announce(&snapshot);
     let server = &snapshot.config.server;
+    let vault = Vault::new(&snapshot.config.cache, &metrics, &till);
     let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
         let weak = weak.clone();
         Shared {
@@ -53,7 +54,8 @@ pub fn build(
             body_room: semaphore(server.max_body_memory.bytes() / 1024),
             failures: Failures::new(server.auth_failures_per_minute),
             limits: Limits::default(),
-            pipeline: pipeline(&metrics, &till),
+            pipeline: pipeline(&metrics, &till, &vault),
+            vault,
             till,
             metrics: Arc::clone(&metrics),
             draining: AtomicBool::new(false),
@@ -191,6 +193,7 @@ fn swap(shared: &Shared, before: &Snapshot, loaded: Loaded) -> Result<(), String
     announce(&after);
     needs_restart(&before.config, &after.config);
     shared.till.ledger.reload(&after.config.ledger);
+    shared.vault.reload(&after.config.cache);
     shared.limits.reload(after.keys.iter(), Instant::now());
     shared.failures.set_limit(after.config.server.auth_failures_per_minute);
     shared.snapshot.store(after);

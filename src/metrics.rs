@@ -1,6 +1,7 @@
 //! What Weir counts, under the names that the contract promises.
 
 pub mod alerts;
+pub mod cache;
 pub mod credentials;
 pub mod health;
 pub mod money;
@@ -15,6 +16,7 @@ use prometheus::{
 
 use crate::{base::outcome::Outcome, openai::usage::Usage};
 use alerts::AlertMetrics;
+use cache::CacheMetrics;
 use credentials::ProviderMetrics;
 use health::HealthMetrics;
 use routing::{CheckCounters, RoutingMetrics};
@@ -54,6 +56,7 @@ pub struct Metrics {
     health: HealthMetrics,
     alerts: AlertMetrics,
     routing: RoutingMetrics,
+    cache: CacheMetrics,
 }
 
 /// The metrics of the ledger's writer.
@@ -148,15 +151,12 @@ impl Metrics {
             tokens: maker.counters("tokens_total", "Tokens by kind.", &["model", "kind"])?,
             usage_missing: maker.counters("usage_missing_total", "Answers without usage.", &["model"])?,
             reloads: maker.counters("config_reloads_total", "Reloads of the configuration.", &["result"])?,
-            up: maker.gauges(
-                "provider_enabled",
-                "1 if the provider is on, 0 without its keys.",
-                &["provider"],
-            )?,
+            up: maker.gauges("provider_enabled", "1 if it is on, 0 without its keys.", &["provider"])?,
             providers: ProviderMetrics::new(&maker)?,
             health: HealthMetrics::new(&maker)?,
             alerts: AlertMetrics::new(&maker)?,
             routing: RoutingMetrics::new(&maker)?,
+            cache: CacheMetrics::new(&maker)?,
             ledger: LedgerMetrics {
                 queue_depth: maker.gauge("ledger_queue_depth", "Rows that wait to be written.")?,
                 commit: maker.histogram("ledger_commit_seconds", "Durable writes of the ledger.", &COMMIT)?,
@@ -232,6 +232,11 @@ impl Metrics {
     /// The metrics of targets' health.
     pub fn health(&self) -> &HealthMetrics {
         &self.health
+    }
+
+    /// The metrics of kept answers.
+    pub fn cache(&self) -> &CacheMetrics {
+        &self.cache
     }
 
     /// The metrics of alerts.

@@ -125,6 +125,7 @@ struct Fitted {
     hard: i64,
     soft: i64,
     max_output: Option<u64>,
+    squeezed: bool,
     /// The most that the attempt may cost by all that limits it.
     most: i64,
 }
@@ -232,7 +233,7 @@ fn fit(state: &State, bound: &Bound, ask: &Ask<'_>, scratch: &Scratch) -> Result
     let above = limits && terms.price > 0 && ask.estimate.client.is_some_and(|client| tokens < client);
     let max_output = (tokens < ask.estimate.wanted || above).then_some(tokens);
     let most = if limits { hard } else { terms.usual };
-    Ok(Fitted { hard, soft: terms.usual, max_output, most })
+    Ok(Fitted { hard, soft: terms.usual, max_output, squeezed: tokens < terms.allowed, most })
 }
 
 /// Whether a soft budget lets a downgraded request go on past its limit.
@@ -313,5 +314,12 @@ fn hold(state: &mut State, bound: &Bound, fitted: &Fitted, lines: &[Applied]) ->
         }
     }
     let amount = Nanos(if hard > 0 { hard } else { soft });
-    Held { bound: bound.clone(), parts, max_output: fitted.max_output, amount, most: Nanos(fitted.most) }
+    Held {
+        bound: bound.clone(),
+        parts,
+        max_output: fitted.max_output,
+        squeezed: fitted.squeezed,
+        amount,
+        most: Nanos(fitted.most),
+    }
 }

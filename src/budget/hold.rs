@@ -98,6 +98,8 @@ pub struct Held {
     pub(super) parts: Vec<Part>,
     /// The output limit that must be written into the request; `None`: the attempt may answer as it would anyway.
     pub max_output: Option<u64>,
+    /// Whether the limit is lower than it would be with all the money in the world.
+    pub squeezed: bool,
     /// How much is put aside in each hard budget, or in the soft ones where there is no hard one. Zero where no budget
     /// applies.
     pub amount: Nanos,
@@ -112,6 +114,7 @@ impl Held {
             bound: Bound::default(),
             parts: Vec::new(),
             max_output: None,
+            squeezed: false,
             amount: Nanos::ZERO,
             most: Nanos::ZERO,
         }

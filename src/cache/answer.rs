@@ -61,7 +61,7 @@ impl Kept {
     /// Its events, `[DONE]` included, with the usage if it is wanted; `None` where it cannot be told so.
     pub fn events(&self, usage: bool) -> Option<Bytes> {
         match &self.form {
-            Form::Whole(body) => unfold(self.endpoint, body, usage).map(Bytes::from),
+            Form::Whole(body) => told(self.endpoint, body, usage),
             Form::Events(events, Some((start, end))) if !usage => {
                 Some([&events[..*start], &events[*end..]].concat().into())
             }
@@ -132,6 +132,11 @@ impl Recorder {
         let events = Bytes::from(self.events.into_boxed_slice());
         Ok(Kept { endpoint, usage: usage(&answer), form: Form::Events(events, self.usage) })
     }
+}
+
+/// A whole answer as events, `[DONE]` included, with the usage if it is wanted; `None` where it cannot be told so.
+pub fn told(endpoint: Endpoint, body: &[u8], usage: bool) -> Option<Bytes> {
+    unfold(endpoint, body, usage).map(Bytes::from)
 }
 
 /// Whether an event of a stream tells the usage and nothing else.

@@ -216,7 +216,8 @@ impl<H, R> Flight<H, R> {
         let mut desk = lock(&self.work);
         if desk.given_up {
             drop(desk);
-            return Poll::Ready(drop(work));
+            drop(work);
+            return Poll::Ready(());
         }
         desk.work = Some(work);
         Poll::Pending

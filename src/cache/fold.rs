@@ -40,6 +40,8 @@ impl Whole {
                 }
                 // A stream's own noise.
                 ("choices" | "obfuscation", _) | (_, Value::Null) => {}
+                // The first word counts.
+                ("id" | "created" | "model", value) => drop(self.head.entry(name).or_insert(value)),
                 (_, value) => drop(self.head.insert(name, value)),
             }
         }

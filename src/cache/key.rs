@@ -118,87 +118,27 @@ impl Parts {
     /// The fields that decide an answer, in the client's own bytes. Taken apart by name, so that a field that becomes
     /// known has to be decided on before this builds.
     fn fields(&mut self, ask: &Ask) {
+        #[rustfmt::skip]
         let Fields {
-            audio,
-            best_of,
-            dimensions,
-            echo,
-            encoding_format,
-            frequency_penalty,
-            function_call,
-            functions,
-            input,
-            logit_bias,
-            logprobs,
-            max_completion_tokens,
-            max_tokens,
-            messages,
-            modalities,
-            n,
-            parallel_tool_calls,
-            prediction,
-            presence_penalty,
-            prompt,
-            reasoning_effort,
-            response_format,
-            seed,
-            stop,
-            suffix,
-            temperature,
-            tool_choice,
-            tools,
-            top_logprobs,
-            top_p,
-            verbosity,
-            web_search_options,
-            // What is not among what is asked, only how it is told, billed or filed.
-            metadata: _,
-            prompt_cache_key: _,
-            safety_identifier: _,
-            service_tier: _,
-            store: _,
-            stream: _,
-            stream_options: _,
-            user: _,
+            audio, best_of, dimensions, echo, encoding_format, frequency_penalty, function_call, functions, input,
+            logit_bias, logprobs, max_completion_tokens, max_tokens, messages, modalities, n, parallel_tool_calls,
+            prediction, presence_penalty, prompt, reasoning_effort, response_format, seed, stop, suffix, temperature,
+            tool_choice, tools, top_logprobs, top_p, verbosity, web_search_options,
+            // Not what is asked, only how it is told, billed or filed.
+            metadata: _, prompt_cache_key: _, safety_identifier: _, service_tier: _, store: _, stream: _,
+            stream_options: _, user: _,
             // The entries stand for those.
-            model: _,
-            models: _,
+            model: _, models: _,
             unknown,
         } = ask.fields();
-        for field in [
-            audio,
-            best_of,
-            dimensions,
-            echo,
-            encoding_format,
-            frequency_penalty,
-            function_call,
-            functions,
-            input,
-            logit_bias,
-            logprobs,
-            max_completion_tokens,
-            max_tokens,
-            messages,
-            modalities,
-            n,
-            parallel_tool_calls,
-            prediction,
-            presence_penalty,
-            prompt,
-            reasoning_effort,
-            response_format,
-            seed,
-            stop,
-            suffix,
-            temperature,
-            tool_choice,
-            tools,
-            top_logprobs,
-            top_p,
-            verbosity,
-            web_search_options,
-        ] {
+        #[rustfmt::skip]
+        let deciding = [
+            audio, best_of, dimensions, echo, encoding_format, frequency_penalty, function_call, functions, input,
+            logit_bias, logprobs, max_completion_tokens, max_tokens, messages, modalities, n, parallel_tool_calls,
+            prediction, presence_penalty, prompt, reasoning_effort, response_format, seed, stop, suffix, temperature,
+            tool_choice, tools, top_logprobs, top_p, verbosity, web_search_options,
+        ];
+        for field in deciding {
             self.field(ask, field);
         }
         let mut unknown: Vec<_> = unknown.iter().collect();
@@ -385,7 +325,7 @@ mod tests {
     fn entries_their_state_and_fallbacks_count() {
         let ask = parse(r#"{"model":"r","messages":[{"role":"user"}]}"#);
         let key = |entries: &[Entry<'_>], fallback| {
-            Key::of(Tenant::Global, entries.to_vec().into_iter(), fallback, &ask)
+            Key::of(Tenant::Global, entries.iter().copied(), fallback, &ask)
         };
         let keys = [
             key(&[entry("r")], true),

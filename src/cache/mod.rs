@@ -1,4 +1,4 @@
-//! Answers that exist already: under what they are kept, where, and how questions under way are shared.
+//! Answers that exist already: under what they are kept, where, how questions under way are shared.
 
 pub mod answer;
 pub mod epoch;

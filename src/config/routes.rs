@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HedgeAfter, QualityCheck};
+use super::{HedgeAfter, QualityCheck, Span};
 
 /// An ordered chain of targets, and what comes behind it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -42,6 +42,8 @@ pub struct Route {
     pub escalate_to: Option<String>,
     /// The fewest characters of an answer in words, for `too_short`; 0: any number will do.
     pub min_answer_chars: u32,
+    /// How long its answers are kept, where it is not as long as `cache.ttl`; `"0s"`: not at all.
+    pub cache_ttl: Option<Span>,
     /// Fields of the body that apply where the client said nothing, like `{ max_tokens = 2000 }`.
     pub defaults: BTreeMap<String, serde_json::Value>,
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     metrics::{Metrics, NONE, RequestLabels},
-    pipeline::Facts,
+    pipeline::{Cached, Facts},
 };
 
 /// The status that counts for a client which left before any answer; nginx's number for it.
@@ -69,7 +69,7 @@ impl Drop for Record {
             model: facts.map_or(NONE, Facts::model_label),
             provider: facts.map_or(NONE, Facts::provider_label),
             status: if std::thread::panicking() { PANICKED } else { self.status },
-            cache: "bypass",
+            cache: facts.map_or(Cached::default().word, |facts| facts.cache.word),
             stream: self.stream,
         };
         self.metrics.request(&labels, took, self.overhead.unwrap_or(took));

@@ -36,7 +36,10 @@ pub fn answer(
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     fact_headers(headers, &facts);
-    headers.insert(name("x-weir-cache"), HeaderValue::from_static("bypass"));
+    headers.insert(name("x-weir-cache"), HeaderValue::from_static(facts.cache.word));
+    if let Some(age) = facts.cache.age {
+        headers.insert(header::AGE, age.as_secs().into());
+    }
     let overhead = record.answered(StatusCode::OK.as_u16(), Some(facts));
     overhead_header(headers, overhead);
     match content {
@@ -89,7 +92,7 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
     if !facts.dropped.is_empty() {
         put("x-weir-dropped", &facts.dropped.join(","));
     }
-    let Money { cost, saved, remaining, max_output, downgraded, replayed } = &facts.money;
+    let Money { cost, saved, remaining, max_output, downgraded, replayed, .. } = &facts.money;
     for (header, amount) in [
         ("x-weir-cost-usd", cost),
         ("x-weir-saved-usd", saved),

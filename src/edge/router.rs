@@ -62,6 +62,7 @@ pub const ROUTES: &[Served] = &[
     served(Method::GET, "/metrics", Access::Public, true, || get(handler::metrics::page)),
     served(Method::GET, "/admin/status", Access::Admin, true, || get(handler::targets::status)),
     served(Method::POST, "/admin/targets/{*path}", Access::Admin, true, || post(handler::targets::force)),
+    served(Method::DELETE, "/admin/cache", Access::Admin, true, || delete(handler::cache::purge)),
     served(Method::GET, "/admin/budgets", Access::Admin, true, || get(handler::budgets::list)),
     served(Method::GET, "/admin/ledger", Access::Admin, true, || get(handler::ledger::rows)),
     served(Method::GET, "/admin/report", Access::Admin, true, || get(handler::ledger::report)),
@@ -115,7 +116,7 @@ mod tests {
         edge::Shared,
         limit::{failures::Failures, registry::Limits},
         metrics::Metrics,
-        pipeline::{Snapshot, pipeline},
+        pipeline::{Snapshot, Vault, pipeline},
         spend::Till,
     };
 
@@ -124,11 +125,13 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let till = Till::in_memory(&metrics);
         let snapshot = Snapshot::build(Config::default(), None, &metrics, &till, Arc::default()).unwrap();
+        let vault = Vault::new(&snapshot.config.cache, &metrics, &till);
         State(Arc::new(Shared {
             snapshot: ArcSwap::new(snapshot),
             turn: Mutex::new(()),
             keys_seen: Default::default(),
-            pipeline: pipeline(&metrics, &till),
+            pipeline: pipeline(&metrics, &till, &vault),
+            vault,
             till,
             metrics,
             limits: Limits::default(),

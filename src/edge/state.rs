@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     limit::{failures::Failures, registry::Limits},
     metrics::Metrics,
-    pipeline::{Pipeline, Snapshot},
+    pipeline::{Pipeline, Snapshot, Vault},
     spend::Till,
 };
 
@@ -33,6 +33,8 @@ pub struct Shared {
     pub keys_seen: tokio::sync::Mutex<Option<i64>>,
     /// The pipeline; cloned for each request.
     pub pipeline: Pipeline,
+    /// Kept answers.
+    pub vault: Arc<Vault>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The accounts and the ledger, where keys made at run time are too.

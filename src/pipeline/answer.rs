@@ -1,6 +1,7 @@
 //! What the pipeline gives back: an answer, whole or as a stream, with what is known of its way.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,7 +20,11 @@ use crate::{
     upstream::{Cut, Frame, Live, Trail, label},
 };
 
-use super::{idempotency::Keeper, verdict::Verdict};
+use super::{
+    cache::{Follower, Next},
+    idempotency::Keeper,
+    verdict::Verdict,
+};
 
 /// An answer.
 #[derive(Debug)]
@@ -64,6 +69,23 @@ pub struct Facts {
     pub money: Money,
     /// What the classifier made of it.
     pub verdict: Verdict,
+    /// What the cache did.
+    pub cache: Cached,
+}
+
+/// What the cache did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cached {
+    /// `hit`, `miss` or `bypass`.
+    pub word: &'static str,
+    /// How old the answer is, where it was there already.
+    pub age: Option<Duration>,
+}
+
+impl Default for Cached {
+    fn default() -> Self {
+        Self { word: "bypass", age: None }
+    }
 }
 
 /// What an answer, or a refusal, has to do with money.
@@ -77,6 +99,8 @@ pub struct Money {
     pub remaining: Remaining,
     /// The output limit that a budget lowered.
     pub max_output: Option<u64>,
+    /// Whether that limit is lower than it would be with all the money in the world.
+    pub squeezed: bool,
     /// Whether a budget sent it to a cheaper route.
     pub downgraded: bool,
     /// Whether it was given before, under the same idempotency key.
@@ -98,6 +122,7 @@ impl Facts {
             escalated: None,
             money: Money::default(),
             verdict: Verdict::default(),
+            cache: Cached::default(),
         }
     }
 
@@ -115,6 +140,7 @@ impl Facts {
             escalated: None,
             money: Money { cost: Some(Nanos::ZERO), replayed: true, ..Money::default() },
             verdict: Verdict::default(),
+            cache: Cached::default(),
         }
     }
 
@@ -143,19 +169,21 @@ pub struct AnswerStream {
 enum Source {
     /// An upstream.
     Live(Box<Live>),
+    /// A call that others follow too.
+    Shared(Box<Follower>),
     /// What is said at once: an answer that was kept, or the last words.
-    Kept(Bytes),
+    Kept(VecDeque<Frame>),
     /// Nothing follows.
     Over,
 }
 
 /// What stands in the comment before a stream's end, where the client wishes for one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Summary {
     /// The target that answers.
     pub model: Arc<str>,
-    /// What pays for it.
-    pub purse: Purse,
+    /// What pays for it; nothing does where it was there already.
+    pub purse: Option<Purse>,
     /// Whether it says what was saved.
     pub savings: bool,
 }
@@ -168,7 +196,37 @@ impl AnswerStream {
 
     /// The frames of an answer that was given before.
     pub fn again(frames: Bytes) -> Self {
+        let frames = VecDeque::from([Frame::Last(frames)]);
         Self { source: Source::Kept(frames), summary: None, keeper: None }
+    }
+
+    /// The events of a whole answer that is there already, with a comment before the last if there is a `summary`.
+    pub fn kept(events: Bytes, summary: Option<Summary>) -> Self {
+        const DATA: &[u8] = b"data:";
+        let end = events.windows(DATA.len()).rposition(|window| window == DATA).unwrap_or(0);
+        let (first, last) = (events.slice(..end), events.slice(end..));
+        let frames = VecDeque::from([Frame::Part(first), Frame::Last(last)]);
+        Self { source: Source::Kept(frames), summary: summary.map(Box::new), keeper: None }
+    }
+
+    /// The frames of a call that others follow too, with a comment before the end if there is a `summary`.
+    pub fn shared(follower: Follower, summary: Option<Summary>) -> Self {
+        Self { source: Source::Shared(Box::new(follower)), summary: summary.map(Box::new), keeper: None }
+    }
+
+    /// What is told at the end goes to whoever passes the frames on.
+    pub fn take_summary(&mut self) -> Option<Summary> {
+        self.summary.take().map(|summary| *summary)
+    }
+
+    /// The next frame, for whoever passes them on: without a summary, and with failures as such.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Cut>>> {
+        match &mut self.source {
+            Source::Live(live) => Pin::new(&mut **live).poll_next(cx),
+            Source::Kept(frames) => Poll::Ready(frames.pop_front().map(Ok)),
+            // A flight is the last that others follow.
+            Source::Shared(_) | Source::Over => Poll::Ready(None),
+        }
     }
 
     /// Keeps the answer once it is whole.
@@ -178,10 +236,10 @@ impl AnswerStream {
 
     /// Ends it with an error, unless it is over: the gateway shuts down.
     pub fn stop(&mut self) {
-        if matches!(self.source, Source::Live(_)) {
+        if matches!(self.source, Source::Live(_) | Source::Shared(_)) {
             let message = "This gateway is shutting down, and the answer took too long to end.";
             let error = ErrorBody::new("overloaded_error", "overloaded", message);
-            self.source = Source::Kept(error.to_event(&[]));
+            self.source = Source::Kept([Frame::Part(error.to_event(&[]))].into());
             self.keeper = None;
         }
     }
@@ -202,13 +260,16 @@ impl Stream for AnswerStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let next = match &mut self.source {
-            Source::Live(live) => ready!(Pin::new(&mut **live).poll_next(cx)),
-            Source::Kept(frames) => {
-                let frames = std::mem::take(frames);
-                self.source = Source::Over;
-                return Poll::Ready(Some(frames));
-            }
-            Source::Over => None,
+            Source::Shared(follower) => match ready!(follower.poll_next(cx)) {
+                Some(Next::Frame(frame)) => Some(Ok(frame)),
+                Some(Next::Cut(words)) => {
+                    self.source = Source::Over;
+                    self.keeper = None;
+                    return Poll::Ready(Some(words));
+                }
+                None => None,
+            },
+            _ => ready!(self.poll_frame(cx)),
         };
         Poll::Ready(match next {
             Some(Ok(Frame::Part(bytes))) => {
@@ -231,8 +292,9 @@ impl Stream for AnswerStream {
 impl Summary {
     /// The comment with the last frame behind it.
     fn before(&self, last: &[u8]) -> Bytes {
-        let mut facts = serde_json::json!({ "model": self.model, "cost_usd": self.purse.cost() });
-        if let (true, Some(saved)) = (self.savings, self.purse.saved()) {
+        let cost = self.purse.as_ref().map_or(Nanos::ZERO, Purse::cost);
+        let mut facts = serde_json::json!({ "model": self.model, "cost_usd": cost });
+        if let (true, Some(saved)) = (self.savings, self.purse.as_ref().and_then(Purse::saved)) {
             facts["saved_usd"] = serde_json::json!(saved);
         }
         [format!(": weir {facts}\n\n").as_bytes(), last].concat().into()
@@ -240,7 +302,7 @@ impl Summary {
 }
 
 /// The error event of a stream that broke.
-fn last_words(cut: &Cut) -> Bytes {
+pub fn last_words(cut: &Cut) -> Bytes {
     let error = match cut {
         Cut::Upstream(failure) => {
             tracing::warn!(outcome = %failure.outcome, "a stream broke after content");

@@ -124,7 +124,7 @@ fn purpose(job: &mut Job, chain: &Chain, verdict: Verdict) -> Purpose {
         complexity: verdict.complexity,
         requested_model: job.ask.model().into(),
         stream: job.ask.stream(),
-        cache: "bypass",
+        cache: job.cache,
     };
     Purpose {
         origin,

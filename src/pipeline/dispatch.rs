@@ -101,14 +101,16 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
             let facts = Facts::of(&chain, &trail);
             let target = facts.target.as_ref().filter(|_| wishes.stream_summary);
             let model = target.map(|target| Arc::clone(&target.name));
-            let summary = model.map(|model| Summary { model, purse: purse.clone(), savings: wishes.savings });
+            let summary =
+                model.map(|model| Summary { model, purse: Some(purse.clone()), savings: wishes.savings });
             (Content::Stream(AnswerStream::new(live, summary)), facts, purse.max_output())
         }
     };
     let cost = matches!(content, Content::Whole(_)).then(|| purse.cost());
     let saved = cost.filter(|_| wishes.savings).and_then(|_| purse.saved());
     let remaining = purse.remaining();
-    facts.money = Money { cost, saved, remaining, max_output, downgraded, replayed: false };
+    let squeezed = purse.squeezed();
+    facts.money = Money { cost, saved, remaining, max_output, squeezed, downgraded, replayed: false };
     Ok(Answer { facts, content })
 }
 

@@ -33,6 +33,8 @@ pub struct Job {
     pub snapshot: Arc<Snapshot>,
     /// How long it may take.
     pub timing: Timing,
+    /// What the cache did, for its row.
+    pub cache: &'static str,
 }
 
 /// The wishes of a client, from its `x-weir-*` headers, and its `idempotency-key`.

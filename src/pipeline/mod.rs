@@ -20,7 +20,8 @@ mod stack;
 mod step;
 mod verdict;
 
-pub use answer::{Answer, AnswerStream, Content, Facts, Money};
+pub use answer::{Answer, AnswerStream, Cached, Content, Facts, Money};
+pub use cache::Vault;
 pub use job::{Asked, CacheWish, Job, Wishes};
 pub use refusal::{Code, Refusal};
 pub use snapshot::Snapshot;

@@ -180,8 +180,14 @@ fn question(job: &Job, text: &str) -> Option<Classified> {
         key: Some(Arc::new(VirtualKey::own(CLASSIFIER_KEY))),
         tags: Arc::default(),
         tokens: None,
-        timing: Timing { deadline: job.timing.deadline, by_client: false, attempt: None },
+        timing: Timing {
+            deadline: job.timing.deadline,
+            by_client: false,
+            bounds_stream: false,
+            attempt: None,
+        },
         snapshot,
+        cache: "bypass",
     };
     Some(Classified { job: Box::new(job), wanted, verdict: Verdict::default() })
 }

@@ -107,7 +107,7 @@ impl Code {
 }
 
 /// A refused request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// What kind of refusal.
     pub code: Code,
@@ -417,7 +417,7 @@ mod tests {
 
     fn exhausted(chain: &Chain, last: Option<Failure>, trail: Trail) -> Refusal {
         let deadline = Deadline::after(Instant::now(), Duration::from_secs(9));
-        let timing = Timing { deadline, by_client: false, attempt: None };
+        let timing = Timing { deadline, by_client: false, bounds_stream: false, attempt: None };
         Refusal::exhausted(chain, last, trail, &timing, Duration::from_secs(4))
     }
 

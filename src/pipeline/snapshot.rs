@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     budget::{Bound, Rules},
+    cache::epoch::Epochs,
     classify::Classifier,
     config::{self, Config},
     keys::KeyRing,
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub tiers: Option<Arc<Tiers>>,
     /// What rates requests for `auto`; also where a model does and fails.
     pub classifier: Arc<Classifier>,
+    /// What kept answers depend on; `None` where none are kept.
+    pub epochs: Option<Arc<Epochs>>,
     /// The price of the model that savings are counted against.
     pub baseline: Option<Arc<Price>>,
     /// The configured keys alone.
@@ -69,6 +72,7 @@ impl Snapshot {
             baseline: baseline.and_then(|name| book.target(name)?.price.clone()),
             tiers: Tiers::compile(&config.classifier, &book).map(Arc::new),
             classifier: Arc::new(classifier),
+            epochs: config.cache.enabled.then(|| Arc::new(Epochs::of(&config))),
             config: Arc::new(config),
             book: Arc::new(book),
             keys: KeyRing::default(),

@@ -8,22 +8,21 @@ use crate::{metrics::Metrics, spend::Till};
 
 use super::{
     budget::{Budget, BudgetLayer},
-    cache,
+    cache::{Cache, CacheLayer, Vault},
     classify::{Classify, ClassifyLayer, Desk},
     dispatch::Dispatch,
     idempotency::{Idempotency, IdempotencyLayer},
-    job::{Classified, Missed, Planned},
+    job::{Missed, Planned},
     judge::{Bench, Judge, JudgeLayer},
     plan,
     step::{Step, StepLayer},
 };
 
 /// The pipeline as a service; its type is the order of the steps.
-pub type Pipeline =
-    Idempotency<Classify<Judge<Step<Classified, Missed, Step<Missed, Planned, Budget<Dispatch>>>>>>;
+pub type Pipeline = Idempotency<Classify<Judge<Cache<Step<Missed, Planned, Budget<Dispatch>>>>>>;
 
 /// Builds the pipeline.
-pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
+pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>, vault: &Arc<Vault>) -> Pipeline {
     ServiceBuilder::new()
         // The same answer for the same idempotency key.
         .layer(IdempotencyLayer(Arc::clone(till)))
@@ -32,7 +31,7 @@ pub fn pipeline(metrics: &Arc<Metrics>, till: &Arc<Till>) -> Pipeline {
         // A share of the answers is graded afterwards.
         .layer(JudgeLayer(Bench::new(metrics)))
         // An answer that exists already needs no money and no upstream.
-        .layer(StepLayer(cache::step))
+        .layer(CacheLayer(Arc::clone(vault)))
         // The targets to try, in order.
         .layer(StepLayer(plan::step))
         // Leave to spend.

@@ -107,6 +107,8 @@ impl Hold {
         self.first_byte.get_or_insert_with(|| self.begun.elapsed());
         let lowered = self.held.as_ref().and_then(|held| held.max_output);
         self.purse.lowered.store(lowered.unwrap_or(0), Ordering::Relaxed);
+        let squeezed = self.held.as_ref().is_some_and(|held| held.squeezed);
+        self.purse.squeezed.store(squeezed, Ordering::Relaxed);
     }
 
     /// The answer was checked, with this result in a word.

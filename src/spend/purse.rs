@@ -112,6 +112,7 @@ pub(super) struct Inner {
     /// The tokens of all attempts so far.
     used: AtomicU64,
     pub(super) lowered: AtomicU64,
+    pub(super) squeezed: AtomicBool,
     open: Mutex<Open>,
 }
 
@@ -164,6 +165,7 @@ impl Purse {
             worth: Mutex::new(None),
             used: AtomicU64::new(0),
             lowered: AtomicU64::new(0),
+            squeezed: AtomicBool::new(false),
             open: Mutex::new(Open { tokens: purpose.tokens, ..Open::default() }),
         })))
     }
@@ -308,6 +310,11 @@ impl Purse {
     /// The output limit that a budget set for the attempt that has content.
     pub fn max_output(&self) -> Option<u64> {
         Some(self.0.lowered.load(Ordering::Relaxed)).filter(|lowered| *lowered > 0)
+    }
+
+    /// Whether some attempt had a lower output limit for want of money.
+    pub fn squeezed(&self) -> bool {
+        self.0.squeezed.load(Ordering::Relaxed)
     }
 
     /// What the tightest budgets have left.

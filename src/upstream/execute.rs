@@ -32,9 +32,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 pub struct Timing {
     /// When everything has to be over, up to a stream's first content.
     pub deadline: Deadline,
-    /// Whether the client set the deadline itself: then it is shared among the targets that are left, and bounds
-    /// a stream to its end.
+    /// Whether the client set the deadline itself: then it is shared among the targets that are left.
     pub by_client: bool,
+    /// Whether it bounds a stream to its end too.
+    pub bounds_stream: bool,
     /// The most that one try may take, if the client said so.
     pub attempt: Option<Duration>,
 }
@@ -287,7 +288,7 @@ impl Errand<'_> {
             defaults: &self.chain.defaults,
             progress: &lane.progress,
             by,
-            over_by: timing.by_client.then_some(timing.deadline),
+            over_by: timing.bounds_stream.then_some(timing.deadline),
         };
         attempt.make(ward).await.map_err(Ended::of)
     }

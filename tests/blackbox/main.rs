@@ -11,6 +11,7 @@ mod anthropic;
 mod auto;
 mod bombs;
 mod breaker;
+mod cache;
 mod canaries;
 mod cascade;
 mod check;

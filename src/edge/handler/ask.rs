@@ -103,11 +103,13 @@ async fn asked(
             wishes.timeout.unwrap_or(server.request_timeout.0).min(server.request_timeout.0),
         ),
         by_client: wishes.timeout.is_some(),
+        bounds_stream: wishes.timeout.is_some(),
         attempt: wishes.attempt_timeout,
     };
     let key = caller.0;
     let ask = Arc::new(ask);
-    let job = Job { id, ask, wishes, key, tags, tokens, snapshot: Arc::clone(&snapshot), timing };
+    let job =
+        Job { id, ask, wishes, key, tags, tokens, snapshot: Arc::clone(&snapshot), timing, cache: "bypass" };
     Ok(Asked(Box::new(job)))
 }
 

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod ask;
 pub mod budgets;
+pub mod cache;
 pub mod health;
 pub mod keys;
 pub mod ledger;

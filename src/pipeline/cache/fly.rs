@@ -1,0 +1,147 @@
+//! The work of a flight: makes the answer, hands it to all who wait, keeps it.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    cache::{
+        answer::{Kept, Recorder, Unfit, tells_usage_alone},
+        flight::{Lead, Piece},
+        key::Key,
+        store::{Era, Labels, Slot},
+    },
+    openai::{Ask, Endpoint},
+    route::{Missing, Target},
+    upstream::Frame,
+};
+
+use super::{
+    super::{
+        answer::{Answer, AnswerStream, Content, Facts, last_words},
+        job::Missed,
+    },
+    Maker, Question, Vault,
+    follow::{Head, Turned},
+};
+
+/// What is known of a kept answer's way.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The chain's entry.
+    pub route: Arc<str>,
+    /// The metrics label of the entry.
+    pub route_label: Arc<str>,
+    /// The target that answered.
+    pub target: Option<Arc<Target>>,
+    /// The client's fields that were left out for the provider.
+    pub dropped: Vec<String>,
+}
+
+/// Keeps the answer of a flight.
+pub struct Keeper {
+    vault: Arc<Vault>,
+    key: Key,
+    labels: Labels,
+    ttl: Duration,
+    era: Era,
+    endpoint: Endpoint,
+    /// Whether the client set the length at which its answer may end.
+    length: bool,
+    /// The largest answer that is kept.
+    most: usize,
+}
+
+impl Keeper {
+    /// Keeps the answer to a question that is asked now.
+    pub fn new(vault: &Arc<Vault>, question: &Question, missed: &Missed) -> Self {
+        let job = &missed.job;
+        Self {
+            vault: Arc::clone(vault),
+            key: question.key,
+            labels: question.labels.clone(),
+            ttl: question.ttl,
+            era: vault.store.era(),
+            endpoint: job.ask.endpoint(),
+            length: sets_length(&job.ask),
+            most: job.snapshot.config.cache.max_answer.bytes(),
+        }
+    }
+
+    /// Whether such an answer may be kept.
+    fn takes(&self, facts: &Facts) -> bool {
+        !self.ttl.is_zero() && is_the_routes_own(facts)
+    }
+
+    fn keep(&self, facts: &Facts, answer: Result<Kept, Unfit>) {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => return tracing::debug!(?why, "an answer is not kept"),
+        };
+        let note = Note {
+            route: Arc::clone(&facts.route),
+            route_label: Arc::clone(&facts.route_label),
+            target: facts.target.clone(),
+            dropped: facts.dropped.clone(),
+        };
+        let slot = Slot { answer, labels: self.labels.clone(), note, made: Instant::now(), ttl: self.ttl };
+        self.vault.store.keep(self.key, slot, self.era);
+        self.vault.show();
+    }
+}
+
+/// Whether an answer is that of the route which its key names, as everybody would get it: not what a budget made of it, nor
+/// what another route gave in its place.
+pub fn is_the_routes_own(facts: &Facts) -> bool {
+    let passed_over = facts.skipped.iter().any(|(_, missing)| matches!(missing, Missing::Budget(_)));
+    !facts.money.downgraded && !facts.money.squeezed && !passed_over && facts.escalated.is_none()
+}
+
+fn sets_length(ask: &Ask) -> bool {
+    ["max_tokens", "max_completion_tokens"].iter().any(|name| ask.field(name).is_some())
+}
+
+/// Makes the answer, for everybody who has a seat.
+pub async fn fly<S: Maker>(lead: Lead<Head, Turned>, keeper: Keeper, mut inner: S, missed: Missed) {
+    let key = Arc::clone(&keeper.labels.key);
+    match inner.call(missed).await {
+        Err(refusal) => lead.refuse(Turned { refusal: Arc::new(*refusal), key }),
+        Ok(Answer { facts, content: Content::Whole(body) }) => {
+            if keeper.takes(&facts) {
+                keeper.keep(&facts, Kept::whole(keeper.endpoint, &body, keeper.length, keeper.most));
+            }
+            lead.answer(Head { facts, whole: Some(body), summary: None, key });
+        }
+        Ok(Answer { facts, content: Content::Stream(mut stream) }) => {
+            let summary = stream.take_summary();
+            lead.begin(Head { facts: facts.clone(), whole: None, summary, key });
+            pass(&lead, &keeper, &facts, stream).await;
+        }
+    }
+}
+
+/// Passes a stream on to its end.
+async fn pass(lead: &Lead<Head, Turned>, keeper: &Keeper, facts: &Facts, mut stream: AnswerStream) {
+    let mut recorder = keeper.takes(facts).then(|| Recorder::new(keeper.most));
+    while let Some(frame) = poll_fn(|cx| stream.poll_frame(cx)).await {
+        let piece = match frame {
+            Ok(Frame::Part(bytes)) => {
+                let usage = tells_usage_alone(&bytes);
+                if let Some(recorder) = &mut recorder {
+                    recorder.passes(&bytes, usage);
+                }
+                if usage { Piece::Usage(bytes) } else { Piece::Part(bytes) }
+            }
+            Ok(Frame::Last(bytes)) => {
+                // Before anybody sees the end: who asks the same from then on finds it.
+                if let Some(mut recorder) = recorder.take() {
+                    recorder.passes(&bytes, false);
+                    keeper.keep(facts, recorder.finish(keeper.endpoint, keeper.length));
+                }
+                Piece::Last(bytes)
+            }
+            Err(cut) => Piece::Cut(last_words(&cut)),
+        };
+        lead.push(piece).await;
+    }
+}

@@ -1,0 +1,86 @@
+//! Gives answers that exist already, or are under way, before any money or provider is asked for.
+
+mod fly;
+mod follow;
+mod question;
+mod receipt;
+mod vault;
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::{BoxFuture, Either, ready};
+use tower::{Layer, Service};
+
+use super::{
+    answer::Answer,
+    job::{Classified, Missed},
+    refusal::Refusal,
+};
+
+pub use follow::{Follower, Next};
+use question::Question;
+pub use vault::Vault;
+
+/// Puts kept answers before a service that makes them.
+#[derive(Clone, Debug)]
+pub struct CacheLayer(pub Arc<Vault>);
+
+impl<S> Layer<S> for CacheLayer {
+    type Service = Cache<S>;
+
+    fn layer(&self, inner: S) -> Cache<S> {
+        Cache { vault: Arc::clone(&self.0), inner }
+    }
+}
+
+/// The service made by [`CacheLayer`].
+#[derive(Clone, Debug)]
+pub struct Cache<S> {
+    vault: Arc<Vault>,
+    inner: S,
+}
+
+/// What makes answers.
+pub trait Maker:
+    Service<Missed, Response = Answer, Error = Box<Refusal>, Future: Send + 'static> + Clone + Send + 'static
+{
+}
+
+impl<S> Maker for S where
+    S: Service<Missed, Response = Answer, Error = Box<Refusal>, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+impl<S: Maker> Service<Classified> for Cache<S> {
+    type Response = Answer;
+    type Error = Box<Refusal>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Answer, Box<Refusal>>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, classified: Classified) -> Self::Future {
+        let Classified { job, wanted, verdict } = classified;
+        let missed = Missed { job, wanted, verdict };
+        match Question::of(&missed) {
+            Some(question) => {
+                let next = self.inner.clone();
+                // The one that was polled ready serves this call.
+                let inner = std::mem::replace(&mut self.inner, next);
+                let vault = Arc::clone(&self.vault);
+                Either::Right(Box::pin(vault.answer(question, missed, inner)))
+            }
+            None if missed.job.wishes.cache.only_if_cached => {
+                Either::Right(Box::pin(ready(Err(Box::new(Refusal::cache_miss())))))
+            }
+            None => Either::Left(self.inner.call(missed)),
+        }
+    }
+}

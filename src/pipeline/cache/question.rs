@@ -1,0 +1,110 @@
+//! What a request is to the cache: under which key, for how long.
+
+use std::time::Duration;
+
+use crate::{
+    cache::{
+        key::{Entry, Key, Tenant, is_deterministic},
+        store::Labels,
+    },
+    config::{self, CacheScope},
+    route::Wanted,
+};
+
+use super::super::job::{Job, Missed};
+
+/// No answer is kept for longer, whoever asks.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A request that the cache has to do with.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Under what its answer is kept.
+    pub key: Key,
+    /// Who may share its way to an answer: those who ask the same and wish for the same on the way.
+    pub flight: Key,
+    /// How long its answer is kept; zero: not at all.
+    pub ttl: Duration,
+    /// What its answer can be thrown away by.
+    pub labels: Labels,
+}
+
+impl Question {
+    /// `None` where the cache has nothing to do with the request: it is off, or the client or the settings want it so.
+    pub fn of(Missed { job, wanted, .. }: &Missed) -> Option<Self> {
+        let epochs = job.snapshot.epochs.as_ref()?;
+        let settings = &job.snapshot.config.cache;
+        let wish = &job.wishes.cache;
+        // No client's answer is one of Weir's own, which are kept elsewhere, if at all.
+        if job.key.as_ref().is_some_and(|key| key.is_own()) {
+            return None;
+        }
+        if wish.no_cache && wish.no_store || settings.deterministic_only && !is_deterministic(&job.ask) {
+            return None;
+        }
+        let scope = settings.scope();
+        let entries = wanted.iter().map(|wanted| match wanted {
+            Wanted::Route(route) => {
+                Entry { kind: "route", name: &route.name, epoch: epochs.route(&route.name) }
+            }
+            Wanted::Model(target) => {
+                Entry { kind: "model", name: &target.name, epoch: epochs.model(&target.name) }
+            }
+            Wanted::Pinned(target, name) => {
+                Entry { kind: "pinned", name, epoch: epochs.provider(&target.provider) }
+            }
+        });
+        let key = Key::of(tenant(job, &scope), entries, !job.wishes.no_fallback, &job.ask);
+        let ttl = ttl(job, wanted, settings);
+        let wishes = [
+            millis(job.wishes.timeout),
+            millis(job.wishes.attempt_timeout),
+            millis(Some(ttl)),
+            job.wishes.max_cost.map_or(-1, |cost| cost.0).to_le_bytes(),
+        ];
+        let flight = key.among(wishes.iter().map(|wish| &wish[..]));
+        let route = wanted.first().map(name).unwrap_or_default();
+        let labels = match &job.key {
+            Some(key) => Labels { key: key.name().clone(), route, tags: key.tags().clone() },
+            None => Labels { route, ..Labels::default() },
+        };
+        Some(Self { key, flight, ttl, labels })
+    }
+}
+
+fn name(wanted: &Wanted) -> std::sync::Arc<str> {
+    match wanted {
+        Wanted::Route(route) => route.name.clone(),
+        Wanted::Model(target) | Wanted::Pinned(target, _) => target.name.clone(),
+    }
+}
+
+/// Who shares the answer. Only a key's own tags count, never those that a client sets.
+fn tenant<'a>(job: &'a Job, scope: &'a CacheScope) -> Tenant<'a> {
+    match (scope, &job.key) {
+        (CacheScope::Global, _) => Tenant::Global,
+        (_, None) => Tenant::Open,
+        (CacheScope::Key, Some(key)) => Tenant::Key(key.name()),
+        (CacheScope::Tag(name), Some(key)) => match key.tags().get(name) {
+            Some(value) => Tenant::Tag(name, value),
+            None => Tenant::Key(key.name()),
+        },
+    }
+}
+
+/// How long the answer is kept: as the client says, else its route, else the settings.
+fn ttl(job: &Job, wanted: &[Wanted], settings: &config::Cache) -> Duration {
+    let wish = &job.wishes.cache;
+    if wish.no_store {
+        return Duration::ZERO;
+    }
+    let of_route = || match wanted {
+        [Wanted::Route(route)] => job.snapshot.config.routes.get(&*route.name)?.cache_ttl,
+        _ => None,
+    };
+    wish.ttl.unwrap_or_else(|| of_route().unwrap_or(settings.ttl).0).min(LONGEST)
+}
+
+fn millis(span: Option<Duration>) -> [u8; 8] {
+    span.map_or(-1, |span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).to_le_bytes()
+}
