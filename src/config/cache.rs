@@ -21,6 +21,8 @@ pub struct Cache {
     /// Who shares answers: `key` (each virtual key has its own), `tag:NAME` (keys with the same value of that tag; a key
     /// without it has its own), `global` (everybody).
     pub scope: String,
+    /// How long after its time a kept answer may still stand in where no target can answer; `"0s"`: not at all.
+    pub stale_if_error: Span,
     /// Keep only answers to questions at `temperature` 0 or with a `seed`.
     pub deterministic_only: bool,
 }
@@ -65,6 +67,7 @@ impl Default for Cache {
             max_bytes: Size::mib(256),
             max_answer: Size::mib(1),
             scope: "key".into(),
+            stale_if_error: Span::secs(24 * 60 * 60),
             deterministic_only: false,
         }
     }

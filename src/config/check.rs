@@ -4,6 +4,7 @@ mod budgets;
 mod cache;
 mod chains;
 mod classifier;
+mod degraded;
 mod judge;
 mod keys;
 mod ledger;
@@ -45,6 +46,7 @@ pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findin
     keys::check(config, &mut report);
     budgets::check(config, &mut report);
     cache::check(config, &mut report);
+    degraded::check(config, &mut report);
     ledger::check(config, &mut report);
     classifier::check(config, &mut report);
     judge::check(config, &mut report);

@@ -701,6 +701,7 @@ fn a_cache_is_off_until_it_is_asked_for() {
     for (written, key) in [
         ("ttl = \"0s\"", "ttl"),
         ("ttl = \"31d\"", "ttl"),
+        ("stale_if_error = \"31d\"", "stale_if_error"),
         ("max_bytes = \"10KiB\"\nmax_answer = \"1KiB\"", "max_bytes"),
         ("max_bytes = \"1MiB\"\nmax_answer = \"2MiB\"", "max_answer"),
         ("max_answer = \"65MiB\"", "max_answer"),
@@ -711,4 +712,16 @@ fn a_cache_is_off_until_it_is_asked_for() {
         let fault = fault(&format!("[cache]\n{written}"));
         assert_eq!(fault.key, format!("cache.{key}"), "{written}: {fault}");
     }
+}
+
+#[test]
+fn texts_that_stand_in_are_named_by_routes() {
+    let texts = "[degraded]\nstatic = { general = \"Later.\", support = \"Call us.\" }\n";
+    let config = good(&format!("{CHAIN}category = \"support\"\n{texts}")).config;
+    assert_eq!(config.degraded.texts["support"], "Call us.");
+    let fault_of = |more: &str| fault(&format!("{CHAIN}{more}\n{texts}"));
+    let wrong = fault_of("category = \"suport\"");
+    assert_eq!(wrong.key, "routes.standard.category");
+    assert!(wrong.remedy.contains("`support`"), "{wrong}");
+    assert_eq!(fault("[degraded]\nstatic = { general = \" \" }").key, "degraded.static.general");
 }

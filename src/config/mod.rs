@@ -8,6 +8,7 @@ mod cache;
 mod capabilities;
 mod check;
 mod classifier;
+mod degraded;
 mod environment;
 mod fault;
 mod file;
@@ -53,6 +54,7 @@ pub use check::{
     needs_a_key,
 };
 pub use classifier::{Classifier, ClassifierKind, LlmClassifier, Sticky, Tier};
+pub use degraded::Degraded;
 pub use fault::{Fault, Faults};
 pub use hedge::HedgeAfter;
 pub use judge::Judge;
@@ -101,6 +103,8 @@ pub struct Config {
     pub budgets: Vec<Budget>,
     /// Answers that are kept, to be given again.
     pub cache: Cache,
+    /// What stands in where no target can answer.
+    pub degraded: Degraded,
     /// Where every cent is written down.
     pub ledger: Ledger,
     /// Who is told what happens.

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The sections' order: as a reader meets them. What is not named here follows by name.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "server",
     "auth",
     "keys",
@@ -22,6 +22,7 @@ const ORDER: [&str; 14] = [
     "classifier",
     "budgets",
     "cache",
+    "degraded",
     "ledger",
     "alerts",
     "telemetry",

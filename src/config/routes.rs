@@ -44,6 +44,10 @@ pub struct Route {
     pub min_answer_chars: u32,
     /// How long its answers are kept, where it is not as long as `cache.ttl`; `"0s"`: not at all.
     pub cache_ttl: Option<Span>,
+    /// Which text of `degraded.static` stands in where no target can answer; absent: `general`.
+    pub category: Option<String>,
+    /// Whether clients get the error as it is, whatever could stand in.
+    pub always_honest: bool,
     /// Fields of the body that apply where the client said nothing, like `{ max_tokens = 2000 }`.
     pub defaults: BTreeMap<String, serde_json::Value>,
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     limit::bucket::{Taken, Wait},
-    pipeline::{Answer, AnswerStream, Content, Facts, Money},
+    pipeline::{Answer, AnswerStream, Content, Facts, Money, StandIn},
 };
 
 use super::{ping::Pinged, record::Record};
@@ -109,8 +109,9 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
     if let Some(check) = facts.escalated {
         put("x-weir-escalated", check.as_str());
     }
-    if *downgraded {
-        put("x-weir-degraded", "downgraded");
+    let degraded = facts.stand_in.map(StandIn::as_str).or(downgraded.then_some("downgraded"));
+    if let Some(degraded) = degraded {
+        put("x-weir-degraded", degraded);
     }
     if *replayed {
         put("x-weir-replayed", "true");

@@ -1,6 +1,6 @@
 //! What is counted of kept answers.
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::Maker;
 
@@ -12,6 +12,8 @@ pub struct CacheMetrics {
     shared: IntCounter,
     bytes: IntGauge,
     entries: IntGauge,
+    stand_ins: IntCounterVec,
+    degraded: IntGaugeVec,
 }
 
 impl CacheMetrics {
@@ -27,6 +29,16 @@ impl CacheMetrics {
             shared: lookups.with_label_values(&["shared"]),
             bytes: maker.gauge("cache_bytes", "What kept answers take.")?,
             entries: maker.gauge("cache_entries", "Kept answers.")?,
+            stand_ins: maker.counters(
+                "degraded_answers_total",
+                "Answers that stood in where no target could answer: past ones, fixed texts.",
+                &["kind"],
+            )?,
+            degraded: maker.gauges(
+                "degraded",
+                "1 while a route lives on answers that stand in.",
+                &["route"],
+            )?,
         })
     }
 
@@ -43,6 +55,16 @@ impl CacheMetrics {
     /// The answer was under way for another request.
     pub fn shared(&self) {
         self.shared.inc();
+    }
+
+    /// An answer stood in: `stale` or `static`.
+    pub fn stood_in(&self, kind: &'static str) {
+        self.stand_ins.with_label_values(&[kind]).inc();
+    }
+
+    /// Says whether a route lives on answers that stand in.
+    pub fn degraded(&self, route: &str, is: bool) {
+        self.degraded.with_label_values(&[route]).set(is.into());
     }
 
     /// So many answers are kept now.

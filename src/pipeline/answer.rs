@@ -71,12 +71,33 @@ pub struct Facts {
     pub verdict: Verdict,
     /// What the cache did.
     pub cache: Cached,
+    /// What it is, where it stands in for an answer that nobody could give.
+    pub stand_in: Option<StandIn>,
+}
+
+/// An answer that stands in where no target can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn {
+    /// The caller's own past answer.
+    Stale,
+    /// A fixed text.
+    Static,
+}
+
+impl StandIn {
+    /// The name in `x-weir-degraded`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Static => "static",
+        }
+    }
 }
 
 /// What the cache did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cached {
-    /// `hit`, `miss` or `bypass`.
+    /// `hit`, `miss`, `stale` or `bypass`.
     pub word: &'static str,
     /// How old the answer is, where it was there already.
     pub age: Option<Duration>,
@@ -123,6 +144,7 @@ impl Facts {
             money: Money::default(),
             verdict: Verdict::default(),
             cache: Cached::default(),
+            stand_in: None,
         }
     }
 
@@ -141,6 +163,7 @@ impl Facts {
             money: Money { cost: Some(Nanos::ZERO), replayed: true, ..Money::default() },
             verdict: Verdict::default(),
             cache: Cached::default(),
+            stand_in: None,
         }
     }
 

@@ -175,6 +175,10 @@ impl Answer {
 
     /// The same answer, kept when it is whole.
     async fn kept_by(mut self, keeper: Keeper) -> Self {
+        if self.facts.stand_in.is_some() {
+            // The next one with this key asks for a real answer.
+            return self;
+        }
         match &mut self.content {
             Content::Stream(stream) => stream.keep(keeper),
             Content::Whole(body) if body.len() <= keeper.most => {

@@ -20,6 +20,7 @@ mod crash;
 mod credentials;
 mod crowd;
 mod dead;
+mod degraded;
 mod disk;
 mod doors;
 mod drain;

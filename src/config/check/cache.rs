@@ -23,9 +23,11 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         let remedy = "Write how long answers are kept, like `1h`, or switch `cache.enabled` off.";
         report.fault(&path("ttl"), "an answer that is kept for no time can never be given again", remedy);
     }
-    if cache.ttl.0 > LONGEST {
-        let remedy = format!("Write `{}` or less.", Span(LONGEST));
-        report.fault(&path("ttl"), "answers are not kept for that long", remedy);
+    for (key, span) in [("ttl", cache.ttl), ("stale_if_error", cache.stale_if_error)] {
+        if span.0 > LONGEST {
+            let remedy = format!("Write `{}` or less.", Span(LONGEST));
+            report.fault(&path(key), "answers are not kept for that long", remedy);
+        }
     }
     if cache.max_bytes < SMALLEST {
         report.fault(&path("max_bytes"), "this is too little to keep answers", "Write `1MiB` or more.");

@@ -19,14 +19,16 @@ use crate::{
 };
 
 /// `GET /admin/status`: breaker, health score with its parts, times, limits, the last error of every target; beside them
-/// every provider's breaker of connections and its last health check.
+/// every provider's breaker of connections and its last health check, and the routes that live on answers which stand in.
 pub async fn status(extract::State(state): extract::State<state::State>) -> Response {
     let snapshot = state.snapshot();
     let now = Instant::now();
     let data: Vec<Value> = snapshot.fleet.vitals(now).iter().map(|vitals| row(vitals, now)).collect();
     let providers = snapshot.fleet.providers().map(|(unit, connections)| provider_row(unit, connections));
     let providers: Vec<Value> = providers.collect();
-    answer(&json!({ "data": data, "next": null, "providers": providers }))
+    let degraded = state.0.vault.degraded();
+    let degraded: Vec<&str> = degraded.iter().map(|route| &**route).collect();
+    answer(&json!({ "data": data, "next": null, "providers": providers, "degraded": degraded }))
 }
 
 /// `POST /admin/targets/{model}/{open|close|reset}`: takes a target out, back, or makes it as if it were new.

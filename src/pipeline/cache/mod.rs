@@ -2,8 +2,10 @@
 
 mod fly;
 mod follow;
+mod mode;
 mod question;
 mod receipt;
+mod standby;
 mod vault;
 
 use std::{
@@ -11,7 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::future::{BoxFuture, Either, ready};
+use futures_util::future::{BoxFuture, Either};
 use tower::{Layer, Service};
 
 use super::{
@@ -22,6 +24,7 @@ use super::{
 
 pub use follow::{Follower, Next};
 use question::Question;
+use standby::Standby;
 pub use vault::Vault;
 
 /// Puts kept answers before a service that makes them.
@@ -69,18 +72,26 @@ impl<S: Maker> Service<Classified> for Cache<S> {
     fn call(&mut self, classified: Classified) -> Self::Future {
         let Classified { job, wanted, verdict } = classified;
         let missed = Missed { job, wanted, verdict };
-        match Question::of(&missed) {
-            Some(question) => {
-                let next = self.inner.clone();
-                // The one that was polled ready serves this call.
-                let inner = std::mem::replace(&mut self.inner, next);
-                let vault = Arc::clone(&self.vault);
-                Either::Right(Box::pin(vault.answer(question, missed, inner)))
-            }
-            None if missed.job.wishes.cache.only_if_cached => {
-                Either::Right(Box::pin(ready(Err(Box::new(Refusal::cache_miss())))))
-            }
-            None => Either::Left(self.inner.call(missed)),
+        let question = Question::of(&missed);
+        let standby = Standby::of(&missed, question.as_ref().map(|question| question.key));
+        let only_if_cached = missed.job.wishes.cache.only_if_cached;
+        if question.is_none() && standby.is_none() && !only_if_cached {
+            return Either::Left(self.inner.call(missed));
         }
+        let next = self.inner.clone();
+        // The one that was polled ready serves this call.
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let vault = Arc::clone(&self.vault);
+        Either::Right(Box::pin(async move {
+            let result = match question {
+                Some(question) => Arc::clone(&vault).answer(question, missed, inner).await,
+                None if only_if_cached => Err(Box::new(Refusal::cache_miss())),
+                None => inner.call(missed).await,
+            };
+            match standby {
+                Some(standby) => standby.settle(&vault, result),
+                None => result,
+            }
+        }))
     }
 }

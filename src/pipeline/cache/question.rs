@@ -72,7 +72,8 @@ impl Question {
     }
 }
 
-fn name(wanted: &Wanted) -> std::sync::Arc<str> {
+/// The name of an entry.
+pub fn name(wanted: &Wanted) -> std::sync::Arc<str> {
     match wanted {
         Wanted::Route(route) => route.name.clone(),
         Wanted::Model(target) | Wanted::Pinned(target, _) => target.name.clone(),

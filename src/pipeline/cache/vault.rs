@@ -25,6 +25,7 @@ use super::{
     Maker, Question,
     fly::{Keeper, Note, fly, is_the_routes_own},
     follow::{Follower, Head, Place, Turned, too_late, whole},
+    mode::Mode,
     receipt::Receipt,
 };
 
@@ -35,6 +36,7 @@ pub struct Vault {
     flights: Arc<Flights<Head, Turned>>,
     till: Arc<Till>,
     metrics: CacheMetrics,
+    pub(super) mode: Mode,
 }
 
 /// How one request asks.
@@ -52,6 +54,7 @@ impl Vault {
             flights: Arc::default(),
             till: Arc::clone(till),
             metrics: metrics.cache().clone(),
+            mode: Mode::new(metrics.cache().clone()),
         })
     }
 
@@ -69,6 +72,11 @@ impl Vault {
         let purged = self.store.purge(which);
         self.show();
         purged
+    }
+
+    /// The routes that live on answers which stand in.
+    pub fn degraded(&self) -> Vec<Arc<str>> {
+        self.mode.routes()
     }
 
     /// Says in the metrics what is kept.
@@ -292,7 +300,7 @@ fn summary(missed: &Missed, facts: &Facts) -> Option<Summary> {
 
 impl Facts {
     /// The facts of an answer that cost nothing.
-    fn free() -> Self {
+    pub(super) fn free() -> Self {
         Self {
             money: Money { cost: Some(crate::base::money::Nanos::ZERO), ..Money::default() },
             ..Self::again()
