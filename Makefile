@@ -29,8 +29,8 @@ fuzz: cargo ## look for inputs that break the readers, FUZZ_SECONDS (600) for ea
 soak: cargo ## kill the gateway under load 200 times (WEIR_CRASHES), each time followed by a look into its ledger
 	WEIR_CRASHES=$${WEIR_CRASHES:-200} cargo test --locked --test blackbox -- --nocapture what_was_answered_outlives
 
-bench: cargo ## quote what classifying a prompt costs; what counting money does: admission, durable rows beside the disk's own time, a report
-	cargo bench --locked --bench classify --bench money
+bench: cargo ## quote what classifying a prompt costs; what a kept answer does beside one that is asked for; what counting money does: admission, durable rows beside the disk's own time, a report
+	cargo bench --locked --bench classify --bench cache --bench money
 
 day: cargo ## send a day of labelled prompts (WEIR_DAY_REQUESTS, 10000) through the gateway, each way to route in turn
 	WEIR_DAY_REQUESTS=$${WEIR_DAY_REQUESTS:-10000} cargo test --locked --test blackbox -- --nocapture a_day_through
