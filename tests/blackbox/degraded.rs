@@ -139,6 +139,21 @@ async fn a_fault_of_the_request_or_a_spent_budget_is_told_as_it_is() {
 }
 
 #[tokio::test]
+async fn what_stands_in_is_not_kept_for_an_idempotency_key() {
+    let sim = SimProcess::start(&["--fault", "tokens=20"]).await;
+    down(&sim).await;
+    let ledger = "[ledger]\nidempotency = true\n";
+    let weir = Weir::start(&config(&sim.base_url(), OPEN, &[TEXTS, ledger])).await;
+    let client = weir.client().header("idempotency-key", "one");
+    let asked = async || client.post_json(CHAT, &ask("main", "x", false)).await;
+    assert_eq!(said(&asked().await), "Later, please.");
+    sim.control(&json!({ "fault": "" })).await;
+    let real = asked().await;
+    assert_eq!((real.header("x-weir-degraded"), real.header("x-weir-replayed")), ("", ""));
+    assert_eq!(asked().await.header("x-weir-replayed"), "true");
+}
+
+#[tokio::test]
 async fn with_the_breaker_open_it_answers_at_once_and_a_probe_brings_it_back() {
     let sim = SimProcess::start(&["--fault", "tokens=20"]).await;
     down(&sim).await;

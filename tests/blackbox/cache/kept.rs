@@ -199,6 +199,27 @@ async fn a_changed_route_forgets_its_answers_and_no_others() {
 }
 
 #[tokio::test]
+async fn what_was_given_out_of_the_cache_is_kept_for_its_idempotency_key() {
+    let sim = Served::start("tokens=20").await;
+    let toml = [&config(&sim.base_url(), "")[..], "[ledger]\nidempotency = true\n"].concat();
+    let weir = Weir::start(&toml).await;
+    for stream in [false, true] {
+        let text = format!("x {stream}");
+        assert_eq!(did(&weir.client().post_json(CHAT, &ask(&text, stream)).await), "miss");
+        let client = weir.client().header("idempotency-key", if stream { "one" } else { "two" });
+        let client = client.header("x-weir-stream-summary", "true");
+        let first = client.post_json(CHAT, &ask(&text, stream)).await;
+        assert_eq!((did(&first), first.header("x-weir-replayed")), ("hit", ""));
+        let comment = ": weir {\"cost_usd\":\"0\",\"model\":\"p\"}\n\ndata: [DONE]\n\n";
+        assert!(!stream || first.text().ends_with(comment), "{}", first.text());
+        weir.client().send("DELETE", "/admin/cache", "").await;
+        let again = client.post_json(CHAT, &ask(&text, stream)).await;
+        assert_eq!((again.header("x-weir-replayed"), &again.body), ("true", &first.body));
+    }
+    assert_eq!(sim.hits(), 2);
+}
+
+#[tokio::test]
 async fn a_hundred_mebibytes_go_through_a_small_store() {
     let answer = openai::whole(&"x".repeat(512 * 1024));
     let upstream = RawUpstream::start(vec![Script::json(200, &answer)]).await;
