@@ -7,7 +7,7 @@ use crate::support::{
     raw::RawUpstream,
     script::Script,
     served::Served,
-    settings::OPEN,
+    settings::{OPEN, route, target},
     sse::Event,
     transcript::{CHAT, Transcript},
     weir::Weir,
@@ -154,6 +154,29 @@ async fn what_is_not_a_complete_answer_is_not_kept() {
 }
 
 #[tokio::test]
+async fn what_a_stronger_route_answered_is_not_the_weaker_ones() {
+    let weak = RawUpstream::start(vec![openai::says("")]).await;
+    let strong = RawUpstream::start(vec![openai::says("Yes.")]).await;
+    let escalates = "escalate_on = [\"empty\"]\nescalate_to = \"high\"";
+    let toml = [
+        OPEN,
+        &target("weak", &weak.base_url(), "", ""),
+        &target("strong", &strong.base_url(), "", ""),
+        &route("low", &["weak"], escalates),
+        &route("high", &["strong"], ""),
+        "[cache]\nenabled = true\n",
+    ];
+    let weir = Weir::start(&toml.concat()).await;
+    let mut body = ask("x", false);
+    body["model"] = json!("low");
+    for asked in 1..=2 {
+        let answer = weir.client().post_json(CHAT, &body).await;
+        assert_eq!((did(&answer), answer.header("x-weir-escalated")), ("miss", "empty"));
+        assert_eq!((said(&answer), weak.requests().len()), ("Yes.".into(), asked));
+    }
+}
+
+#[tokio::test]
 async fn other_endpoints_keep_theirs() {
     let sim = Served::start("tokens=20").await;
     let weir = Weir::start(&config(&sim.base_url(), "")).await;
@@ -180,9 +203,9 @@ async fn a_changed_route_forgets_its_answers_and_no_others() {
     let sim = Served::start("tokens=20").await;
     let routes = |seed: u32| {
         let defaults = format!("defaults = {{ seed = {seed} }}");
-        let one = crate::support::settings::route("one", &["p"], &defaults);
-        let two = crate::support::settings::route("two", &["p"], "cache_ttl = \"0s\"");
-        [config(&sim.base_url(), ""), one, two, crate::support::settings::route("three", &["p"], "")].concat()
+        let one = route("one", &["p"], &defaults);
+        let two = route("two", &["p"], "cache_ttl = \"0s\"");
+        [config(&sim.base_url(), ""), one, two, route("three", &["p"], "")].concat()
     };
     let weir = Weir::start(&routes(1)).await;
     let word = async |route: &str| {
