@@ -18,6 +18,9 @@ pub struct Cache {
     pub max_bytes: Size,
     /// The largest answer that is kept.
     pub max_answer: Size,
+    /// How many bytes of answers under way may be held for others who ask the same and come late, or want them in another form.
+    /// Past it such requests are asked each by itself.
+    pub max_flight_bytes: Size,
     /// Who shares answers: `key` (each virtual key has its own), `tag:NAME` (keys with the same value of that tag; a key
     /// without it has its own), `global` (everybody).
     pub scope: String,
@@ -66,6 +69,7 @@ impl Default for Cache {
             ttl: Span::secs(60 * 60),
             max_bytes: Size::mib(256),
             max_answer: Size::mib(1),
+            max_flight_bytes: Size::mib(64),
             scope: "key".into(),
             stale_if_error: Span::secs(24 * 60 * 60),
             deterministic_only: false,

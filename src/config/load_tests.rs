@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{AuthMode, CacheScope, Span, needs_a_key};
+use crate::config::{AuthMode, CacheScope, Size, Span, needs_a_key};
 
 const NOTHING: &str = "/nowhere/weir.toml";
 
@@ -698,6 +698,10 @@ fn a_cache_is_off_until_it_is_asked_for() {
     assert!(!good("").config.cache.enabled);
     let cache = good("[cache]\nenabled = true\nscope = \"tag:team\"").config.cache;
     assert!(cache.enabled && cache.scope() == CacheScope::Tag("team".into()));
+    assert_eq!(
+        (cache.max_flight_bytes, good("[cache]\nmax_flight_bytes = 0").config.cache.max_flight_bytes),
+        (Size::mib(64), Size::mib(0))
+    );
     for (written, key) in [
         ("ttl = \"0s\"", "ttl"),
         ("ttl = \"31d\"", "ttl"),

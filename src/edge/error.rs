@@ -39,7 +39,7 @@ fn row(code: Code) -> (StatusCode, &'static str) {
         Code::RateLimitExceeded | Code::UpstreamRateLimited => (StatusCode::TOO_MANY_REQUESTS, RATE),
         Code::BudgetExceeded | Code::QuotaExceeded => (StatusCode::TOO_MANY_REQUESTS, QUOTA),
         Code::CacheMiss => (StatusCode::GATEWAY_TIMEOUT, INVALID),
-        Code::UpstreamInvalidResponse | Code::UpstreamCredentialsRejected => {
+        Code::UpstreamInvalidResponse | Code::UpstreamStreamBroken | Code::UpstreamCredentialsRejected => {
             (StatusCode::BAD_GATEWAY, UPSTREAM)
         }
         Code::UpstreamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UPSTREAM),
@@ -119,7 +119,12 @@ fn seconds(wait: Duration) -> u64 {
 fn worth_a_retry(refusal: &Refusal) -> bool {
     matches!(
         refusal.code,
-        Code::RateLimitExceeded | Code::Overloaded | Code::RequestTimeout | Code::LedgerUnavailable
+        Code::RateLimitExceeded
+            | Code::Overloaded
+            | Code::RequestTimeout
+            | Code::LedgerUnavailable
+            // A stream that broke is not made up for by another target.
+            | Code::UpstreamStreamBroken
     )
 }
 

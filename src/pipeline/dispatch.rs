@@ -80,7 +80,8 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     let won = match result {
         Ok(won) => won,
         Err(stopped) => {
-            let refusal = refusal(&job, &chain, stopped, trail);
+            let mut refusal = refusal(&job, &chain, stopped, trail);
+            refusal.diverted = downgraded || purse.squeezed();
             purse.refused(refusal.code.as_str());
             return Err(Box::new(refusal));
         }

@@ -57,6 +57,8 @@ pub enum Code {
     UpstreamRateLimited,
     /// The last target answered nonsense.
     UpstreamInvalidResponse,
+    /// A stream that several follow broke, and this client would have had it as an object.
+    UpstreamStreamBroken,
     /// Every credential was refused.
     UpstreamCredentialsRejected,
     /// Every target is down.
@@ -97,6 +99,7 @@ impl Code {
             Self::CacheMiss => "cache_miss",
             Self::UpstreamRateLimited => "upstream_rate_limited",
             Self::UpstreamInvalidResponse => "upstream_invalid_response",
+            Self::UpstreamStreamBroken => "upstream_stream_broken",
             Self::UpstreamCredentialsRejected => "upstream_credentials_rejected",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -125,6 +128,10 @@ pub struct Refusal {
     pub skipped: Vec<(Arc<Target>, Missing)>,
     /// The way to the refusal, where there was one.
     pub facts: Option<Facts>,
+    /// The budget that refused it; empty for the client's own limit.
+    pub budget: Option<Arc<str>>,
+    /// Whether a budget had sent the request to a cheaper route, or cut its answer short.
+    pub diverted: bool,
 }
 
 impl Refusal {
@@ -140,6 +147,8 @@ impl Refusal {
             tried: Vec::new(),
             skipped: Vec::new(),
             facts: None,
+            budget: None,
+            diverted: false,
         }
     }
 
@@ -225,11 +234,16 @@ impl Refusal {
                 return Self { tried: trail.tried, facts, ..Self::ledger_unavailable() };
             }
         };
+        let budget = match unfunded {
+            Unfunded::Budget(exceeded) => Some(Arc::clone(&exceeded.budget)),
+            Unfunded::Unpriced(_) | Unfunded::Ledger => None,
+        };
         let facts = Facts::of(chain, &trail);
         Self {
             tried: trail.tried,
             skipped: facts.skipped.clone(),
             facts: Some(facts),
+            budget,
             ..Self::new(code, message)
         }
     }
@@ -280,15 +294,15 @@ impl Refusal {
         let code = code(&trail.tried, &facts.skipped, &last, over, chain);
         let retry_after = waits(code).then_some(soonest);
         let passed = matches!(code, Code::Passed(_)).then(|| (*last.error).clone());
+        let message = message(code, &last, &trail.tried);
         Self {
-            message: message(code, &last, &trail.tried),
             param: passed.as_ref().and_then(|error: &ErrorBody| error.param.clone()),
             passed,
             retry_after,
             tried: trail.tried,
             skipped: facts.skipped.clone(),
             facts: Some(facts),
-            code,
+            ..Self::new(code, message)
         }
     }
 }

@@ -100,6 +100,9 @@ impl Hold {
         self.begun = Instant::now();
         self.idle = self.purse.began(self.begun);
         self.number = self.purse.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        // A provider may refuse what was asked for so; the answer that comes has the last word.
+        let squeezed = self.held.as_ref().is_some_and(|held| held.squeezed);
+        self.purse.squeezed.fetch_or(squeezed, Ordering::Relaxed);
     }
 
     /// The first content came.

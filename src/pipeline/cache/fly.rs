@@ -22,7 +22,7 @@ use super::{
         job::Missed,
     },
     Maker, Question, Vault,
-    follow::{Head, Turned},
+    head::{Head, Turned, Whole},
 };
 
 /// What is known of a kept answer's way.
@@ -85,8 +85,7 @@ impl Keeper {
             dropped: facts.dropped.clone(),
         };
         let slot = Slot { answer, labels: self.labels.clone(), note, made: Instant::now(), ttl: self.ttl };
-        self.vault.store.keep(self.key, slot, self.era);
-        self.vault.show();
+        self.vault.keep(self.key, slot, self.era);
     }
 }
 
@@ -104,13 +103,14 @@ fn sets_length(ask: &Ask) -> bool {
 /// Makes the answer, for everybody who has a seat.
 pub async fn fly<S: Maker>(lead: Lead<Head, Turned>, keeper: Keeper, mut inner: S, missed: Missed) {
     let key = Arc::clone(&keeper.labels.key);
+    let deadline = missed.job.timing.deadline;
     match inner.call(missed).await {
-        Err(refusal) => lead.refuse(Turned { refusal: Arc::new(*refusal), key }),
+        Err(refusal) => lead.refuse(Turned::now(*refusal, key, deadline)),
         Ok(Answer { facts, content: Content::Whole(body) }) => {
             if keeper.takes(&facts) {
                 keeper.keep(&facts, Kept::whole(keeper.endpoint, &body, keeper.length, keeper.most));
             }
-            lead.answer(Head { facts, whole: Some(body), summary: None, key });
+            lead.answer(Head { facts, whole: Some(Whole::new(body)), summary: None, key });
         }
         Ok(Answer { facts, content: Content::Stream(mut stream) }) => {
             let summary = stream.take_summary();
@@ -123,10 +123,13 @@ pub async fn fly<S: Maker>(lead: Lead<Head, Turned>, keeper: Keeper, mut inner: 
 /// Passes a stream on to its end.
 async fn pass(lead: &Lead<Head, Turned>, keeper: &Keeper, facts: &Facts, mut stream: AnswerStream) {
     let mut recorder = keeper.takes(facts).then(|| Recorder::new(keeper.most));
+    let mut place = lead.place();
     while let Some(frame) = poll_fn(|cx| stream.poll_frame(cx)).await {
         let piece = match frame {
             Ok(Frame::Part(bytes)) => {
                 let usage = tells_usage_alone(&bytes);
+                // Where flights have no room left, nothing more is written down.
+                recorder = recorder.filter(|_| place.grow(bytes.len()));
                 if let Some(recorder) = &mut recorder {
                     recorder.passes(&bytes, usage);
                 }

@@ -1,180 +1,143 @@
-//! One client's view of a flight: its own deadline, its own wish for usage.
-
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+//! One request that gets the answer which another one leads to.
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use serde_json::Value;
+use tokio::time::timeout_at;
 
 use crate::{
-    base::{deadline::Deadline, outcome::Outcome},
-    cache::{
-        answer::Recorder,
-        flight::{Piece, Seat},
-    },
-    openai::{Endpoint, Usage, chunk, error::ErrorBody, sse::Event},
-    upstream::Frame,
+    cache::flight::{Ended, Start},
+    openai::{answer, sse::Event},
 };
 
 use super::{
     super::{
-        answer::{Facts, Summary},
+        answer::{Answer, AnswerStream, Content},
         refusal::{Code, Refusal},
     },
+    Vault,
+    asking::Asking,
+    follower::Follower,
+    head::{Head, Place},
+    hit::summary,
     receipt::Receipt,
 };
 
-/// The longest stream that is put together for one who wants an object.
-const MOST_FOLDED: usize = 32 * 1024 * 1024;
+/// What the client is told; or the request itself, which asks anew: what the other one was told is for that one alone.
+pub type Followed = Result<Result<Answer, Box<Refusal>>, Box<Asking>>;
 
-/// How a flight's answer begins.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// How it came about, as the leader is told.
-    pub facts: Facts,
-    /// The answer, where it came whole; else it follows in pieces.
-    pub whole: Option<Bytes>,
-    /// What the leader wishes to be told at the end.
-    pub summary: Option<Summary>,
-    /// The key that leads; empty where none is needed.
-    pub key: Arc<str>,
-}
-
-/// How a flight is refused.
-#[derive(Clone, Debug)]
-pub struct Turned {
-    /// Why.
-    pub refusal: Arc<Refusal>,
-    /// The key that led; empty where none is needed.
-    pub key: Arc<str>,
-}
-
-impl Turned {
-    /// The refusal, for one who waited.
-    pub fn refusal(&self) -> Box<Refusal> {
-        Box::new(Refusal::clone(&self.refusal))
-    }
-}
-
-/// A seat in a flight.
-pub type Place = Seat<Head, Turned>;
-
-/// A stream out of a flight.
-#[derive(Debug)]
-pub struct Follower {
-    seat: Option<Place>,
-    usage: bool,
-    over_by: Option<Pin<Box<Sleep>>>,
-    receipt: Option<Receipt>,
-    took: Option<Usage>,
-}
-
-/// What comes next of a [`Follower`].
-#[derive(Debug)]
-pub enum Next {
-    /// A frame of the answer.
-    Frame(Frame),
-    /// The last words of one that broke.
-    Cut(Bytes),
-}
-
-impl Follower {
-    /// Follows from a seat: `usage` says whether the client sees what it took, `over_by` when it has to be over.
-    pub fn new(seat: Place, usage: bool, over_by: Option<Deadline>, receipt: Option<Receipt>) -> Self {
-        let over_by = over_by.map(|deadline| Box::pin(sleep_until(deadline.instant())));
-        Self { seat: Some(seat), usage, over_by, receipt, took: None }
-    }
-
-    /// What comes next; `None` after the end.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
-        loop {
-            let Some(seat) = &mut self.seat else { return Poll::Ready(None) };
-            let Poll::Ready(piece) = seat.poll_piece(cx) else {
-                let Some(over_by) = &mut self.over_by else { return Poll::Pending };
-                ready!(over_by.as_mut().poll(cx));
-                return self.cut(Outcome::Timeout, late());
-            };
-            return match piece {
-                Some(Piece::Part(bytes)) => Poll::Ready(Some(Next::Frame(Frame::Part(bytes)))),
-                Some(Piece::Usage(bytes)) => {
-                    self.took = usage_of(&bytes);
-                    match self.usage {
-                        true => Poll::Ready(Some(Next::Frame(Frame::Part(bytes)))),
-                        false => continue,
-                    }
-                }
-                Some(Piece::Last(bytes)) => {
-                    self.seat = None;
-                    if let Some(receipt) = self.receipt.take() {
-                        receipt.answered(self.took.as_ref());
-                    }
-                    Poll::Ready(Some(Next::Frame(Frame::Last(bytes))))
-                }
-                Some(Piece::Cut(bytes)) => self.cut(Outcome::Truncated, bytes),
-                // Whoever led is gone without a word.
-                None => self.cut(Outcome::Truncated, broken().to_event(&[])),
-            };
+impl Vault {
+    /// Gets the answer that another one leads to.
+    pub(super) async fn follow(&self, mut asking: Asking, mut seat: Place) -> Followed {
+        let by = asking.missed.job.timing.deadline.instant();
+        let Ok(start) = timeout_at(by, seat.start()).await else {
+            return self.refused(&asking, too_late());
+        };
+        let head = match start {
+            Start::Answered(head) => head,
+            Start::Refused(turned) => match asking.shares(&turned) {
+                true => return self.refused(&asking, turned.refusal()),
+                false => return Err(Box::new(asking)),
+            },
+            // Whatever broke there may break again, and be paid for each time.
+            Start::Lost => return self.refused(&asking, lost()),
+        };
+        if !asking.takes(&head.facts, &head.key) {
+            asking.lane.own_key = true;
+            return Err(Box::new(asking));
         }
-    }
-
-    fn cut(&mut self, outcome: Outcome, words: Bytes) -> Poll<Option<Next>> {
-        self.seat = None;
-        if let Some(receipt) = self.receipt.take() {
-            receipt.failed(outcome.as_str());
+        if self.till.ledger.check().is_err() {
+            return Ok(Err(Box::new(Refusal::ledger_unavailable())));
         }
-        Poll::Ready(Some(Next::Cut(words)))
+        self.shared(asking, head, seat).await
     }
-}
 
-/// The whole answer of a flight that streams, for one who wants an object, with the tokens that it took.
-///
-/// # Errors
-/// It broke off, or did not end in time.
-pub async fn whole(
-    mut seat: Place,
-    endpoint: Endpoint,
-    by: Instant,
-) -> Result<(Bytes, Option<Usage>), Box<Refusal>> {
-    let (mut recorder, mut took) = (Recorder::new(MOST_FOLDED), None);
-    loop {
-        match timeout_at(by, seat.piece()).await.map_err(|_| too_late())? {
-            Some(Piece::Part(bytes)) => recorder.passes(&bytes, false),
-            Some(Piece::Usage(bytes)) => {
-                took = usage_of(&bytes);
-                recorder.passes(&bytes, true);
+    /// The answer of a flight as this client wants it.
+    async fn shared(&self, mut asking: Asking, head: Head, seat: Place) -> Followed {
+        let missed = &asking.missed;
+        let job = &*missed.job;
+        let (ask, endpoint, deadline) = (&job.ask, job.ask.endpoint(), job.timing.deadline);
+        let receipt =
+            Receipt::new(&self.till, missed, &head.facts.route, "hit").of(head.facts.target.as_ref());
+        let mut facts = head.facts.shared();
+        let told = match &head.whole {
+            None if ask.stream() => {
+                self.metrics.shared();
+                let over_by = job.timing.bounds_stream.then_some(deadline);
+                let follower = Follower::new(seat, ask.include_usage(), over_by, Some(receipt));
+                let content = Content::Stream(AnswerStream::shared(follower, summary(missed, &facts)));
+                facts.waited = asking.begun.elapsed();
+                return Ok(Ok(Answer { facts, content }));
             }
-            Some(Piece::Last(_)) => {
-                return recorder.object(endpoint).map(|body| (body, took)).ok_or_else(cut_off);
+            None => {
+                let ended = timeout_at(deadline.instant(), seat.whole(endpoint)).await;
+                object(ended.ok()).map(|body| (body.clone(), Content::Whole(body)))
             }
-            Some(Piece::Cut(_)) | None => return Err(cut_off()),
-        }
+            Some(whole) if ask.stream() => {
+                let events = whole.events(endpoint, ask.include_usage()).ok_or(None);
+                let stream = |events| Content::Stream(AnswerStream::kept(events, summary(missed, &facts)));
+                events.map(|events| (whole.body.clone(), stream(events)))
+            }
+            Some(whole) => Ok((whole.body.clone(), Content::Whole(whole.body.clone()))),
+        };
+        let (body, content) = match told {
+            Ok(told) => told,
+            Err(None) if !asking.lane.own_form => {
+                receipt.void();
+                asking.lane.own_form = true;
+                return Err(Box::new(asking));
+            }
+            Err(refusal) => {
+                let refusal = refusal.unwrap_or_else(lost);
+                self.metrics.shared();
+                receipt.failed(refusal.code.as_str());
+                return Ok(Err(refusal));
+            }
+        };
+        self.metrics.shared();
+        receipt.answered(answer::inspect(&body, endpoint).ok().and_then(|facts| facts.usage?.ok()).as_ref());
+        facts.waited = asking.begun.elapsed();
+        Ok(Ok(Answer { facts, content }))
     }
+
+    /// Writes down that a request which followed another got no answer.
+    fn refused(&self, asking: &Asking, refusal: Box<Refusal>) -> Followed {
+        self.metrics.shared();
+        let receipt = Receipt::new(&self.till, &asking.missed, &asking.question.labels.route, "miss");
+        receipt.failed(refusal.code.as_str());
+        Ok(Err(refusal))
+    }
+}
+
+/// A stream that others see, as an object; `None` in place of an error where it cannot be told so. A stream that broke
+/// is broken for all: what came of it is paid, and another call for each who waited would be one more each.
+fn object(ended: Option<Ended>) -> Result<Bytes, Option<Box<Refusal>>> {
+    match ended {
+        Some(Ended::Whole(body)) => Ok(body),
+        Some(Ended::Unfit) => Err(None),
+        Some(Ended::Cut(words)) => Err(Some(broken(words))),
+        Some(Ended::Lost) => Err(Some(lost())),
+        None => Err(Some(too_late())),
+    }
+}
+
+/// What the last event of a stream that broke says, as a refusal.
+fn broken(words: Bytes) -> Box<Refusal> {
+    let event = Event::new(words);
+    let said: Value = event.data().and_then(|data| serde_json::from_slice(&data).ok()).unwrap_or_default();
+    let error = &said["error"];
+    if error["code"] == Code::LedgerUnavailable.as_str() {
+        return Box::new(Refusal::ledger_unavailable());
+    }
+    let message = error["message"].as_str().unwrap_or("The answer broke off before its end.");
+    Box::new(Refusal::new(Code::UpstreamStreamBroken, message))
 }
 
 /// The refusal of one who waited too long for others' answer.
-pub fn too_late() -> Box<Refusal> {
+fn too_late() -> Box<Refusal> {
     Box::new(Refusal::new(Code::UpstreamTimeout, "The deadline of the request is over."))
 }
 
-fn cut_off() -> Box<Refusal> {
-    let message = "The answer broke off before its end.";
-    Box::new(Refusal::new(Code::UpstreamUnavailable, message).after(std::time::Duration::from_secs(1)))
-}
-
-fn late() -> Bytes {
-    let message = "The answer broke off (timeout): The deadline of the request is over.";
-    ErrorBody::new("upstream_error", "upstream_stream_broken", message).to_event(&[])
-}
-
-fn broken() -> ErrorBody {
-    ErrorBody::new("upstream_error", "upstream_stream_broken", "The answer broke off before its end.")
-}
-
-fn usage_of(event: &Bytes) -> Option<Usage> {
-    let event = Event::new(event.clone());
-    let data = event.data()?;
-    chunk::inspect(&data).ok()?.usage?.ok()
+/// The refusal of those whose call ended by a fault of Weir's.
+pub fn lost() -> Box<Refusal> {
+    Box::new(Refusal::new(Code::Internal, "The gateway failed at this request. This is a fault of Weir's."))
 }

@@ -1,12 +1,20 @@
 //! Gives answers that exist already, or are under way, before any money or provider is asked for.
 
+mod asking;
 mod fly;
 mod follow;
+mod follower;
+mod head;
+mod hit;
+mod lead;
 mod mode;
 mod question;
 mod receipt;
 mod standby;
 mod vault;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::Arc,
@@ -22,7 +30,7 @@ use super::{
     refusal::Refusal,
 };
 
-pub use follow::{Follower, Next};
+pub use follower::{Follower, Next};
 use question::Question;
 use standby::Standby;
 pub use vault::Vault;

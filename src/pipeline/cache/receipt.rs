@@ -65,6 +65,11 @@ impl Receipt {
         self.post(code, None);
     }
 
+    /// The request asks anew, and is written down by that.
+    pub fn void(mut self) {
+        self.origin = None;
+    }
+
     fn post(&mut self, code: &'static str, baseline: Option<Nanos>) {
         if let Some(origin) = self.origin.take() {
             let entry = Entry { baseline, ..Entry::refused(origin, self.till.clock.millis(), code) };

@@ -1,8 +1,12 @@
 //! Many who ask the same at once are one to the provider.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::support::{
     client::{Answer, Client},
@@ -168,24 +172,38 @@ async fn a_failure_before_content_is_a_fallback_once_for_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_after_content_is_told_to_all() {
+    let all_there = Arc::new(Notify::new());
     let steps = [
         vec![Step::Send(wire::sse_head())],
         [openai::role(), openai::text("Hel")].iter().map(|part| Step::Send(wire::chunk(part))).collect(),
-        vec![Step::Sleep(Duration::from_millis(500)), Step::Reset],
+        vec![Step::Wait(Arc::clone(&all_there)), Step::Reset],
     ];
     let upstream =
         RawUpstream::start(vec![Script::OnRequest(steps.concat()), openai::streams(&["Hello"])]).await;
-    let weir = Weir::start(&config(&upstream.base_url(), "")).await;
+    let toml =
+        [&config(&upstream.base_url(), "")[..], "[degraded]\nstatic = { general = \"Later.\" }\n"].concat();
+    let weir = Weir::start(&toml).await;
     let mut leader = weir.client().stream(CHAT, &ask("x", true)).await;
     let others: Vec<_> = (0..10).map(|n| tokio::spawn(one(weir.client(), ask("x", n % 2 == 0)))).collect();
+    let end = Instant::now() + Duration::from_secs(20);
+    while weir.metric("weir_in_flight").await < 11.0 && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // From the door to a seat it is a moment more.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    all_there.notify_one();
     let led = Transcript::of(&mut leader).await;
     assert!(led.is_cut() && led.text == "Hel", "{led:?}");
     for other in others {
         match other.await.unwrap() {
             Got::Stream(told, _) => assert!(told.is_cut() && told.text == "Hel", "{told:?}"),
-            Got::Whole(answer) => drop(answer.refused(503, "upstream_error", "upstream_unavailable", false)),
+            // An honest error: one stream that broke does not say that nobody can answer.
+            Got::Whole(answer) => {
+                drop(answer.refused(502, "upstream_error", "upstream_stream_broken", true));
+            }
         }
     }
+    assert_eq!(weir.metric("weir_degraded_answers_total{kind=\"static\"}").await, 0.0);
     assert_eq!(upstream.requests().len(), 1);
     assert_eq!(one(weir.client(), ask("x", true)).await.text(), "Hello", "nothing of it was kept");
 }

@@ -1,0 +1,139 @@
+//! The side of a flight that waits for the answer.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use crate::openai::Endpoint;
+
+use super::{Chair, Flight, Piece, Start, State, lock, tape::Ended};
+
+/// The side of one who waits for the answer. When the last one is dropped, the work ends at once.
+pub struct Seat<H, R> {
+    pub(super) flight: Arc<Flight<H, R>>,
+    pub(super) number: u64,
+}
+
+impl<H, R> fmt::Debug for Seat<H, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("key", &self.flight.key).finish_non_exhaustive()
+    }
+}
+
+impl<H: Clone, R: Clone> Seat<H, R> {
+    /// A seat in a flight that may still be joined.
+    pub(super) fn take(flight: &Arc<Flight<H, R>>) -> Option<Self> {
+        let mut state = lock(&flight.state);
+        if !state.open {
+            return None;
+        }
+        let number = state.next;
+        state.next += 1;
+        state.seats.insert(number, Chair::default());
+        Some(Self { flight: Arc::clone(flight), number })
+    }
+
+    /// How the flight begins.
+    pub async fn start(&mut self) -> Start<H, R> {
+        poll_fn(|cx| {
+            let mut state = lock(&self.flight.state);
+            match &state.start {
+                Some(start) => Poll::Ready(start.clone()),
+                None => {
+                    self.waits(&mut state, cx);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl<H, R> Seat<H, R> {
+    fn waits(&self, state: &mut State<H, R>, cx: &Context<'_>) {
+        if let Some(chair) = state.seats.get_mut(&self.number) {
+            chair.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// The next piece; `None` after the last one.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let (piece, waits) = {
+            let mut state = lock(&self.flight.state);
+            let (first, count) = (state.first, state.pieces.len());
+            let Some(chair) = state.seats.get_mut(&self.number) else { return Poll::Ready(None) };
+            if chair.at >= first + count {
+                if state.ended {
+                    return Poll::Ready(None);
+                }
+                self.waits(&mut state, cx);
+                return Poll::Pending;
+            }
+            let at = chair.at - first;
+            chair.at += 1;
+            (state.pieces[at].clone(), state.trim())
+        };
+        waits.into_iter().for_each(Waker::wake);
+        Poll::Ready(Some(piece))
+    }
+
+    /// The next piece; `None` after the last one.
+    #[cfg(test)]
+    pub async fn piece(&mut self) -> Option<Piece> {
+        poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// How the stream ends, as an object. All who want one share it; who waits for it sets no pace.
+    pub async fn whole(self, endpoint: Endpoint) -> Ended {
+        self.tape(endpoint);
+        poll_fn(|cx| {
+            let mut state = lock(&self.flight.state);
+            match state.tape.ended() {
+                Some(ended) => Poll::Ready(ended.clone()),
+                None => {
+                    self.waits(&mut state, cx);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Has the stream written down from its first piece on, unless it is already.
+    fn tape(&self, endpoint: Endpoint) {
+        let (taping, waits) = {
+            let mut state = lock(&self.flight.state);
+            let taping = state.start_tape(endpoint, self.flight.room.place());
+            // From here on it is on the tape: nothing need be held for this one.
+            if let Some(chair) = state.seats.get_mut(&self.number) {
+                chair.at = usize::MAX;
+            }
+            (taping, state.trim())
+        };
+        waits.into_iter().for_each(Waker::wake);
+        if let Some(taping) = taping {
+            self.flight.taped(taping.finish());
+        }
+    }
+}
+
+impl<H, R> Drop for Seat<H, R> {
+    fn drop(&mut self) {
+        let (empty, waits) = {
+            let mut state = lock(&self.flight.state);
+            state.seats.remove(&self.number);
+            let empty = state.seats.is_empty();
+            // In the same moment: who came now would find nobody who works.
+            state.open &= !empty;
+            (empty, state.trim())
+        };
+        waits.into_iter().for_each(Waker::wake);
+        if empty {
+            self.flight.close();
+            self.flight.desk.give_up();
+        }
+    }
+}

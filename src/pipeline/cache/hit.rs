@@ -1,0 +1,78 @@
+//! A kept answer as a request wants it.
+
+use std::sync::Arc;
+
+use crate::{base::money::Nanos, cache::store::Slot};
+
+use super::{
+    super::{
+        answer::{Answer, AnswerStream, Cached, Content, Facts, Money, Summary},
+        job::Missed,
+        refusal::Refusal,
+    },
+    Vault,
+    asking::Asking,
+    fly::Note,
+    receipt::Receipt,
+};
+
+impl Vault {
+    /// An answer that is kept; `None`: it cannot be told as the client wants it.
+    pub(super) fn kept(&self, asking: &Asking, slot: &Slot<Note>) -> Result<Option<Answer>, Box<Refusal>> {
+        let Asking { missed, begun, .. } = asking;
+        let (ask, note) = (&missed.job.ask, &slot.note);
+        let body = match ask.stream() {
+            true => slot.answer.events(ask.include_usage()),
+            false => slot.answer.object(),
+        };
+        let Some(body) = body else { return Ok(None) };
+        if self.till.ledger.check().is_err() {
+            return Err(Box::new(Refusal::ledger_unavailable()));
+        }
+        self.metrics.hit();
+        let receipt = Receipt::new(&self.till, missed, &note.route, "hit").of(note.target.as_ref());
+        let saved = receipt.answered(slot.answer.usage());
+        let mut facts = Facts {
+            route: Arc::clone(&note.route),
+            route_label: Arc::clone(&note.route_label),
+            target: note.target.clone(),
+            dropped: note.dropped.clone(),
+            cache: Cached { word: "hit", age: Some(slot.age(*begun)) },
+            ..Facts::free()
+        };
+        facts.money.saved = saved.filter(|_| missed.job.wishes.savings);
+        let content = match ask.stream() {
+            true => Content::Stream(AnswerStream::kept(body, summary(missed, &facts))),
+            false => Content::Whole(body),
+        };
+        Ok(Some(Answer { facts, content }))
+    }
+}
+
+/// What is told before the end of a stream that costs nothing, where the client wishes for it.
+pub fn summary(missed: &Missed, facts: &Facts) -> Option<Summary> {
+    let target = facts.target.as_ref().filter(|_| missed.job.wishes.stream_summary)?;
+    Some(Summary { model: Arc::clone(&target.name), purse: None, savings: false })
+}
+
+impl Facts {
+    /// The facts of an answer that cost nothing.
+    pub(super) fn free() -> Self {
+        Self { money: Money { cost: Some(Nanos::ZERO), ..Money::default() }, ..Self::again() }
+    }
+
+    /// The same answer's facts for one who did not ask for it first.
+    pub(super) fn shared(self) -> Self {
+        let Money { max_output, downgraded, .. } = self.money;
+        let free = Self::free();
+        Self {
+            route: self.route,
+            route_label: self.route_label,
+            target: self.target,
+            dropped: self.dropped,
+            cache: Cached { word: "hit", age: Some(std::time::Duration::ZERO) },
+            money: Money { max_output, downgraded, ..free.money },
+            ..free
+        }
+    }
+}
