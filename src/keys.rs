@@ -22,6 +22,29 @@ const RANDOM_BYTES: usize = 32;
 type Digest = [u8; 32];
 type Id = [u8; 8];
 
+/// Tells who holds a key from whoever held one of the same name before: another secret, another holder. The secret does
+/// not follow from it, nor its hash.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holder([u8; 16]);
+
+impl Holder {
+    fn of(digest: &Digest) -> Self {
+        let hash = Sha256::new().chain_update(b"holder").chain_update(digest).finalize();
+        Self(std::array::from_fn(|at| hash[at]))
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Holder(..)")
+    }
+}
+
 /// Who presented a key, with what that key may do.
 #[derive(Clone, Debug)]
 pub struct VirtualKey {
@@ -33,6 +56,7 @@ pub struct VirtualKey {
     max_concurrent: u32,
     requests_per_month: u64,
     tags: Arc<BTreeMap<String, String>>,
+    holder: Holder,
     /// Whether it is Weir's own.
     own: bool,
 }
@@ -78,6 +102,11 @@ impl VirtualKey {
         &self.tags
     }
 
+    /// Who holds it; names are given again, holders are not.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
     /// A key of Weir's own, for calls that nobody else asked for: without any limit but those of budgets.
     pub fn own(name: &str) -> Self {
         Self {
@@ -89,6 +118,7 @@ impl VirtualKey {
             max_concurrent: 0,
             requests_per_month: 0,
             tags: Arc::default(),
+            holder: Holder::default(),
             own: true,
         }
     }
@@ -109,6 +139,7 @@ impl VirtualKey {
             max_concurrent: key.max_concurrent,
             requests_per_month: key.requests_per_month,
             tags: Arc::new(key.tags.clone()),
+            holder: Holder::default(),
             own: false,
         }
     }
@@ -230,6 +261,7 @@ impl KeyRing {
         if let Some(same) = entries.iter().find(|entry| entry.digest == digest) {
             return Err(Arc::clone(&same.key.name));
         }
+        let key = VirtualKey { holder: Holder::of(&digest), ..key };
         entries.push(Entry { digest, key: Arc::new(key) });
         Ok(())
     }

@@ -12,8 +12,8 @@ use crate::openai::{
 pub enum Tenant<'a> {
     /// Whoever needs no key, where nobody does.
     Open,
-    /// One virtual key, by its name.
-    Key(&'a str),
+    /// One virtual key, by its name, with who holds it: names are given again.
+    Key(&'a str, &'a [u8; 16]),
     /// All keys that have this value of this tag.
     Tag(&'a str, &'a str),
     /// Everybody.
@@ -54,13 +54,13 @@ impl Key {
     ) -> Self {
         let mut parts = Parts::default();
         parts.put(b"weir answer 1");
-        let (kind, name, value) = match tenant {
-            Tenant::Open => ("open", "", ""),
-            Tenant::Key(name) => ("key", name, ""),
-            Tenant::Tag(name, value) => ("tag", name, value),
-            Tenant::Global => ("global", "", ""),
+        let (kind, name, value): (&str, &str, &[u8]) = match tenant {
+            Tenant::Open => ("open", "", b""),
+            Tenant::Key(name, holder) => ("key", name, holder),
+            Tenant::Tag(name, value) => ("tag", name, value.as_bytes()),
+            Tenant::Global => ("global", "", b""),
         };
-        [kind, name, value].into_iter().for_each(|part| parts.put(part.as_bytes()));
+        [kind.as_bytes(), name.as_bytes(), value].into_iter().for_each(|part| parts.put(part));
         parts.count(entries.len());
         for entry in entries {
             parts.put(entry.kind.as_bytes());
@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn of(body: &str) -> Key {
-        Key::of(Tenant::Key("bot"), [entry("r")].into_iter(), true, &parse(body))
+        Key::of(Tenant::Key("bot", &[7; 16]), [entry("r")].into_iter(), true, &parse(body))
     }
 
     /// A body with every known field, each with a value that Weir takes.
@@ -316,7 +316,8 @@ mod tests {
         seen(Tenant::Open);
         seen(Tenant::Global);
         for name in names {
-            seen(Tenant::Key(name));
+            seen(Tenant::Key(name, &[7; 16]));
+            seen(Tenant::Key(name, &[8; 16]));
             names.iter().for_each(|value| seen(Tenant::Tag(name, value)));
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 /// Names a kept answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The name of the virtual key; another key's answers are never given.
+    /// Whose it is: a virtual key's name and holder; another one's answers are never given.
     pub key: Arc<str>,
     /// What the client sent as `idempotency-key`.
     pub idempotency_key: Arc<str>,

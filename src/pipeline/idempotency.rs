@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 use tower::{Layer, Service};
 
 use crate::{
+    keys::VirtualKey,
     ledger::{Begun, KeptAnswer, Key, Lead},
     openai::Endpoint,
     spend::Till,
@@ -90,8 +91,14 @@ where
 /// Under what the answer is kept; `None`: it is not.
 fn key(job: &Job) -> Option<Key> {
     let idempotency_key = job.wishes.idempotency_key.clone()?;
-    let name = || job.key.as_ref().map_or_else(|| "".into(), |key| Arc::clone(key.name()));
-    job.snapshot.config.ledger.idempotency.then(|| Key { key: name(), idempotency_key })
+    let whose = || job.key.as_deref().map_or_else(|| "".into(), whose);
+    job.snapshot.config.ledger.idempotency.then(|| Key { key: whose(), idempotency_key })
+}
+
+/// Whose answers a key's are: its name is given again once it is revoked, so that alone does not say it.
+fn whose(key: &VirtualKey) -> Arc<str> {
+    let holder: String = key.holder().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{} {holder}", key.name()).into()
 }
 
 /// The SHA-256 of the path and the body: the same body on another path is another request.

@@ -85,10 +85,10 @@ fn tenant<'a>(job: &'a Job, scope: &'a CacheScope) -> Tenant<'a> {
     match (scope, &job.key) {
         (CacheScope::Global, _) => Tenant::Global,
         (_, None) => Tenant::Open,
-        (CacheScope::Key, Some(key)) => Tenant::Key(key.name()),
+        (CacheScope::Key, Some(key)) => Tenant::Key(key.name(), key.holder().bytes()),
         (CacheScope::Tag(name), Some(key)) => match key.tags().get(name) {
             Some(value) => Tenant::Tag(name, value),
-            None => Tenant::Key(key.name()),
+            None => Tenant::Key(key.name(), key.holder().bytes()),
         },
     }
 }

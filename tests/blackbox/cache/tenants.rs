@@ -56,6 +56,28 @@ async fn two_keys_have_answers_of_their_own_unless_they_are_meant_to_share() {
     }
 }
 
+#[tokio::test]
+async fn a_key_that_is_made_again_is_another_ones() {
+    let sim = Served::start("tokens=20").await;
+    let weir = Weir::start(&config(&sim.base_url(), &[key("admin", "sk-admin", "")], "key")).await;
+    let mut holders = Vec::new();
+    for hits in [1, 3] {
+        let made = weir.client().post_json("/admin/keys", &json!({ "name": "bot" })).await;
+        let secret = made.json()["secret"].as_str().unwrap().to_owned();
+        let client = || weir.client().key(&secret);
+        for expected in ["miss", "hit"] {
+            assert_eq!(word(client(), &ask("secret", false)).await, expected);
+        }
+        assert_eq!(sim.hits(), hits);
+        // Nor does its idempotency key lead to the other one's answer.
+        let once = client().header("idempotency-key", "one").post_json(CHAT, &ask("kept", false)).await;
+        assert_eq!((once.status.as_u16(), once.header("x-weir-replayed")), (200, ""), "{}", once.text());
+        weir.client().send("DELETE", "/admin/keys/bot", "").await;
+        holders.push(secret);
+    }
+    assert_ne!(holders[0], holders[1]);
+}
+
 /// Headers that a client might hope to be taken for another with.
 const HEADERS: [(&str, &str); 24] = [
     ("x-weir-tags", "topic=x"),
