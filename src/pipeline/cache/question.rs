@@ -52,6 +52,10 @@ impl Question {
             }
             Wanted::Pinned(target, name) => {
                 Entry { kind: "pinned", name, epoch: epochs.provider(&target.provider) }
+            // A configured model has its settings, however it is named.
+            Wanted::Pinned(target, name) if target.configured => {
+                Entry { kind: "pinned", name, epoch: epochs.model(&target.name) }
+            }
             }
         });
         let key = Key::of(tenant(job, &scope), entries, !job.wishes.no_fallback, &job.ask);

@@ -222,6 +222,25 @@ async fn a_changed_route_forgets_its_answers_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_configured_model_has_its_settings_also_where_it_is_pinned() {
+    let sim = Served::start("tokens=20").await;
+    let toml = |text: &str| {
+        let model = format!("system_prefix = \"{text}\"");
+        [OPEN, &target("p", &sim.base_url(), "", &model), "[cache]\nenabled = true\n"].concat()
+    };
+    let weir = Weir::start(&toml("Be brief.")).await;
+    let word = async || {
+        let mut body = ask("x", false);
+        body["model"] = json!("p/theirs");
+        did(&weir.client().post_json(CHAT, &body).await).to_owned()
+    };
+    assert_eq!([word().await, word().await], ["miss", "hit"]);
+    weir.write_config(&toml("Be kind."));
+    weir.client().send("POST", "/admin/reload", "").await;
+    assert_eq!([word().await, word().await], ["miss", "hit"]);
+}
+
+#[tokio::test]
 async fn what_was_given_out_of_the_cache_is_kept_for_its_idempotency_key() {
     let sim = Served::start("tokens=20").await;
     let toml = [&config(&sim.base_url(), "")[..], "[ledger]\nidempotency = true\n"].concat();
