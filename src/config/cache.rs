@@ -12,7 +12,8 @@ use super::{Size, Span};
 pub struct Cache {
     /// Whether answers are kept at all.
     pub enabled: bool,
-    /// How long an answer is given again. A client may say otherwise for its own (`x-weir-cache: ttl=SECONDS`).
+    /// How long an answer is given again. A client may want younger ones (`x-weir-cache: ttl=SECONDS`), and its own kept no
+    /// longer than that.
     pub ttl: Span,
     /// How many bytes all kept answers may take, with what it takes to find them; those asked for least make room.
     pub max_bytes: Size,

@@ -708,6 +708,7 @@ fn a_cache_is_off_until_it_is_asked_for() {
         ("stale_if_error = \"31d\"", "stale_if_error"),
         ("max_bytes = \"10KiB\"\nmax_answer = \"1KiB\"", "max_bytes"),
         ("max_bytes = \"1MiB\"\nmax_answer = \"2MiB\"", "max_answer"),
+        ("max_bytes = \"1MiB\"", "max_answer"),
         ("max_answer = \"65MiB\"", "max_answer"),
         ("scope = \"team\"", "scope"),
         ("scope = \"tag:\"", "scope"),

@@ -32,9 +32,11 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     if cache.max_bytes < SMALLEST {
         report.fault(&path("max_bytes"), "this is too little to keep answers", "Write `1MiB` or more.");
     }
-    if cache.max_answer > cache.max_bytes || cache.max_answer > LARGEST_ANSWER {
-        let problem = "one answer may not take more than all of them, nor more than 64MiB";
-        report.fault(&path("max_answer"), problem, "Write a size up to `cache.max_bytes`, like `1MiB`.");
+    // With what surrounds it, it has to find room.
+    if cache.max_answer.bytes() > cache.max_bytes.bytes() / 4 * 3 || cache.max_answer > LARGEST_ANSWER {
+        let problem =
+            "one answer may not take more than three quarters of `cache.max_bytes`, nor more than 64MiB";
+        report.fault(&path("max_answer"), problem, "Write a smaller size, like `512KiB`.");
     }
     match CacheScope::parse(&cache.scope) {
         None => {

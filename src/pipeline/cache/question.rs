@@ -25,6 +25,8 @@ pub struct Question {
     pub flight: Key,
     /// How long its answer is kept; zero: not at all.
     pub ttl: Duration,
+    /// A kept answer that is as old as this is not given.
+    pub oldest: Duration,
     /// What its answer can be thrown away by.
     pub labels: Labels,
 }
@@ -59,7 +61,8 @@ impl Question {
             }
         });
         let key = Key::of(tenant(job, &scope), entries, !job.wishes.no_fallback, &job.ask);
-        let ttl = ttl(job, wanted, settings);
+        let oldest = oldest(job, wanted, settings);
+        let ttl = if wish.no_store { Duration::ZERO } else { oldest };
         let wishes = [
             millis(job.wishes.timeout),
             millis(job.wishes.attempt_timeout),
@@ -72,7 +75,7 @@ impl Question {
             Some(key) => Labels { key: key.name().clone(), route, tags: key.tags().clone() },
             None => Labels { route, ..Labels::default() },
         };
-        Some(Self { key, flight, ttl, labels })
+        Some(Self { key, flight, ttl, oldest, labels })
     }
 }
 
@@ -97,17 +100,15 @@ fn tenant<'a>(job: &'a Job, scope: &'a CacheScope) -> Tenant<'a> {
     }
 }
 
-/// How long the answer is kept: as the client says, else its route, else the settings.
-fn ttl(job: &Job, wanted: &[Wanted], settings: &config::Cache) -> Duration {
-    let wish = &job.wishes.cache;
-    if wish.no_store {
-        return Duration::ZERO;
-    }
+/// How old an answer may be for this client, and so for how long its own may be kept: as the route says, else the settings;
+/// less if the client says so. More is not the client's to say: others may get that answer.
+fn oldest(job: &Job, wanted: &[Wanted], settings: &config::Cache) -> Duration {
     let of_route = || match wanted {
         [Wanted::Route(route)] => job.snapshot.config.routes.get(&*route.name)?.cache_ttl,
         _ => None,
     };
-    wish.ttl.unwrap_or_else(|| of_route().unwrap_or(settings.ttl).0).min(LONGEST)
+    let most = of_route().unwrap_or(settings.ttl).0.min(LONGEST);
+    job.wishes.cache.ttl.map_or(most, |ttl| ttl.min(most))
 }
 
 fn millis(span: Option<Duration>) -> [u8; 8] {

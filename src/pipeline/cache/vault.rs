@@ -99,7 +99,7 @@ impl Vault {
         let mut asking = Asking::new(question, missed);
         let wish = asking.missed.job.wishes.cache;
         if !wish.no_cache
-            && let Some(slot) = self.store.fresh(&asking.question.key, asking.begun)
+            && let Some(slot) = self.store.fresh(&asking.question.key, asking.begun, asking.question.oldest)
             && let Some(answer) = self.kept(&asking, &slot)?
         {
             return Ok(answer);
@@ -118,7 +118,10 @@ impl Vault {
                     let there = || match asking.lane.own_form {
                         // What is there cannot be told in this form.
                         true => None,
-                        false => self.store.fresh(&asking.question.key, Instant::now()),
+                        false => {
+                            let Question { key, oldest, .. } = &asking.question;
+                            self.store.fresh(key, Instant::now(), *oldest)
+                        }
                     };
                     self.flights.join(asking.flight(), there)
                 }

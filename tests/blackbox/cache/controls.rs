@@ -28,6 +28,41 @@ async fn a_client_says_what_is_read_and_written() {
 }
 
 #[tokio::test]
+async fn a_client_can_want_younger_answers_and_no_older_ones() {
+    let sim = Served::start("tokens=20").await;
+    let toml =
+        [&config(&sim.base_url(), "ttl = \"1s\"")[..], &route("long", &["p"], "cache_ttl = \"1h\"")].concat();
+    let weir = Weir::start(&toml).await;
+    let word = async |model: &str, text: &str, wish: &str| {
+        let mut body = ask(text, false);
+        body["model"] = json!(model);
+        did(&weir.client().header("x-weir-cache", wish).post_json(CHAT, &body).await).to_owned()
+    };
+    for (model, text, wish, expected) in [
+        ("p", "a", "ttl=3600", "miss"),
+        ("p", "a", "ttl=3600", "hit"),
+        ("long", "b", "ttl=3600", "miss"),
+        ("long", "c", "ttl=3600", "miss"),
+        ("long", "d", "ttl=1", "miss"),
+        ("long", "d", "ttl=3600", "hit"),
+    ] {
+        assert_eq!(word(model, text, wish).await, expected, "{model} {text} {wish}");
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    for (model, text, wish, expected) in [
+        // Not longer than the operator says, whoever asks.
+        ("p", "a", "ttl=3600", "miss"),
+        // Too old for who asks, though kept.
+        ("long", "b", "ttl=1, no-store", "miss"),
+        ("long", "b", "ttl=3600", "hit"),
+        ("long", "c", "ttl=1", "miss"),
+        ("long", "d", "ttl=3600", "miss"),
+    ] {
+        assert_eq!(word(model, text, wish).await, expected, "{model} {text} {wish}, later");
+    }
+}
+
+#[tokio::test]
 async fn only_deterministic_answers_where_it_is_so_set() {
     let sim = Served::start("tokens=20").await;
     let weir = Weir::start(&config(&sim.base_url(), "deterministic_only = true")).await;

@@ -262,22 +262,30 @@ async fn what_was_given_out_of_the_cache_is_kept_for_its_idempotency_key() {
 }
 
 #[tokio::test]
-async fn a_hundred_mebibytes_go_through_a_small_store() {
-    let answer = openai::whole(&"x".repeat(512 * 1024));
-    let upstream = RawUpstream::start(vec![Script::json(200, &answer)]).await;
-    let weir = Weir::start(&config(&upstream.base_url(), "max_bytes = \"16MiB\"")).await;
-    let client = weir.client();
-    let asked = async |number: usize| client.post_json(CHAT, &ask(&number.to_string(), false)).await;
+async fn a_hundred_mebibytes_go_through_a_store_of_64() {
+    const KIB: u64 = 1024;
+    let text = |number: usize| format!("{number} {}", "x".repeat(512 * 1024));
+    let scripts = (0..=220).map(|number| openai::says(&text(number)));
+    let upstream = RawUpstream::start(scripts.collect()).await;
+    let weir = Weir::start(&config(&upstream.base_url(), "max_bytes = \"64MiB\"")).await;
+    let asked = async |number: usize, wish: &str| {
+        let client = weir.client().header("x-weir-cache", wish);
+        let answer = client.post_json(CHAT, &ask(&number.to_string(), false)).await;
+        assert_eq!(said(&answer), text(number));
+        did(&answer).to_owned()
+    };
+    // What it takes without keeping anything.
     for number in 0..20 {
-        asked(number).await;
+        assert_eq!(asked(number, "no-store").await, "miss");
     }
     let before = weir.rss_kib();
-    for number in 20..200 {
-        assert_eq!(asked(number).await.body.len(), answer.len());
+    for number in 20..220 {
+        assert_eq!(asked(number, "ttl=3600").await, "miss");
+        assert_eq!(asked(number, "ttl=3600").await, "hit");
     }
-    assert_eq!(did(&asked(199).await), "hit");
-    assert!(weir.metric("weir_cache_bytes").await <= 16.0 * 1024.0 * 1024.0);
-    let grown = weir.rss_kib().saturating_sub(before);
-    // 90 MiB of answers came since; the store has had 10 of its 16 MiB before.
-    assert!(grown < 20 * 1024, "{before} KiB before, {grown} KiB more after");
+    assert_eq!(upstream.requests().len(), 220);
+    let kept = weir.metric("weir_cache_bytes").await;
+    assert!((32.0..=64.0).contains(&(kept / 1024.0 / 1024.0)), "{kept} bytes are kept");
+    let grown = weir.peak_rss_kib().saturating_sub(before);
+    assert!(grown <= 64 * KIB / 5 * 6, "{before} KiB before, {grown} KiB more at most");
 }
