@@ -98,9 +98,9 @@ impl Recorder {
         Self { events: Vec::new(), usage: None, most, too_large: false }
     }
 
-    /// An event passes; `usage` says whether it tells the usage alone. Comments belong to the moment.
+    /// An event passes; `usage` says whether it tells the usage alone. Comments that stand alone belong to the moment.
     pub fn passes(&mut self, event: &[u8], usage: bool) {
-        if event.first() == Some(&b':') || self.too_large {
+        if self.too_large || is_comment(event) {
             return;
         }
         if self.events.len() + event.len() > self.most {
@@ -148,6 +148,11 @@ pub fn tells_usage_alone(event: &[u8]) -> bool {
     let event = Event::new(Bytes::copy_from_slice(event));
     let Some(data) = event.data() else { return false };
     chunk::inspect(&data).is_ok_and(|facts| facts.usage.is_some() && facts.choices.unwrap_or(0) == 0)
+}
+
+/// Whether there is nothing but comments in an event; a comment may stand before what is said, too.
+fn is_comment(event: &[u8]) -> bool {
+    event.first() == Some(&b':') && Event::new(Bytes::copy_from_slice(event)).is_comment()
 }
 
 fn whole_of(endpoint: Endpoint, events: &[u8]) -> Option<Bytes> {
@@ -256,6 +261,16 @@ mod tests {
         let object: Value = serde_json::from_slice(&kept.object().unwrap()).unwrap();
         assert_eq!(object["choices"][0]["message"]["content"], "Hi.");
         assert_eq!(object["usage"]["completion_tokens"], 4);
+    }
+
+    #[test]
+    fn what_stands_behind_a_comment_is_kept() {
+        let mut events = stream("stop");
+        events[2] = [b": hm\n".to_vec(), events[2].clone()].concat();
+        let kept = recorded(&events, MOST).unwrap();
+        assert_eq!(kept.events(true).unwrap(), events[1..].concat());
+        let object: Value = serde_json::from_slice(&kept.object().unwrap()).unwrap();
+        assert_eq!(object["choices"][0]["message"]["content"], "Hi.");
     }
 
     #[test]
