@@ -15,6 +15,7 @@ use crate::{
     base::money::Nanos,
     config::QualityCheck,
     openai::error::ErrorBody,
+    quality::Findings,
     route::{Chain, Missing, Target},
     spend::{Purse, Remaining},
     upstream::{Cut, Frame, Live, Trail, label},
@@ -65,6 +66,8 @@ pub struct Facts {
     pub waited: Duration,
     /// The check for which a stronger route answered than the one that was asked for.
     pub escalated: Option<QualityCheck>,
+    /// What the checks of a whole answer found; of a stream [`AnswerStream::findings`] says it.
+    pub findings: Findings,
     /// What it cost, and what that leaves.
     pub money: Money,
     /// What the classifier made of it.
@@ -141,6 +144,7 @@ impl Facts {
             dropped: trail.dropped.clone(),
             waited: trail.waited,
             escalated: None,
+            findings: Findings::default(),
             money: Money::default(),
             verdict: Verdict::default(),
             cache: Cached::default(),
@@ -160,6 +164,7 @@ impl Facts {
             dropped: Vec::new(),
             waited: Duration::ZERO,
             escalated: None,
+            findings: Findings::default(),
             money: Money { cost: Some(Nanos::ZERO), replayed: true, ..Money::default() },
             verdict: Verdict::default(),
             cache: Cached::default(),
@@ -249,6 +254,14 @@ impl AnswerStream {
             Source::Kept(frames) => Poll::Ready(frames.pop_front().map(Ok)),
             // A flight is the last that others follow.
             Source::Shared(_) | Source::Over => Poll::Ready(None),
+        }
+    }
+
+    /// What its checks found; complete with its last frame.
+    pub fn findings(&self) -> Findings {
+        match &self.source {
+            Source::Live(live) => live.findings(),
+            Source::Shared(_) | Source::Kept(_) | Source::Over => Findings::default(),
         }
     }
 

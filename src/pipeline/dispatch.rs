@@ -90,13 +90,13 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
         Won::Whole { body, posted, findings } => {
             let first = Whole { body, posted, findings, trail, max_output: purse.max_output() };
             let Served { whole, also, escalated } = better(errand, &job, first).await;
-            let Whole { body, posted, trail, max_output, .. } = whole;
+            let Whole { body, posted, findings, trail, max_output } = whole;
             for posted in also.into_iter().chain([posted]) {
                 if !recorded(posted).await {
                     return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
                 }
             }
-            (Content::Whole(body), Facts { escalated, ..Facts::of(&chain, &trail) }, max_output)
+            (Content::Whole(body), Facts { escalated, findings, ..Facts::of(&chain, &trail) }, max_output)
         }
         Won::Live(live) => {
             let facts = Facts::of(&chain, &trail);

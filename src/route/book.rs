@@ -103,6 +103,13 @@ impl Cascade {
     }
 }
 
+impl RouteEntry {
+    /// Whether a target is one of its own, rather than of a route behind it.
+    pub fn has(&self, target: &Target) -> bool {
+        self.targets.iter().any(|(own, _)| own.name == target.name)
+    }
+}
+
 impl Default for Race {
     fn default() -> Self {
         Self { parallel: 1, hedge_after: HedgeAfter::Never, hedge_non_stream: false }

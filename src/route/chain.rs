@@ -40,6 +40,14 @@ impl Wanted {
             Self::Model(target) | Self::Pinned(target, _) => &target.name,
         }
     }
+
+    /// Whether a target is one of its own, rather than of a route behind it.
+    pub fn has(&self, target: &Target) -> bool {
+        match self {
+            Self::Route(route) => route.has(target),
+            Self::Model(own) | Self::Pinned(own, _) => own.name == target.name,
+        }
+    }
 }
 
 /// A name that stands for nothing here.
@@ -272,8 +280,7 @@ impl Chain {
     /// The chain of an answer that has to be better than the last one: only the own targets of `route`, one after the
     /// other, without those that `had` their turn.
     pub fn escalated(mut self, route: &RouteEntry, had: impl Fn(&Target) -> bool) -> Self {
-        let is_own = |target: &Arc<Target>| route.targets.iter().any(|(known, _)| Arc::ptr_eq(known, target));
-        self.targets.retain(|target| is_own(target) && !had(target));
+        self.targets.retain(|target| route.has(target) && !had(target));
         self.turns.clear();
         self.race = Race::default();
         self.cascade = None;
@@ -283,8 +290,7 @@ impl Chain {
 
     /// The chain with this target before the others of its route, `own`, if it is one of them.
     pub fn led_by(mut self, name: &str, own: &RouteEntry) -> Self {
-        let is_own = |target: &Arc<Target>| own.targets.iter().any(|(known, _)| known.name == target.name);
-        let count = self.targets.iter().take_while(|target| is_own(target)).count();
+        let count = self.targets.iter().take_while(|target| own.has(target)).count();
         let Some(at) = self.targets[..count].iter().position(|target| &*target.name == name) else {
             return self;
         };
@@ -386,6 +392,16 @@ mod tests {
             .iter()
             .map(|target| target.name.to_string())
             .collect()
+    }
+
+    #[test]
+    fn what_stands_behind_is_not_ones_own() {
+        let book = book();
+        for (name, own) in [("best", "ab"), ("cheap", "bc"), ("a", "a"), ("one/x", ""), ("two/B-1", "b")] {
+            let wanted = book.find(name).unwrap();
+            let has: String = book.targets().filter(|t| wanted.has(t)).map(|t| &*t.name).collect();
+            assert_eq!(has, own, "{name}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
     ledger::Unavailable,
     openai::usage::Usage,
     provider::Failure,
+    quality::Findings,
     spend::Posted,
 };
 
@@ -34,6 +35,8 @@ pub struct Live {
     held: VecDeque<Bytes>,
     tap: Option<Tap>,
     usage: Option<Usage>,
+    /// What its checks found, once it is over.
+    findings: Findings,
     watch: Option<Watch>,
     /// The last frame, which waits until what the stream cost is on the disk.
     last: Option<(Posted, Bytes)>,
@@ -125,6 +128,7 @@ impl Live {
             held,
             tap: Some(tap),
             usage: None,
+            findings: Findings::default(),
             watch: Some(watch),
             last: None,
             idle: patience.idle,
@@ -146,13 +150,19 @@ impl Live {
         self.usage.as_ref().or_else(|| self.tap.as_ref()?.usage())
     }
 
+    /// What its checks found; complete with its last frame.
+    pub fn findings(&self) -> Findings {
+        self.findings
+    }
+
     /// The upstream has said everything; `bytes` are its last frame.
     fn end(&mut self, bytes: Bytes, cx: &mut Context<'_>) {
         if let Some(tap) = self.tap.take() {
             self.usage = tap.usage().copied();
             tap.drain(cx);
         }
-        if let Some(watch) = self.watch.take() {
+        if let Some(mut watch) = self.watch.take() {
+            self.findings = watch.judge_stream();
             self.last = Some((watch.answered(|| (0, 0)), bytes));
         }
     }

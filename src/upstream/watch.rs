@@ -115,14 +115,17 @@ impl Watch {
         findings
     }
 
-    /// The try ended with an answer; a stream is checked. Where the upstream did not say what it took, `counted` does: tokens shown and
+    /// The whole stream came: what its checks find.
+    pub fn judge_stream(&mut self) -> Findings {
+        let said = self.want.as_ref().zip(self.produced.as_mut());
+        let findings = said.map(|(want, produced)| want.judge(produced.said())).unwrap_or_default();
+        self.judged(findings)
+    }
+
+    /// The try ended with an answer. Where the upstream did not say what it took, `counted` does: tokens shown and
     /// thought.
     pub fn answered(mut self, counted: impl FnOnce() -> (u64, u64)) -> Posted {
         self.metrics.usage(self.usage.as_ref());
-        if let (Some(want), Some(produced)) = (&self.want, &mut self.produced) {
-            let findings = want.judge(produced.said());
-            self.judged(findings);
-        }
         let spent = match (self.usage, &mut self.produced) {
             (Some(usage), _) => Spent::Counted(usage),
             (None, Some(produced)) => came(produced.tokens()),

@@ -11,8 +11,10 @@ use crate::{
         key::Key,
         store::{Era, Labels, Slot},
     },
+    config::QualityCheck,
     openai::{Ask, Endpoint},
-    route::{Missing, Target},
+    quality::{Checks, Findings},
+    route::{Missing, Target, Wanted},
     upstream::Frame,
 };
 
@@ -46,6 +48,10 @@ pub struct Keeper {
     ttl: Duration,
     era: Era,
     endpoint: Endpoint,
+    /// What is asked: only its own targets answer for it.
+    wanted: Vec<Wanted>,
+    /// The checks whose failure keeps an answer out.
+    checks: Checks,
     /// Whether the client set the length at which its answer may end.
     length: bool,
     /// The largest answer that is kept.
@@ -63,6 +69,8 @@ impl Keeper {
             ttl: question.ttl,
             era: vault.store.era(),
             endpoint: job.ask.endpoint(),
+            wanted: missed.wanted.clone(),
+            checks: checks(&missed.wanted),
             length: sets_length(&job.ask),
             most: job.snapshot.config.cache.max_answer.bytes(),
         }
@@ -70,10 +78,14 @@ impl Keeper {
 
     /// Whether such an answer may be kept.
     fn takes(&self, facts: &Facts) -> bool {
-        !self.ttl.is_zero() && is_the_routes_own(facts)
+        let own = |target: &Arc<Target>| self.wanted.iter().any(|wanted| wanted.has(target));
+        !self.ttl.is_zero() && is_the_routes_own(facts) && facts.target.as_ref().is_some_and(own)
     }
 
-    fn keep(&self, facts: &Facts, answer: Result<Kept, Unfit>) {
+    fn keep(&self, facts: &Facts, findings: Findings, answer: Result<Kept, Unfit>) {
+        if let Some(check) = findings.failed.and(self.checks).worst() {
+            return tracing::debug!(check = check.as_str(), "an answer is not kept");
+        }
         let answer = match answer {
             Ok(answer) => answer,
             Err(why) => return tracing::debug!(?why, "an answer is not kept"),
@@ -89,10 +101,24 @@ impl Keeper {
     }
 }
 
-/// Whether an answer is that of the route which its key names, as everybody would get it: not what a budget made of it, nor
-/// what another route gave in its place.
+/// The checks whose failure keeps an answer out: all of them, but that one which ends at a length is the length's business,
+/// unless a route asks for another answer then.
+fn checks(wanted: &[Wanted]) -> Checks {
+    let escalates = wanted.iter().any(|wanted| match wanted {
+        Wanted::Route(route) => {
+            route.cascade.as_ref().is_some_and(|cascade| cascade.on.contains(QualityCheck::Truncated))
+        }
+        Wanted::Model(_) | Wanted::Pinned(..) => false,
+    });
+    QualityCheck::ALL.into_iter().filter(|check| escalates || *check != QualityCheck::Truncated).collect()
+}
+
+/// Whether an answer is as everybody would get it: not what a budget made of it, nor what another route gave because it was
+/// better.
 pub fn is_the_routes_own(facts: &Facts) -> bool {
-    let passed_over = facts.skipped.iter().any(|(_, missing)| matches!(missing, Missing::Budget(_)));
+    // A limit on cost passes over what has no price.
+    let by_budget = |missing: &Missing| matches!(missing, Missing::Budget(_) | Missing::Price);
+    let passed_over = facts.skipped.iter().any(|(_, missing)| by_budget(missing));
     !facts.money.downgraded && !facts.money.squeezed && !passed_over && facts.escalated.is_none()
 }
 
@@ -108,7 +134,8 @@ pub async fn fly<S: Maker>(lead: Lead<Head, Turned>, keeper: Keeper, mut inner: 
         Err(refusal) => lead.refuse(Turned::now(*refusal, key, deadline)),
         Ok(Answer { facts, content: Content::Whole(body) }) => {
             if keeper.takes(&facts) {
-                keeper.keep(&facts, Kept::whole(keeper.endpoint, &body, keeper.length, keeper.most));
+                let kept = Kept::whole(keeper.endpoint, &body, keeper.length, keeper.most);
+                keeper.keep(&facts, facts.findings, kept);
             }
             lead.answer(Head { facts, whole: Some(Whole::new(body)), summary: None, key });
         }
@@ -139,7 +166,7 @@ async fn pass(lead: &Lead<Head, Turned>, keeper: &Keeper, facts: &Facts, mut str
                 // Before anybody sees the end: who asks the same from then on finds it.
                 if let Some(mut recorder) = recorder.take() {
                     recorder.passes(&bytes, false);
-                    keeper.keep(facts, recorder.finish(keeper.endpoint, keeper.length));
+                    keeper.keep(facts, stream.findings(), recorder.finish(keeper.endpoint, keeper.length));
                 }
                 Piece::Last(bytes)
             }

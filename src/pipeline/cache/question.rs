@@ -52,12 +52,12 @@ impl Question {
             Wanted::Model(target) => {
                 Entry { kind: "model", name: &target.name, epoch: epochs.model(&target.name) }
             }
-            Wanted::Pinned(target, name) => {
-                Entry { kind: "pinned", name, epoch: epochs.provider(&target.provider) }
             // A configured model has its settings, however it is named.
             Wanted::Pinned(target, name) if target.configured => {
                 Entry { kind: "pinned", name, epoch: epochs.model(&target.name) }
             }
+            Wanted::Pinned(target, name) => {
+                Entry { kind: "pinned", name, epoch: epochs.provider(&target.provider) }
             }
         });
         let key = Key::of(tenant(job, &scope), entries, !job.wishes.no_fallback, &job.ask);

@@ -132,13 +132,15 @@ async fn spent(budget: &'static str) -> Told {
     Err(Box::new(Refusal { budget: Some(budget.into()), ..*refusal(Code::BudgetExceeded) }))
 }
 
-async fn answered() -> Told {
+/// The call of a target that answers.
+async fn answered(missed: Missed) -> Told {
     sleep(SECOND).await;
+    let target = missed.job.snapshot.book.target("m").cloned();
     let body = serde_json::json!({
         "choices": [{ "index": 0, "message": { "content": "Hi." }, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 1, "completion_tokens": 1 },
     });
-    Ok(Answer { facts: Facts::free(), content: Content::Whole(body.to_string().into()) })
+    Ok(Answer { facts: Facts { target, ..Facts::free() }, content: Content::Whole(body.to_string().into()) })
 }
 
 async fn codes(asked: Vec<JoinHandle<Told>>) -> Vec<Option<Code>> {
@@ -190,7 +192,7 @@ async fn a_budget_that_counts_all_is_spent_for_all() {
         let house = House::new();
         let call = move |missed: Missed| async move {
             let team = missed.job.key.as_ref().unwrap().tags().get("team").unwrap() == "odd";
-            if budget != "global" && team { answered().await } else { spent(budget).await }
+            if budget != "global" && team { answered(missed).await } else { spent(budget).await }
         };
         let codes = codes((0..100).map(|key| house.asks(key, false, call)).collect()).await;
         let refused = codes.iter().filter(|code| **code == Some(Code::BudgetExceeded)).count();
@@ -218,7 +220,7 @@ async fn whose_budget_is_spent_leaves_the_others_one_call() {
     let call = |missed: Missed| async move {
         match &**missed.job.key.as_ref().unwrap().name() {
             "k0" => spent("key:k0").await,
-            _ => answered().await,
+            _ => answered(missed).await,
         }
     };
     let codes = codes((0..100).map(|key| house.asks(key, key % 2 == 0, call)).collect()).await;
@@ -243,7 +245,7 @@ async fn a_refusal_for_want_of_the_leaders_money_is_the_leaders() {
             async move {
                 sleep(SECOND).await;
                 if &**missed.job.key.as_ref().unwrap().name() != "k0" {
-                    return answered().await;
+                    return answered(missed).await;
                 }
                 let skipped = missing.map(|missing| (target, missing)).into_iter().collect();
                 let facts = Some(Facts { skipped, ..Facts::free() });
@@ -267,16 +269,16 @@ async fn a_fault_is_met_once() {
     let asked = (0..20).map(|key| house.asks(key, key % 2 == 0, fails)).collect();
     assert!(codes(asked).await.iter().all(|code| *code == Some(Code::Internal)));
     assert_eq!(house.calls(), 1);
-    assert_eq!(codes(vec![house.asks(0, false, |_| answered())]).await, [None]);
+    assert_eq!(codes(vec![house.asks(0, false, answered)]).await, [None]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_when_answers_are_thrown_away_is_for_those_who_wait() {
     let house = House::new();
-    let before = house.asks(0, false, |_| answered());
+    let before = house.asks(0, false, answered);
     sleep(SECOND / 2).await;
     assert_eq!(house.vault.purge(&Which::Route("other".into())), 0);
-    let after = house.asks(0, false, |_| answered());
+    let after = house.asks(0, false, answered);
     assert!(before.await.unwrap().is_ok());
     assert_eq!((house.vault.store.entries(), house.calls()), (0, 2));
     assert_eq!(after.await.unwrap().unwrap().facts.cache.word, "miss");
@@ -286,21 +288,21 @@ async fn what_is_under_way_when_answers_are_thrown_away_is_for_those_who_wait() 
 #[tokio::test(start_paused = true)]
 async fn a_cache_that_is_switched_off_keeps_nothing_of_before() {
     let house = House::new();
-    let before = house.asks(0, false, |_| answered());
+    let before = house.asks(0, false, answered);
     tokio::task::yield_now().await;
     house.vault.reload(&house.settings(false));
     // From one who still sees the old settings.
-    let late = house.asks(1, false, |_| answered());
+    let late = house.asks(1, false, answered);
     tokio::task::yield_now().await;
     sleep(SECOND / 2).await;
     house.vault.reload(&house.settings(true));
     assert!(before.await.unwrap().is_ok() && late.await.unwrap().is_ok());
     assert_eq!(house.vault.store.entries(), 0);
     house.vault.reload(&house.settings(false));
-    assert!(house.asks(0, false, |_| answered()).await.unwrap().is_ok());
+    assert!(house.asks(0, false, answered).await.unwrap().is_ok());
     assert_eq!(house.vault.store.entries(), 0);
     house.vault.reload(&house.settings(true));
-    assert!(house.asks(0, false, |_| answered()).await.unwrap().is_ok());
+    assert!(house.asks(0, false, answered).await.unwrap().is_ok());
     house.vault.reload(&house.settings(true));
     assert_eq!(house.vault.store.entries(), 1);
 }

@@ -4,6 +4,7 @@ mod controls;
 mod crowd;
 mod kept;
 mod money;
+mod own;
 mod tenants;
 
 use serde_json::{Value, json};

@@ -76,6 +76,33 @@ async fn a_downgraded_answer_is_not_the_better_routes() {
 }
 
 #[tokio::test]
+async fn what_a_missing_price_passed_over_is_a_budgets_doing() {
+    let (dear, cheap) = (Served::start("tokens=20").await, Served::start("tokens=20").await);
+    let toml = |budget: &str| {
+        [
+            "[auth]\nmode = \"open\"\n",
+            &target("dear", &dear.base_url(), "", ""),
+            &target("cheap", &cheap.base_url(), "", &price("0.01", "0.01")),
+            &route("top", &["dear", "cheap"], ""),
+            budget,
+            "[cache]\nenabled = true\n",
+        ]
+        .concat()
+    };
+    let weir = Weir::start(&toml(&budget("b", "global", "daily = 100.0"))).await;
+    let asked = async || weir.client().post_json(CHAT, &top("a", &json!({}))).await;
+    for hits in 1..=2 {
+        assert_eq!((did(&asked().await), cheap.hits(), dear.hits()), ("miss", hits, 0));
+    }
+    weir.write_config(&toml(""));
+    weir.client().send("POST", "/admin/reload", "").await;
+    for word in ["miss", "hit"] {
+        let answer = asked().await;
+        assert_eq!((did(&answer), answer.header("x-weir-model"), dear.hits()), (word, "dear", 1));
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_a_budget_cut_short_is_not_kept() {
     let sim = Served::start("tokens=20").await;
     // Less than the 16,384 tokens that an answer may have where nobody says.
