@@ -121,7 +121,8 @@ pub async fn watch_keys(state: State) {
     }
 }
 
-/// Looks every second which routes have no target left, and tells when that begins or ends.
+/// Looks every second which routes have no target left, or live on answers that stand in, and tells when that begins or
+/// ends.
 pub async fn watch_routes(state: State) {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,6 +134,7 @@ pub async fn watch_routes(state: State) {
             tracing::warn!("{}", event.text());
             state.0.till.bell.ring(event);
         }
+        state.0.vault.look(&snapshot.config);
     }
 }
 

@@ -186,7 +186,7 @@ impl Attempt<'_> {
         let dropped = encoded.dropped.clone();
         let mut watch =
             Watch::begin(self.metrics, hold, room, ward, self.progress, (self.ask.stream(), self.want));
-        let by = self.by.at_most(watch.begun(), self.patience());
+        let by = self.by.at_most(watch.begun(), self.unit.patience(self.target, self.ask.stream()));
         let failure = match timeout_at(
             by.instant(),
             self.unit.send(self.ask, encoded, lent.key(), self.progress),
@@ -226,15 +226,6 @@ impl Attempt<'_> {
             let error = ErrorBody::new("invalid_request_error", "unsupported_parameter", field.message);
             Failure::new(Outcome::Unsupported, ErrorBody { param: field.param, ..error })
         })
-    }
-
-    /// How long the settings let this try take to its first token, or to its end.
-    fn patience(&self) -> Duration {
-        let settings = &self.unit.settings;
-        match self.ask.stream() {
-            true => self.target.first_byte_timeout.unwrap_or(settings.first_byte_timeout.0),
-            false => settings.answer_timeout.0,
-        }
     }
 
     async fn read(

@@ -252,6 +252,11 @@ impl Fleet {
         self.units.get(&target.provider)
     }
 
+    /// How long the settings let a target take to its first token (`stream`), or to its end; `None` where it is off.
+    pub fn patience(&self, target: &Target, stream: bool) -> Option<Duration> {
+        self.of(target).map(|unit| unit.patience(target, stream))
+    }
+
     /// Whether a target may be asked now, as far as its provider's credentials and limits say; one whose provider is
     /// off may as well: that is told when it is tried.
     pub fn standing(&self, target: &Target, now: Instant) -> Standing {

@@ -1,6 +1,6 @@
 //! One provider at work: its codec, its keys, its limits, its connections.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -15,6 +15,7 @@ use crate::{
     news::Bell,
     openai::Ask,
     provider::{Codec, Encoded, Failure, codec},
+    route::Target,
 };
 
 use super::{
@@ -110,6 +111,14 @@ impl Unit {
         self.checkup = Arc::clone(&before.checkup);
         if self.allowance.is_same(&before.allowance) {
             self.allowance = Arc::clone(&before.allowance);
+        }
+    }
+
+    /// How long the settings let one of its targets take to its first token (`stream`), or to its end.
+    pub fn patience(&self, target: &Target, stream: bool) -> Duration {
+        match stream {
+            true => target.first_byte_timeout.unwrap_or(self.settings.first_byte_timeout.0),
+            false => self.settings.answer_timeout.0,
         }
     }
 

@@ -124,6 +124,55 @@ async fn nothing_stands_in_unless_it_is_configured() {
 }
 
 #[tokio::test]
+async fn where_all_are_silent_something_stands_in_unless_the_client_did_not_wait() {
+    let sim = SimProcess::start(&["--fault", "hang"]).await;
+    let toml = config(&sim.base_url(), OPEN, &[TEXTS])
+        .replace("[models.p]", "first_byte_timeout = \"500ms\"\nanswer_timeout = \"500ms\"\n[models.p]");
+    let weir = Weir::start(&toml).await;
+    for stream in [false, true] {
+        for (header, status) in [
+            (None, 200),
+            (Some(("x-weir-timeout-ms", "20000")), 200),
+            (Some(("x-weir-timeout-ms", "100")), 504),
+            (Some(("x-weir-attempt-timeout-ms", "100")), 504),
+            (Some(("x-weir-attempt-timeout-ms", "20000")), 200),
+        ] {
+            let client =
+                header.into_iter().fold(weir.client(), |client, (name, value)| client.header(name, value));
+            let answer = client.post_json(CHAT, &ask("main", "x", stream)).await;
+            assert_eq!(answer.status.as_u16(), status, "{header:?}: {}", answer.text());
+            assert_eq!(answer.header("x-weir-degraded"), if status == 200 { "static" } else { "" });
+            assert!(status == 200 || answer.code() == "upstream_timeout", "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_state_ends_once_nothing_stands_in_any_more() {
+    let sim = SimProcess::start(&["--fault", "tokens=20"]).await;
+    down(&sim).await;
+    let weir = Weir::start(&config(&sim.base_url(), OPEN, &[TEXTS])).await;
+    let asked = async |model: &str| weir.client().post_json(CHAT, &ask(model, "x", false)).await;
+    for model in ["main", "p", "p/other", "p/another"] {
+        assert_eq!(asked(model).await.header("x-weir-degraded"), "static");
+    }
+    let listed = async || weir.client().get("/admin/status").await.json()["degraded"].clone();
+    assert_eq!(listed().await, json!(["main", "p", "p/*"]));
+    // Switched off, it is over, though nothing answers.
+    weir.write_config(&config(&sim.base_url(), OPEN, &[]).replace("category = \"support\"", ""));
+    weir.client().send("POST", "/admin/reload", "").await;
+    let end = Instant::now() + Duration::from_secs(20);
+    while listed().await != json!([]) {
+        assert!(Instant::now() < end, "it does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for label in ["main", "direct"] {
+        assert_eq!(weir.metric(&format!("weir_degraded{{route=\"{label}\"}}")).await, 0.0);
+    }
+    asked("main").await.refused(503, "upstream_error", "upstream_unavailable", false);
+}
+
+#[tokio::test]
 async fn a_fault_of_the_request_or_a_spent_budget_is_told_as_it_is() {
     let sim = SimProcess::start(&["--fault", "tokens=20"]).await;
     let budget = "[[budgets]]\nname = \"b\"\nscope = \"route:support\"\ndaily = 0.000001\n";

@@ -80,7 +80,7 @@ impl Question {
 }
 
 /// The name of an entry.
-pub fn name(wanted: &Wanted) -> std::sync::Arc<str> {
+fn name(wanted: &Wanted) -> std::sync::Arc<str> {
     match wanted {
         Wanted::Route(route) => route.name.clone(),
         Wanted::Model(target) | Wanted::Pinned(target, _) => target.name.clone(),

@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
+    base::outcome::Outcome,
     cache::{answer::told, key::Key},
-    config::{Degraded, Route},
+    config::{Config, Degraded, Route},
     openai::{Ask, Endpoint},
-    route::{Target, Wanted},
+    route::Target,
+    upstream::{Timing, Tried},
 };
 
 use super::{
@@ -21,7 +23,7 @@ use super::{
         snapshot::Snapshot,
     },
     Vault,
-    question::name,
+    mode::Subject,
 };
 
 /// What `system_fingerprint` says of an answer that stands in.
@@ -32,8 +34,10 @@ pub struct Standby {
     ask: Arc<Ask>,
     snapshot: Arc<Snapshot>,
     id: String,
-    /// The entry, by its name.
-    route: Arc<str>,
+    /// What is asked for.
+    subject: Subject,
+    /// How long it may take.
+    timing: Timing,
     category: String,
     /// Under what a past answer is kept, where the client lets kept ones be read.
     key: Option<Key>,
@@ -49,53 +53,67 @@ impl Standby {
         }
         let config = &job.snapshot.config;
         let key = key.filter(|_| !job.wishes.cache.no_cache && !config.cache.stale_if_error.0.is_zero());
-        if key.is_none() && config.degraded.texts.is_empty() || job.wishes.cache.only_if_cached {
+        let subject = Subject::of(wanted)?;
+        if key.is_none() && config.degraded.texts.is_empty()
+            || job.wishes.cache.only_if_cached
+            || !may_stand_in(config, &subject)
+        {
             return None;
         }
-        let settings: Option<&Route> = match wanted.first()? {
-            Wanted::Route(route) => config.routes.get(&*route.name),
-            Wanted::Model(_) | Wanted::Pinned(..) => None,
-        };
-        if settings.is_some_and(|route| route.always_honest) {
-            return None;
-        }
-        let category = settings.and_then(|route| route.category.clone());
+        let category = route(config, &subject).and_then(|route| route.category.clone());
+        // A client that allows itself more than the settings do sets nothing.
+        let by_client = job.wishes.timeout.is_some_and(|most| most < config.server.request_timeout.0);
         Some(Self {
+            timing: Timing { by_client, ..job.timing },
             ask: Arc::clone(&job.ask),
             snapshot: Arc::clone(&job.snapshot),
             id: job.id.as_str().to_owned(),
-            route: name(wanted.first()?),
+            subject,
             category: category.unwrap_or_else(|| Degraded::GENERAL.to_owned()),
             key,
         })
     }
 
-    /// The result with what stands in, where it has to; tells which routes live on that.
+    /// The result with what stands in, where it has to; notes which routes live on that.
     pub fn settle(self, vault: &Vault, result: Result<Answer, Box<Refusal>>) -> Result<Answer, Box<Refusal>> {
         let refusal = match result {
-            Ok(answer) => {
-                // What was kept proves nothing of the targets.
-                if answer.facts.cache.word != "hit" {
-                    vault.mode.recovered(&self.route);
-                }
-                return Ok(answer);
-            }
-            Err(refusal) if nobody_can(refusal.code) => refusal,
-            Err(refusal) => return Err(refusal),
+            Err(refusal) if self.nobody_can(&refusal) => refusal,
+            result => return result,
         };
         let facts = refusal.facts.clone().unwrap_or_else(Facts::free);
         let Some((content, target, stand_in, cache)) = self.past(vault).or_else(|| self.text()) else {
             return Err(refusal);
         };
-        vault.mode.degraded(&self.route, self.label(), stand_in);
-        tracing::warn!(route = %self.route, code = refusal.code.as_str(), kind = stand_in.as_str(), "an answer stands in");
+        vault.mode.degraded(&self.subject, stand_in);
+        tracing::warn!(route = %self.subject.name, code = refusal.code.as_str(), kind = stand_in.as_str(), "an answer stands in");
         let cache = cache.unwrap_or(facts.cache);
         Ok(Answer { facts: Facts { target, cache, stand_in: Some(stand_in), ..facts }, content })
     }
 
-    /// The metrics label of the entry; clients cannot make new ones.
-    fn label(&self) -> &str {
-        if self.snapshot.config.routes.contains_key(&*self.route) { &self.route } else { "direct" }
+    /// Whether a refusal says that no target can answer, rather than something of the request or of its client.
+    fn nobody_can(&self, refusal: &Refusal) -> bool {
+        match refusal.code {
+            Code::UpstreamUnavailable
+            | Code::UpstreamRateLimited
+            | Code::UpstreamCredentialsRejected
+            | Code::UpstreamInvalidResponse => true,
+            Code::UpstreamTimeout => !self.is_impatient(&refusal.tried),
+            _ => false,
+        }
+    }
+
+    /// Whether it was the client's own time that ended, for the whole request or for a try: the settings would have let
+    /// the targets take longer.
+    fn is_impatient(&self, tried: &[Tried]) -> bool {
+        let Timing { deadline, by_client, attempt, .. } = self.timing;
+        if by_client && deadline.left(Instant::now()).is_zero() {
+            return true;
+        }
+        let patience = |target: &Target| self.snapshot.fleet.patience(target, self.ask.stream());
+        let cut_short = |tried: &Tried| {
+            tried.outcome == Outcome::Timeout && patience(&tried.target).is_some_and(|most| tried.took < most)
+        };
+        (by_client || attempt.is_some()) && tried.iter().any(cut_short)
     }
 
     /// The caller's own past answer.
@@ -160,13 +178,16 @@ impl Standby {
 /// What stands in: the answer, who made it once, what it is, what the cache did.
 type StandsIn = (Content, Option<Arc<Target>>, StandIn, Option<Cached>);
 
-/// Whether a refusal says that no target can answer, rather than something of the request or of its client.
-fn nobody_can(code: Code) -> bool {
-    matches!(
-        code,
-        Code::UpstreamUnavailable
-            | Code::UpstreamRateLimited
-            | Code::UpstreamCredentialsRejected
-            | Code::UpstreamInvalidResponse
-    )
+/// Whether anything may stand in for a route's answers, or for those of a model that is named directly.
+pub fn may_stand_in(config: &Config, subject: &Subject) -> bool {
+    let kept = config.cache.enabled && !config.cache.stale_if_error.0.is_zero();
+    let honest = match route(config, subject) {
+        Some(route) => route.always_honest,
+        None => subject.is_route,
+    };
+    !honest && (kept || !config.degraded.texts.is_empty())
+}
+
+fn route<'a>(config: &'a Config, subject: &Subject) -> Option<&'a Route> {
+    subject.is_route.then(|| config.routes.get(&*subject.name)).flatten()
 }

@@ -25,6 +25,7 @@ use super::{
     fly::Note,
     head::{Head, Turned},
     mode::Mode,
+    standby::may_stand_in,
 };
 
 /// Kept answers with the questions under way.
@@ -68,6 +69,11 @@ impl Vault {
         self.flights.close();
         self.show();
         purged
+    }
+
+    /// Looks which routes still live on answers that stand in, under this configuration.
+    pub fn look(&self, config: &config::Config) {
+        self.mode.look(|subject| may_stand_in(config, subject));
     }
 
     /// The routes that live on answers which stand in.
