@@ -64,6 +64,7 @@ run bash tests/sdk/curl.sh
 run .venv/bin/python tests/sdk/python/checks.py
 run node tests/sdk/node/checks.mjs
 run .venv/bin/python tests/sdk/python/corpus.py
+run .venv/bin/python tests/sdk/python/cached.py
 # These start a gateway of their own, before a simulated provider in every protocol.
 behind=(.venv/bin/python tests/sdk/python/behind.py)
 run "${behind[@]}" .venv/bin/python tests/sdk/python/matrix.py
