@@ -58,15 +58,16 @@ impl Kept {
         }
     }
 
-    /// Its events, `[DONE]` included, with the usage if it is wanted; `None` where it cannot be told so.
-    pub fn events(&self, usage: bool) -> Option<Bytes> {
-        match &self.form {
-            Form::Whole(body) => told(self.endpoint, body, usage),
+    /// Its events, `[DONE]` included, with the usage if it is wanted, in as many pieces as need no copy; `None` where it
+    /// cannot be told so.
+    pub fn events(&self, usage: bool) -> Option<Vec<Bytes>> {
+        Some(match &self.form {
+            Form::Whole(body) => vec![told(self.endpoint, body, usage)?],
             Form::Events(events, Some((start, end))) if !usage => {
-                Some([&events[..*start], &events[*end..]].concat().into())
+                vec![events.slice(..*start), events.slice(*end..)]
             }
-            Form::Events(events, _) => Some(events.clone()),
-        }
+            Form::Events(events, _) => vec![events.clone()],
+        })
     }
 
     /// The tokens that it took when it was made, where known.
@@ -255,8 +256,8 @@ mod tests {
     fn a_stream_is_given_again_in_the_same_parts() {
         let events = stream("stop");
         let kept = recorded(&events, MOST).unwrap();
-        assert_eq!(kept.events(true).unwrap(), events[1..].concat());
-        assert_eq!(kept.events(false).unwrap(), [&events[1..5], &events[6..]].concat().concat());
+        assert_eq!(kept.events(true).unwrap().concat(), events[1..].concat());
+        assert_eq!(kept.events(false).unwrap().concat(), [&events[1..5], &events[6..]].concat().concat());
         assert_eq!(kept.usage().map(|usage| (usage.prompt(), usage.completion())), Some((3, 4)));
         let object: Value = serde_json::from_slice(&kept.object().unwrap()).unwrap();
         assert_eq!(object["choices"][0]["message"]["content"], "Hi.");
@@ -268,7 +269,7 @@ mod tests {
         let mut events = stream("stop");
         events[2] = [b": hm\n".to_vec(), events[2].clone()].concat();
         let kept = recorded(&events, MOST).unwrap();
-        assert_eq!(kept.events(true).unwrap(), events[1..].concat());
+        assert_eq!(kept.events(true).unwrap().concat(), events[1..].concat());
         let object: Value = serde_json::from_slice(&kept.object().unwrap()).unwrap();
         assert_eq!(object["choices"][0]["message"]["content"], "Hi.");
     }
@@ -276,7 +277,8 @@ mod tests {
     #[test]
     fn a_whole_answer_is_told_in_parts_too() {
         let kept = Kept::whole(Endpoint::Chat, &body("stop", text()), false, MOST).unwrap();
-        let usage = |events: Bytes| String::from_utf8(events.to_vec()).unwrap().contains("prompt_tokens");
+        let usage =
+            |events: Vec<Bytes>| String::from_utf8(events.concat()).unwrap().contains("prompt_tokens");
         assert!(usage(kept.events(true).unwrap()) && !usage(kept.events(false).unwrap()));
         assert_eq!(kept.usage().map(Usage::completion), Some(4));
     }

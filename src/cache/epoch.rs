@@ -95,6 +95,11 @@ impl<'a> Reach<'a> {
         if self.seen.insert(("provider", name)) {
             // Which key pays says nothing of the answer.
             self.put("provider", name, &Provider { api_keys: None, ..provider.clone() });
+            // Written down, these say where they come from at most.
+            for header in provider.headers.values() {
+                let value = header.resolve().ok().flatten();
+                self.parts.put(value.as_ref().map_or(b"", |value| value.expose().as_bytes()));
+            }
         }
     }
 
@@ -114,7 +119,7 @@ mod tests {
 
     fn config() -> Value {
         json!({
-            "providers": { "p": { "base_url": "http://p/v1" }, "q": { "base_url": "http://q/v1" } },
+            "providers": { "p": { "base_url": "http://p/v1" }, "q": { "base_url": "http://q/v1", "headers": { "beta": "a" } } },
             "models": { "a": { "provider": "p" }, "b": { "provider": "q", "fallback": "last" } },
             "routes": {
                 "one": { "targets": ["a"], "fallback": "two" }, "two": { "targets": ["b"] },
@@ -144,7 +149,12 @@ mod tests {
             ("/routes/two", json!({ "targets": ["b"], "defaults": { "seed": 1 } }), vec!["one", "two"]),
             ("/routes/last", json!({ "targets": ["b"] }), vec!["last", "b"]),
             ("/models/a", json!({ "provider": "p", "upstream_model": "x" }), vec!["one", "last", "a", "b"]),
-            ("/providers/q", json!({ "base_url": "http://q/v1", "api_keys": ["env:OTHER"] }), vec![]),
+            (
+                "/providers/q",
+                json!({ "base_url": "http://q/v1", "headers": { "beta": "a" }, "api_keys": ["env:OTHER"] }),
+                vec![],
+            ),
+            ("/providers/q/headers/beta", json!("b"), vec!["one", "two", "b", "q"]),
         ] {
             let mut after = config();
             *after.pointer_mut(pointer).unwrap() = value;

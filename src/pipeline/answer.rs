@@ -123,7 +123,7 @@ pub struct Money {
     pub remaining: Remaining,
     /// The output limit that a budget lowered.
     pub max_output: Option<u64>,
-    /// Whether that limit is lower than it would be with all the money in the world.
+    /// Whether with all the money in the world that limit would be higher, or a stronger route asked as well.
     pub squeezed: bool,
     /// Whether a budget sent it to a cheaper route.
     pub downgraded: bool,
@@ -228,12 +228,15 @@ impl AnswerStream {
         Self { source: Source::Kept(frames), summary: None, keeper: None }
     }
 
-    /// The events of a whole answer that is there already, with a comment before the last if there is a `summary`.
-    pub fn kept(events: Bytes, summary: Option<Summary>) -> Self {
+    /// The events of a whole answer that is there already, in any pieces, with a comment before the last event if there is a
+    /// `summary`.
+    pub fn kept(mut events: Vec<Bytes>, summary: Option<Summary>) -> Self {
         const DATA: &[u8] = b"data:";
-        let end = events.windows(DATA.len()).rposition(|window| window == DATA).unwrap_or(0);
-        let (first, last) = (events.slice(..end), events.slice(end..));
-        let frames = VecDeque::from([Frame::Part(first), Frame::Last(last)]);
+        let mut last = events.pop().unwrap_or_default();
+        let end = last.windows(DATA.len()).rposition(|window| window == DATA).unwrap_or(0);
+        events.push(last.split_to(end));
+        events.retain(|piece| !piece.is_empty());
+        let frames = events.into_iter().map(Frame::Part).chain([Frame::Last(last)]).collect();
         Self { source: Source::Kept(frames), summary: summary.map(Box::new), keeper: None }
     }
 

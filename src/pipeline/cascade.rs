@@ -29,11 +29,13 @@ pub(super) struct Served {
     pub(super) also: Option<Posted>,
     /// The check that the first answer failed, where this is the second.
     pub(super) escalated: Option<QualityCheck>,
+    /// Whether only the want of money kept it from being asked for once more.
+    pub(super) unfunded: bool,
 }
 
 impl From<Whole> for Served {
     fn from(whole: Whole) -> Self {
-        Self { whole, also: None, escalated: None }
+        Self { whole, also: None, escalated: None, unfunded: false }
     }
 }
 
@@ -50,7 +52,7 @@ pub(super) async fn better(errand: Errand<'_>, job: &Job, mut first: Whole) -> S
     if budget::pass(errand.purse, &mut chain, false).await.is_err() {
         tracing::info!(check = check.as_str(), to = %cascade.to, "no budget has room to escalate an answer");
         count("unfunded");
-        return first.into();
+        return Served { unfunded: true, ..first.into() };
     }
     errand.purse.escalate();
     tracing::info!(check = check.as_str(), to = %cascade.to, "an answer is escalated");
@@ -69,7 +71,7 @@ pub(super) async fn better(errand: Errand<'_>, job: &Job, mut first: Whole) -> S
     count("answered");
     let trail = behind(first.trail, trail);
     let whole = Whole { body, posted, findings, trail, max_output: errand.purse.max_output() };
-    Served { whole, also: Some(first.posted), escalated: Some(check) }
+    Served { whole, also: Some(first.posted), escalated: Some(check), unfunded: false }
 }
 
 /// The targets that may do better; `None`: there are none.

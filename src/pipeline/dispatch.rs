@@ -86,17 +86,18 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
             return Err(Box::new(refusal));
         }
     };
-    let (content, mut facts, max_output) = match won {
+    let (content, mut facts, max_output, unfunded) = match won {
         Won::Whole { body, posted, findings } => {
             let first = Whole { body, posted, findings, trail, max_output: purse.max_output() };
-            let Served { whole, also, escalated } = better(errand, &job, first).await;
+            let Served { whole, also, escalated, unfunded } = better(errand, &job, first).await;
             let Whole { body, posted, findings, trail, max_output } = whole;
             for posted in also.into_iter().chain([posted]) {
                 if !recorded(posted).await {
                     return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
                 }
             }
-            (Content::Whole(body), Facts { escalated, findings, ..Facts::of(&chain, &trail) }, max_output)
+            let facts = Facts { escalated, findings, ..Facts::of(&chain, &trail) };
+            (Content::Whole(body), facts, max_output, unfunded)
         }
         Won::Live(live) => {
             let facts = Facts::of(&chain, &trail);
@@ -104,13 +105,13 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
             let model = target.map(|target| Arc::clone(&target.name));
             let summary =
                 model.map(|model| Summary { model, purse: Some(purse.clone()), savings: wishes.savings });
-            (Content::Stream(AnswerStream::new(live, summary)), facts, purse.max_output())
+            (Content::Stream(AnswerStream::new(live, summary)), facts, purse.max_output(), false)
         }
     };
     let cost = matches!(content, Content::Whole(_)).then(|| purse.cost());
     let saved = cost.filter(|_| wishes.savings).and_then(|_| purse.saved());
     let remaining = purse.remaining();
-    let squeezed = purse.squeezed();
+    let squeezed = purse.squeezed() || unfunded;
     facts.money = Money { cost, saved, remaining, max_output, squeezed, downgraded, replayed: false };
     Ok(Answer { facts, content })
 }

@@ -2,7 +2,11 @@
 
 use tokio::time::Instant;
 
-use crate::{cache::key::Key, config::Scope, route::Missing};
+use crate::{
+    cache::key::Key,
+    config::Scope,
+    route::{Missing, Wanted},
+};
 
 use super::{
     super::{
@@ -26,6 +30,8 @@ pub struct Asking {
     pub begun: Instant,
     /// With whom it shares its way: all who ask the same, or fewer of them.
     pub lane: Lane,
+    /// Whether what is kept can be told in the form that it wants.
+    pub tellable: bool,
     turned: u32,
 }
 
@@ -34,14 +40,27 @@ pub struct Asking {
 pub struct Lane {
     /// Those of the same key alone.
     pub own_key: bool,
-    /// Those alone who want the answer in the same form: it cannot be told in the other.
+    /// Those alone who want the answer in the same form.
     pub own_form: bool,
 }
 
 impl Asking {
     /// A request that comes now.
     pub fn new(question: Question, missed: Missed) -> Self {
-        Self { question, missed, begun: Instant::now(), lane: Lane::default(), turned: 0 }
+        // A whole answer may be asked for once more, elsewhere, and a stream is not: neither is like the other.
+        let own_form = missed
+            .wanted
+            .iter()
+            .any(|wanted| matches!(wanted, Wanted::Route(route) if route.cascade.is_some()));
+        let lane = Lane { own_form, ..Lane::default() };
+        Self { question, missed, begun: Instant::now(), lane, tellable: true, turned: 0 }
+    }
+
+    /// From now on it asks with those alone who want the same form, as the answer cannot be told in the other; false: it did
+    /// so already.
+    pub fn asks_for_its_form(&mut self) -> bool {
+        self.tellable = false;
+        !std::mem::replace(&mut self.lane.own_form, true)
     }
 
     /// Under what it looks for others.

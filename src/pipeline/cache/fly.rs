@@ -27,6 +27,9 @@ use super::{
     head::{Head, Turned, Whole},
 };
 
+/// Names of more bytes than that are not kept beside an answer: clients choose them.
+const MOST_DROPPED: usize = 1024;
+
 /// What is known of a kept answer's way.
 #[derive(Clone, Debug)]
 pub struct Note {
@@ -79,7 +82,11 @@ impl Keeper {
     /// Whether such an answer may be kept.
     fn takes(&self, facts: &Facts) -> bool {
         let own = |target: &Arc<Target>| self.wanted.iter().any(|wanted| wanted.has(target));
-        !self.ttl.is_zero() && is_the_routes_own(facts) && facts.target.as_ref().is_some_and(own)
+        let dropped: usize = facts.dropped.iter().map(String::len).sum();
+        !self.ttl.is_zero()
+            && dropped <= MOST_DROPPED
+            && is_the_routes_own(facts)
+            && facts.target.as_ref().is_some_and(own)
     }
 
     fn keep(&self, facts: &Facts, findings: Findings, answer: Result<Kept, Unfit>) {

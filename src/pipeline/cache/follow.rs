@@ -29,18 +29,24 @@ impl Vault {
     /// Gets the answer that another one leads to.
     pub(super) async fn follow(&self, mut asking: Asking, mut seat: Place) -> Followed {
         let by = asking.missed.job.timing.deadline.instant();
+        // Written where the client leaves before anything begins.
+        let waits = Receipt::new(&self.till, &asking.missed, &asking.question.labels.route, "miss");
         let Ok(start) = timeout_at(by, seat.start()).await else {
-            return self.refused(&asking, too_late());
+            return self.refused(waits, too_late());
         };
         let head = match start {
             Start::Answered(head) => head,
             Start::Refused(turned) => match asking.shares(&turned) {
-                true => return self.refused(&asking, turned.refusal()),
-                false => return Err(Box::new(asking)),
+                true => return self.refused(waits, turned.refusal()),
+                false => {
+                    waits.void();
+                    return Err(Box::new(asking));
+                }
             },
             // Whatever broke there may break again, and be paid for each time.
-            Start::Lost => return self.refused(&asking, lost()),
+            Start::Lost => return self.refused(waits, lost()),
         };
+        waits.void();
         if !asking.takes(&head.facts, &head.key) {
             asking.lane.own_key = true;
             return Err(Box::new(asking));
@@ -74,16 +80,16 @@ impl Vault {
             }
             Some(whole) if ask.stream() => {
                 let events = whole.events(endpoint, ask.include_usage()).ok_or(None);
-                let stream = |events| Content::Stream(AnswerStream::kept(events, summary(missed, &facts)));
+                let stream =
+                    |events| Content::Stream(AnswerStream::kept(vec![events], summary(missed, &facts)));
                 events.map(|events| (whole.body.clone(), stream(events)))
             }
             Some(whole) => Ok((whole.body.clone(), Content::Whole(whole.body.clone()))),
         };
         let (body, content) = match told {
             Ok(told) => told,
-            Err(None) if !asking.lane.own_form => {
+            Err(None) if asking.asks_for_its_form() => {
                 receipt.void();
-                asking.lane.own_form = true;
                 return Err(Box::new(asking));
             }
             Err(refusal) => {
@@ -100,9 +106,8 @@ impl Vault {
     }
 
     /// Writes down that a request which followed another got no answer.
-    fn refused(&self, asking: &Asking, refusal: Box<Refusal>) -> Followed {
+    fn refused(&self, receipt: Receipt, refusal: Box<Refusal>) -> Followed {
         self.metrics.shared();
-        let receipt = Receipt::new(&self.till, &asking.missed, &asking.question.labels.route, "miss");
         receipt.failed(refusal.code.as_str());
         Ok(Err(refusal))
     }

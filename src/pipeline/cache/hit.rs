@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::Either;
+
 use crate::{base::money::Nanos, cache::store::Slot};
 
 use super::{
@@ -21,11 +23,11 @@ impl Vault {
     pub(super) fn kept(&self, asking: &Asking, slot: &Slot<Note>) -> Result<Option<Answer>, Box<Refusal>> {
         let Asking { missed, begun, .. } = asking;
         let (ask, note) = (&missed.job.ask, &slot.note);
-        let body = match ask.stream() {
-            true => slot.answer.events(ask.include_usage()),
-            false => slot.answer.object(),
+        let told = match ask.stream() {
+            true => slot.answer.events(ask.include_usage()).map(Either::Left),
+            false => slot.answer.object().map(Either::Right),
         };
-        let Some(body) = body else { return Ok(None) };
+        let Some(told) = told else { return Ok(None) };
         if self.till.ledger.check().is_err() {
             return Err(Box::new(Refusal::ledger_unavailable()));
         }
@@ -41,9 +43,9 @@ impl Vault {
             ..Facts::free()
         };
         facts.money.saved = saved.filter(|_| missed.job.wishes.savings);
-        let content = match ask.stream() {
-            true => Content::Stream(AnswerStream::kept(body, summary(missed, &facts))),
-            false => Content::Whole(body),
+        let content = match told {
+            Either::Left(events) => Content::Stream(AnswerStream::kept(events, summary(missed, &facts))),
+            Either::Right(body) => Content::Whole(body),
         };
         Ok(Some(Answer { facts, content }))
     }

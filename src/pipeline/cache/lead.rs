@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use crate::cache::flight::{Lead, Start};
 
 use super::{
@@ -41,7 +43,7 @@ impl Vault {
         if job.ask.stream() && !usage {
             job.ask = Arc::new(job.ask.telling_usage());
         }
-        lead.fly(|lead| Box::pin(fly(lead, keeper, inner, missed)));
+        lead.fly(|lead| Box::pin(fly(lead, keeper, inner, missed).in_current_span()));
         let Head { mut facts, whole, summary, .. } = match seat.start().await {
             Start::Answered(head) => head,
             Start::Refused(turned) => return Err(turned.refusal()),

@@ -45,6 +45,7 @@ impl Question {
             return None;
         }
         let scope = settings.scope();
+        let oldest = oldest(job, wanted, settings)?;
         let entries = wanted.iter().map(|wanted| match wanted {
             Wanted::Route(route) => {
                 Entry { kind: "route", name: &route.name, epoch: epochs.route(&route.name) }
@@ -61,7 +62,6 @@ impl Question {
             }
         });
         let key = Key::of(tenant(job, &scope), entries, !job.wishes.no_fallback, &job.ask);
-        let oldest = oldest(job, wanted, settings);
         let ttl = if wish.no_store { Duration::ZERO } else { oldest };
         let wishes = [
             millis(job.wishes.timeout),
@@ -102,13 +102,14 @@ fn tenant<'a>(job: &'a Job, scope: &'a CacheScope) -> Tenant<'a> {
 
 /// How old an answer may be for this client, and so for how long its own may be kept: as the route says, else the settings;
 /// less if the client says so. More is not the client's to say: others may get that answer.
-fn oldest(job: &Job, wanted: &[Wanted], settings: &config::Cache) -> Duration {
+/// `None` where the operator wants none to be given twice.
+fn oldest(job: &Job, wanted: &[Wanted], settings: &config::Cache) -> Option<Duration> {
     let of_route = || match wanted {
         [Wanted::Route(route)] => job.snapshot.config.routes.get(&*route.name)?.cache_ttl,
         _ => None,
     };
     let most = of_route().unwrap_or(settings.ttl).0.min(LONGEST);
-    job.wishes.cache.ttl.map_or(most, |ttl| ttl.min(most))
+    (!most.is_zero()).then(|| job.wishes.cache.ttl.map_or(most, |ttl| ttl.min(most)))
 }
 
 fn millis(span: Option<Duration>) -> [u8; 8] {

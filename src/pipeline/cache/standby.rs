@@ -11,7 +11,7 @@ use crate::{
     cache::{answer::told, key::Key},
     config::{Config, Degraded, Route},
     openai::{Ask, Endpoint},
-    route::Target,
+    route::{Missing, Target},
     upstream::{Timing, Tried},
 };
 
@@ -53,13 +53,10 @@ impl Standby {
         }
         let config = &job.snapshot.config;
         let key = key.filter(|_| !job.wishes.cache.no_cache && !config.cache.stale_if_error.0.is_zero());
-        let subject = Subject::of(wanted)?;
-        if key.is_none() && config.degraded.texts.is_empty()
-            || job.wishes.cache.only_if_cached
-            || !may_stand_in(config, &subject)
-        {
+        if key.is_none() && config.degraded.texts.is_empty() || job.wishes.cache.only_if_cached {
             return None;
         }
+        let subject = Subject::of(wanted).filter(|subject| may_stand_in(config, subject))?;
         let category = route(config, &subject).and_then(|route| route.category.clone());
         // A client that allows itself more than the settings do sets nothing.
         let by_client = job.wishes.timeout.is_some_and(|most| most < config.server.request_timeout.0);
@@ -92,6 +89,12 @@ impl Standby {
 
     /// Whether a refusal says that no target can answer, rather than something of the request or of its client.
     fn nobody_can(&self, refusal: &Refusal) -> bool {
+        let no_money = |missing: &Missing| matches!(missing, Missing::Budget(_) | Missing::Price);
+        let skipped = refusal.facts.iter().flat_map(|facts| &facts.skipped);
+        if skipped.into_iter().any(|(_, missing)| no_money(missing)) {
+            // With money there might be one.
+            return false;
+        }
         match refusal.code {
             Code::UpstreamUnavailable
             | Code::UpstreamRateLimited
@@ -168,7 +171,7 @@ impl Standby {
         match self.ask.stream() {
             true => {
                 let events = told(self.ask.endpoint(), &body, self.ask.include_usage())?;
-                Some(Content::Stream(AnswerStream::kept(events, None)))
+                Some(Content::Stream(AnswerStream::kept(vec![events], None)))
             }
             false => Some(Content::Whole(body)),
         }

@@ -121,10 +121,9 @@ impl Vault {
                     Joined::Lead(lead, seat)
                 }
                 false => {
-                    let there = || match asking.lane.own_form {
-                        // What is there cannot be told in this form.
-                        true => None,
-                        false => {
+                    let there = || match asking.tellable {
+                        false => None,
+                        true => {
                             let Question { key, oldest, .. } = &asking.question;
                             self.store.fresh(key, Instant::now(), *oldest)
                         }
@@ -135,7 +134,7 @@ impl Vault {
             match found {
                 Joined::There(slot) => match self.kept(&asking, &slot)? {
                     Some(answer) => return Ok(answer),
-                    None => asking.lane.own_form = true,
+                    None => drop(asking.asks_for_its_form()),
                 },
                 Joined::Lead(lead, seat) => return self.lead(asking, lead, seat, inner).await,
                 Joined::Follow(seat) => match self.follow(asking, seat).await {

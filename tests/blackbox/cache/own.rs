@@ -1,15 +1,19 @@
 //! Only a route's own good answers are kept for it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::support::{
     client::Answer,
     openai::{self, error, role, stop, text, usage},
     raw::RawUpstream,
-    script::Script,
+    script::{Script, Step},
     settings::{OPEN, budget, price, route, target},
     transcript::{CHAT, Transcript},
     weir::Weir,
+    wire,
 };
 
 use super::{ask, did, said};
@@ -115,6 +119,23 @@ async fn a_stream_that_failed_a_check_is_not_kept() {
         let answer = asked(&weir, "low").await;
         assert_eq!((did(&answer), said(&answer)), (word, "Yes.".to_owned()));
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_escalates_is_not_shared_with_who_would() {
+    let gate = Arc::new(Notify::new());
+    let end = [text("can't help with that."), stop(), usage(), openai::DONE.to_owned()]
+        .map(|part| wire::chunk(&part));
+    let end = [Step::Wait(Arc::clone(&gate)), Step::Send(end.concat()), Step::Send(wire::last_chunk())];
+    let slow = openai::stream_then(&[role(), text("I'm sorry, but I ")], &end);
+    let weak = RawUpstream::start(vec![slow, openai::says(SORRY)]).await;
+    let strong = RawUpstream::start(vec![openai::says("Better.")]).await;
+    let weir = Weir::start(&escalating(&weak, &strong.base_url(), "refusal", "")).await;
+    let mut stream = weir.client().stream(CHAT, &of("low", true, &json!({}))).await;
+    stream.next().await.unwrap();
+    assert_eq!(said(&asked(&weir, "low").await), "Better.");
+    gate.notify_one();
+    assert_eq!(Transcript::of(&mut stream).await.text, SORRY);
 }
 
 #[tokio::test]
