@@ -23,17 +23,22 @@ impl CacheMetrics {
             "Looks for a kept answer: found, not found, or under way for another request.",
             &["result"],
         )?;
+        let stand_ins = maker.counters(
+            "degraded_answers_total",
+            "Answers that stood in where no target could answer: past ones, fixed texts.",
+            &["kind"],
+        )?;
+        // There from the start: an alert counts how much they rise.
+        for kind in ["stale", "static"] {
+            stand_ins.with_label_values(&[kind]);
+        }
         Ok(Self {
             hits: lookups.with_label_values(&["hit"]),
             misses: lookups.with_label_values(&["miss"]),
             shared: lookups.with_label_values(&["shared"]),
             bytes: maker.gauge("cache_bytes", "What kept answers take.")?,
             entries: maker.gauge("cache_entries", "Kept answers.")?,
-            stand_ins: maker.counters(
-                "degraded_answers_total",
-                "Answers that stood in where no target could answer: past ones, fixed texts.",
-                &["kind"],
-            )?,
+            stand_ins,
             degraded: maker.gauges(
                 "degraded",
                 "1 while a route lives on answers that stand in.",

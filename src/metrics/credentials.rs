@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{GaugeVec, IntCounter, IntCounterVec};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::{Maker, Metrics};
 
@@ -11,6 +11,7 @@ use super::{Maker, Metrics};
 pub(super) struct ProviderMetrics {
     rate_limited: GaugeVec,
     credentials: IntCounterVec,
+    state: IntGaugeVec,
 }
 
 impl ProviderMetrics {
@@ -26,7 +27,18 @@ impl ProviderMetrics {
                 "Credentials without money (rest), refused (out), used again (back), by their place.",
                 &["provider", "credential", "event"],
             )?,
+            state: maker.gauges(
+                "credential_state",
+                "What a provider's key is worth, for all models or one: 0 good, 1 without money, 2 refused.",
+                &["provider", "credential"],
+            )?,
         })
+    }
+
+    /// Forgets what the page is told anew each time.
+    pub(super) fn forget(&self) {
+        self.rate_limited.reset();
+        self.state.reset();
     }
 }
 
@@ -36,13 +48,21 @@ pub struct CredentialMetrics {
     rests: IntCounter,
     deaths: IntCounter,
     returns: IntCounter,
+    state: IntGaugeVec,
+    labels: [String; 2],
 }
 
 impl Metrics {
     /// The metrics of a credential. `place` says where it stands in the configuration, never what it is.
     pub fn credential(&self, provider: &str, place: &str) -> CredentialMetrics {
         let counter = |event| self.providers.credentials.with_label_values(&[provider, place, event]);
-        CredentialMetrics { rests: counter("rest"), deaths: counter("out"), returns: counter("back") }
+        CredentialMetrics {
+            rests: counter("rest"),
+            deaths: counter("out"),
+            returns: counter("back"),
+            state: self.providers.state.clone(),
+            labels: [provider.to_owned(), place.to_owned()],
+        }
     }
 
     /// How long a target is at its rate limit from now on; zero where it is not.
@@ -65,5 +85,10 @@ impl CredentialMetrics {
     /// It is used again.
     pub fn back(&self) {
         self.returns.inc();
+    }
+
+    /// Says what it is worth: 0 good, 1 without money, 2 refused.
+    pub fn state(&self, state: i64) {
+        self.state.with_label_values(&self.labels).set(state);
     }
 }

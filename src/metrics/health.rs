@@ -1,6 +1,6 @@
 //! What is shown of targets' health.
 
-use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::Maker;
 
@@ -13,6 +13,7 @@ pub struct HealthMetrics {
     hedges: IntCounterVec,
     checks: IntCounterVec,
     quality: GaugeVec,
+    targets_up: IntGaugeVec,
 }
 
 /// The metrics of one target's health.
@@ -21,8 +22,8 @@ pub struct TargetGauges {
     model: String,
     provider: String,
     transitions: IntCounterVec,
-    state: IntGauge,
-    score: Gauge,
+    state: IntGaugeVec,
+    score: GaugeVec,
     quality: GaugeVec,
 }
 
@@ -56,7 +57,24 @@ impl HealthMetrics {
                 "What a model's chat answers were worth of late, 0 to 1: the share that passed all checks, times the mean of a judge's grades.",
                 &["model"],
             )?,
+            targets_up: maker.gauges(
+                "route_targets_up",
+                "How many of a route's own targets are not down.",
+                &["route"],
+            )?,
         })
+    }
+
+    /// Forgets what the page is told anew each time.
+    pub(super) fn forget(&self) {
+        self.state.reset();
+        self.score.reset();
+        self.targets_up.reset();
+    }
+
+    /// Says how many targets of a route are not down.
+    pub fn targets_up(&self, route: &str, targets: usize) {
+        self.targets_up.with_label_values(&[route]).set(i64::try_from(targets).unwrap_or(i64::MAX));
     }
 
     /// Counts a hedge: what became of it, or why it was not made.
@@ -71,13 +89,12 @@ impl HealthMetrics {
 
     /// The metrics of one target.
     pub fn target(&self, model: &str, provider: &str) -> TargetGauges {
-        let labels = [model, provider];
         TargetGauges {
             model: model.to_owned(),
             provider: provider.to_owned(),
             transitions: self.transitions.clone(),
-            state: self.state.with_label_values(&labels),
-            score: self.score.with_label_values(&labels),
+            state: self.state.clone(),
+            score: self.score.clone(),
             quality: self.quality.clone(),
         }
     }
@@ -89,18 +106,15 @@ impl TargetGauges {
         self.transitions.with_label_values(&[&self.model, &self.provider, to]).inc();
     }
 
-    /// Says what the breaker does: 0 closed, 1 half-open, 2 open.
-    pub fn breaker(&self, state: i64) {
-        self.state.set(state);
-    }
-
     /// Says what share of its answers passes; there is no such line before the first one.
     pub fn quality(&self, share: f64) {
         self.quality.with_label_values(&[&self.model]).set(share);
     }
 
-    /// Says how the target does: its health score.
-    pub fn score(&self, score: f64) {
-        self.score.set(score);
+    /// Says how the target does: its breaker (0 closed, 1 half-open, 2 open), its health score.
+    pub fn show(&self, breaker: i64, score: f64) {
+        let labels = [&self.model, &self.provider];
+        self.state.with_label_values(&labels).set(breaker);
+        self.score.with_label_values(&labels).set(score);
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    base::{outcome::Outcome, secret::Secret},
+    base::secret::Secret,
     config::{Config, HealthCheck, Protocol, Provider},
     health::{Hedges, ProviderHealth, RetryBudget, Status, TargetHealth},
     metrics::{Metrics, OTHER, TargetMetrics},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 use super::{
-    credentials::{Shut, Standing},
+    credentials::Standing,
     unit::Unit,
     ward::{Patient, tell_of_provider},
 };
@@ -43,6 +43,8 @@ pub struct Fleet {
     /// By target; one a provider for models that only clients name, under the provider's name with a slash.
     patients: BTreeMap<Arc<str>, Arc<Patient>>,
     connections: BTreeMap<Arc<str>, Arc<ProviderHealth>>,
+    /// The providers without their keys.
+    off: Vec<Arc<str>>,
     /// By target: those that it shares a route with, itself too.
     peers: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     repeats: BTreeMap<Arc<str>, Arc<RetryBudget>>,
@@ -82,8 +84,8 @@ impl Fleet {
         let mut fleet = Self { simulated, demotes: config.breaker.enabled, ..Self::default() };
         for (name, found) in keys {
             let on = simulated || !off(&found);
-            metrics.provider(name, on);
             if !on {
+                fleet.off.push(name.into());
                 continue;
             }
             let settings = &config.providers[name];
@@ -266,18 +268,6 @@ impl Fleet {
     /// The share of the provider's own limits that is left for a target, 0 to 1, where its answers tell it.
     pub fn quota_left(&self, target: &Target, now: Instant) -> Option<f64> {
         self.of(target)?.credentials.left(&target.upstream_model, now)
-    }
-
-    /// Puts what only time changes on the metrics page.
-    pub fn show(&self, metrics: &Metrics, now: Instant) {
-        for [name, provider, theirs] in &self.models {
-            let standing = self.units.get(provider).map(|unit| unit.standing(theirs, now));
-            let left = match standing {
-                Some(Standing::Shut(Shut { why: Outcome::RateLimited, until })) => until - now,
-                _ => Duration::ZERO,
-            };
-            metrics.rate_limited(name, provider, left);
-        }
     }
 
     /// The metrics of a target whose provider is on.

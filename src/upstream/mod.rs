@@ -29,6 +29,6 @@ pub use diary::Diary;
 pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute, label};
 pub use fleet::{Fleet, Vitals};
 pub use live::{Cut, Frame, Live};
-pub use outage::Outages;
+pub use outage::{Outages, targets_up};
 pub use unit::Unit;
 pub use ward::{Kind, Patient, word};

@@ -37,6 +37,12 @@ impl Outages {
     }
 }
 
+/// Every route that has targets, with how many of them are not down.
+pub fn targets_up(book: &Book, fleet: &Fleet) -> impl Iterator<Item = (Arc<str>, usize)> {
+    let routes = book.routes().filter(|route| !route.targets.is_empty());
+    routes.map(|route| (Arc::clone(&route.name), route.targets.len() - down(route, fleet).len()))
+}
+
 /// The route's targets that are down, each with the reason.
 fn down(route: &RouteEntry, fleet: &Fleet) -> Vec<(Arc<str>, &'static str)> {
     let down =
@@ -97,8 +103,12 @@ mod tests {
         assert_eq!(look(&mut outages, &gateway), ["one down"]);
         force("b", Force::Open);
         assert_eq!(look(&mut outages, &gateway), ["both down"]);
+        let up: Vec<_> =
+            targets_up(&gateway.0, &gateway.1).map(|(route, up)| format!("{route} {up}")).collect();
+        assert_eq!(up, ["both 0", "one 0"]);
         assert!(look(&mut outages, &gateway).is_empty());
         force("b", Force::Close);
+        assert_eq!(targets_up(&gateway.0, &gateway.1).next().map(|(_, up)| up), Some(1));
         assert_eq!(look(&mut outages, &gateway), ["both over"]);
         force("a", Force::Close);
         assert_eq!(look(&mut outages, &gateway), ["one over"]);

@@ -135,7 +135,6 @@ impl Patient {
         let (from, name) = (word(from), word(to));
         tracing::warn!(model = %self.name, provider = %self.provider, from, to = name, "a breaker changed: {cause}");
         self.gauges.transition(name);
-        self.gauges.breaker(number(to));
         if let Some(open) = turned(transition) {
             // Under a provider's name with a slash stand all models that only clients name.
             let model =

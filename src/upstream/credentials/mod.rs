@@ -89,6 +89,15 @@ impl Credentials {
         self.lock().left(model, now)
     }
 
+    /// Says in the metrics what each is worth. Where no key is sent there is none.
+    pub fn show(&self) {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.lock();
+        for (slot, key) in self.keys.iter().enumerate().filter(|(_, key)| key.secret.is_some()) {
+            key.metrics.state(ring.worth(slot, &models) as i64);
+        }
+    }
+
     /// Takes the provider's own names of the models that the configuration has now: alerts keep these apart.
     pub fn name_models(&self, models: BTreeSet<Arc<str>>) {
         // Only ever replaced whole.

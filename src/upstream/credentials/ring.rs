@@ -1,6 +1,11 @@
 //! Which of a provider's credentials may be used for which model: the pure state behind their turns.
 
-use std::{cmp::Ordering, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -24,6 +29,17 @@ pub struct Ring {
     /// Whether refusals put the credential out, or only its use for the model: where no key is sent, a refusal says
     /// nothing about other models.
     keyed: bool,
+}
+
+/// What a credential is worth, as the metrics have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// Nothing is said against it.
+    Good,
+    /// It had no money the last time that it was used.
+    WithoutMoney,
+    /// It was refused, twice in a row.
+    Refused,
 }
 
 /// What is known of one credential.
@@ -159,6 +175,14 @@ impl Ring {
         self.slots
             .iter()
             .all(|slot| slot.own.is_bad() || slot.models.get(model).is_some_and(|pair| pair.own.is_bad()))
+    }
+
+    /// The worst that its latest answers told of a credential: for all models, or for one of these.
+    pub fn worth(&self, slot: usize, models: &BTreeSet<Arc<str>>) -> Worth {
+        let Slot { own, models: known } = &self.slots[slot];
+        let pairs =
+            known.iter().filter(|(model, _)| models.contains(*model)).map(|(_, pair)| pair.own.worth());
+        pairs.chain([own.worth()]).max().unwrap_or(Worth::Good)
     }
 
     /// The largest share of the provider's own limit that a usable credential has left for the model, 0 to 1; `None`
@@ -344,7 +368,15 @@ impl Marks {
 
     /// Whether it was refused or out of money the last time that it was used.
     fn is_bad(&self) -> bool {
-        self.ban.ends().is_some() || self.rests_until.is_some()
+        self.worth() != Worth::Good
+    }
+
+    fn worth(&self) -> Worth {
+        match (self.ban.ends(), self.rests_until) {
+            (Some(_), _) => Worth::Refused,
+            (None, Some(_)) => Worth::WithoutMoney,
+            (None, None) => Worth::Good,
+        }
     }
 
     fn refused(&mut self, all_models: bool, now: Instant) -> Option<Change> {

@@ -1,13 +1,18 @@
 //! How all targets do at a moment, for operators.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
+    base::outcome::Outcome,
     config::Config,
     health::{Score, Standing, median},
-    upstream::ward::{Patient, number},
+    metrics::Metrics,
+    upstream::{
+        credentials::{self, Shut},
+        ward::{Patient, number},
+    },
 };
 
 use super::Fleet;
@@ -53,22 +58,31 @@ impl Fleet {
         vitals.collect()
     }
 
-    /// Says in the metrics how the targets do.
-    pub fn show_health(&self) {
-        for Vitals { patient, standing, score } in self.vitals(Instant::now()) {
-            patient.gauges.score(score.h);
-            patient.gauges.breaker(number(standing.state));
+    /// Says in the metrics how providers, their keys, their models do: what they then show is true of this moment.
+    pub fn show(&self, metrics: &Metrics, now: Instant) {
+        self.off.iter().for_each(|name| metrics.provider(name, false));
+        for (name, unit) in &self.units {
+            metrics.provider(name, true);
+            unit.credentials.show();
+        }
+        for [name, provider, theirs] in &self.models {
+            let standing = self.units.get(provider).map(|unit| unit.standing(theirs, now));
+            let left = match standing {
+                Some(credentials::Standing::Shut(Shut { why: Outcome::RateLimited, until })) => until - now,
+                _ => Duration::ZERO,
+            };
+            metrics.rate_limited(name, provider, left);
+        }
+        for Vitals { patient, standing, score } in self.vitals(now) {
+            patient.gauges.show(number(standing.state), score.h);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
-        base::outcome::Outcome,
         config::Order,
         route::{Book, WantedBy},
         upstream::Kind,
