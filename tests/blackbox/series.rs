@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::support::{line::Line, weir::Weir};
+use super::support::{line::Line, raw::RawUpstream, script::Script, weir::Weir};
 
 const NAMES: usize = 10_000;
 const CONNECTIONS: usize = 8;
@@ -17,11 +17,30 @@ secret = "sk-k"
 auth_failures_per_minute = 0
 [providers.sim]
 protocol = "sim"
+[providers.broken]
+protocol = "sim"
+sim = { fault = "status=500" }
 [models.m]
 provider = "sim"
 upstream_model = "sim-small?tokens=2"
+price = { input = 1.0, output = 1.0 }
+[models.b]
+provider = "broken"
 [routes.r]
 targets = ["m"]
+[routes.down]
+targets = ["b"]
+[classifier]
+kind = "keywords"
+baseline = "m"
+tiers = [{ min = 1, route = "r" }]
+[cache]
+enabled = true
+[degraded]
+static = { general = "Later." }
+[alerts]
+webhook = "http://WEBHOOK/hook"
+min_interval = "0s"
 "#;
 
 async fn series(weir: &Weir) -> BTreeSet<String> {
@@ -32,50 +51,54 @@ async fn series(weir: &Weir) -> BTreeSet<String> {
 
 /// Sends one junk request; each number gives another name in another place.
 async fn junk(line: &mut Line, number: usize) {
+    const CHAT: &str = "/v1/chat/completions";
+    const TEXT: &str = "/v1/completions";
+    const VECTOR: &str = "/v1/embeddings";
     let key = "authorization: Bearer sk-k\r\n";
-    let user = r#"[{"role":"user","content":"x"}]"#;
-    let (path, headers, body) = match number % 8 {
-        0 => {
-            ("/v1/chat/completions", key.into(), format!(r#"{{"model":"junk-{number}","messages":{user}}}"#))
+    let asks = |model: &str| {
+        let user = r#"[{"role":"user","content":"x"}]"#;
+        format!(r#"{{"model":"{model}","messages":{user}}}"#)
+    };
+    let with = |header: &str, value: &str| format!("{key}{header}: {value}\r\n");
+    let made_up = format!("junk-{number}");
+    let (path, headers, body) = match number % 16 {
+        0 => (CHAT, key.into(), asks(&made_up)),
+        1 => (CHAT, key.into(), asks(&format!("sim/{made_up}?tokens=1"))),
+        2 => (TEXT, with("x-weir-route", &made_up), r#"{"model":"r","prompt":"x"}"#.into()),
+        3 => {
+            (TEXT, format!("authorization: Bearer sk-{made_up}\r\n"), r#"{"model":"r","prompt":"x"}"#.into())
         }
-        1 => (
-            "/v1/chat/completions",
-            key.into(),
-            format!(r#"{{"model":"sim/junk-{number}?tokens=1","messages":{user}}}"#),
-        ),
-        2 => (
-            "/v1/completions",
-            format!("{key}x-weir-route: junk-{number}\r\n"),
-            r#"{"model":"r","prompt":"x"}"#.into(),
-        ),
-        3 => (
-            "/v1/completions",
-            format!("authorization: Bearer sk-junk-{number}\r\n"),
-            r#"{"model":"r","prompt":"x"}"#.into(),
-        ),
-        4 => (
-            "/v1/completions",
-            format!("{key}x-weir-models: junk-{number},r\r\nx-weir-tags: a=junk-{number}\r\n"),
-            r#"{"model":"r","prompt":"x"}"#.into(),
-        ),
-        5 => (
-            "/v1/embeddings",
-            format!("{key}x-request-id: junk-{number}\r\nuser-agent: junk-{number}\r\n"),
-            format!(r#"{{"model":"sim/\"}} evil-{number}\n","input":"x"}}"#),
-        ),
-        6 => (
-            "/v1/embeddings",
-            format!("{key}x-weir-cache: junk-{number}\r\n"),
-            r#"{"model":"r","input":"x"}"#.into(),
-        ),
-        _ => ("/v1/junk", key.into(), format!(r#"{{"model":"r","user":"junk-{number}"}}"#)),
+        4 => {
+            let headers =
+                with("x-weir-models", &format!("{made_up},r")) + &with("x-weir-tags", "a=1")[key.len()..];
+            (TEXT, headers, r#"{"model":"r","prompt":"x"}"#.into())
+        }
+        5 => {
+            let body = format!(r#"{{"model":"sim/\"}} evil-{number}\n","input":"x"}}"#);
+            (VECTOR, with("x-request-id", &made_up), body)
+        }
+        6 => (VECTOR, with("x-weir-cache", &made_up), r#"{"model":"r","input":"x"}"#.into()),
+        7 => ("/v1/junk", key.into(), format!(r#"{{"model":"r","user":"{made_up}"}}"#)),
+        // A tier and a task for `auto`.
+        8 => (CHAT, with("x-weir-tier", &made_up), asks("auto")),
+        9 => (CHAT, with("x-weir-task", &made_up), asks("auto")),
+        // Kept answers.
+        10 => (CHAT, with("x-weir-cache", &format!("ttl={number}")), asks("r")),
+        11 => (CHAT, with("idempotency-key", &made_up), asks("r")),
+        // Answers that stand in, on a route and for models that only the client names; their breaker is told of.
+        12 => (CHAT, with("user-agent", &made_up), asks("down")),
+        13 => (CHAT, key.into(), asks(&format!("broken/{made_up}"))),
+        // Paths, methods and versions are no labels either.
+        14 => (CHAT, with("traceparent", &format!("00-{number:032x}-{number:016x}-01")), asks("m")),
+        _ => (CHAT, with(&format!("x-{made_up}"), &made_up), asks("r")),
     };
     line.post(path, &headers, body.as_bytes()).await.expect("the connection stays open");
 }
 
 #[tokio::test]
 async fn ten_thousand_junk_names_make_at_most_fifty_series() {
-    let weir = Weir::start(CONFIG).await;
+    let hook = RawUpstream::start(vec![Script::json(200, "ok")]).await;
+    let weir = Weir::start(&CONFIG.replace("WEBHOOK", hook.address())).await;
     let before = series(&weir).await;
     assert!(before.len() > 20, "{before:?}");
     let mut sets = Vec::new();
@@ -99,6 +122,11 @@ async fn ten_thousand_junk_names_make_at_most_fifty_series() {
         new.iter().any(|name| name.contains("model=\"other\"") && name.contains("status=\"200\"")),
         "{new:#?}"
     );
+    // All that was reached is among it.
+    for seen in ["cache=\"hit\"", "weir_degraded{route=", "weir_alerts_total{event=\"breaker_open\"", "task="]
+    {
+        assert!(new.iter().any(|name| name.contains(seen)), "no {seen} in {new:#?}");
+    }
     // A histogram is one series to who reads it; its buckets are told by `le` alone.
     let counted = new.iter().filter(|name| !name.contains("le=\"")).count();
     assert!(counted <= MOST, "{counted}: {new:#?}");
