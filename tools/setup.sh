@@ -33,6 +33,25 @@ debian_packages() {
   as_root apt-get install -qq -y --no-install-recommends "${wanted[@]}" >/dev/null
 }
 
+# Debian's Prometheus with promtool. Unpacked, not installed: its installation would start a server here, now and at
+# each boot, and nothing but the two programs is needed.
+prometheus_programs() {
+  local folder=target/tools/prometheus
+  have prometheus && have promtool && return
+  [ -x "$folder/usr/bin/prometheus" ] && [ -x "$folder/usr/bin/promtool" ] && return
+  if ! have apt-get; then
+    echo "Please install: prometheus (with promtool)" >&2
+    exit 1
+  fi
+  echo "fetching Debian's package prometheus"
+  as_root apt-get update -qq
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root prometheus)
+  dpkg-deb -x "$folder"/prometheus_*.deb "$folder"
+  rm "$folder"/prometheus_*.deb
+}
+
 # Whether the copy of file $1 that was made after the last installation is still the same; else the caller installs.
 fresh() { cmp -s "$1" "$2"; }
 
@@ -64,6 +83,7 @@ cargo_tools() {
 }
 
 debian_packages
+prometheus_programs
 python_packages
 node_packages
 cargo_tools

@@ -41,6 +41,7 @@ mod made_keys;
 mod money;
 mod naming;
 mod nonsense;
+mod observed;
 mod outage;
 mod overload;
 mod pings;
