@@ -40,6 +40,8 @@ const OVERHEAD: [f64; 14] =
 pub const OTHER: &str = "other";
 /// The label where there is no such thing, like the model of a refused request.
 pub const NONE: &str = "none";
+/// The label of the entry where a client names a model, or models of its own.
+pub const DIRECT: &str = "direct";
 
 /// All metrics of a process.
 #[derive(Clone, Debug)]
@@ -179,6 +181,11 @@ impl Metrics {
             usage_missing: self.usage_missing.with_label_values(&[model]),
             checks: self.routing.checks(model),
         }
+    }
+
+    /// Makes the histogram of a route, so that requests make no new ones, each a series a border.
+    pub fn route(&self, route: &str) {
+        self.duration.with_label_values(&[route]);
     }
 
     /// A request began; the gauge falls when [`Metrics::request_ended`] is called.

@@ -8,7 +8,7 @@ use crate::{
     base::{deadline::Deadline, outcome::Outcome},
     config::Retry,
     health::{PromptSize, Refused},
-    metrics::Metrics,
+    metrics::{DIRECT, Metrics},
     openai::{Ask, estimate},
     provider::Failure,
     quality::Want,
@@ -296,5 +296,5 @@ impl Errand<'_> {
 
 /// The label of a chain's entry; clients cannot make new ones.
 pub fn label(chain: &Chain) -> &str {
-    if chain.configured { &chain.route } else { "direct" }
+    if chain.configured { &chain.route } else { DIRECT }
 }

@@ -20,7 +20,7 @@ use crate::{
     base::secret::Secret,
     config::{Config, HealthCheck, Protocol, Provider},
     health::{Hedges, ProviderHealth, RetryBudget, Status, TargetHealth},
-    metrics::{Metrics, OTHER, TargetMetrics},
+    metrics::{DIRECT, Metrics, NONE, OTHER, TargetMetrics},
     news::Bell,
     quality::Rolling,
     route::{Rank, Target},
@@ -134,6 +134,8 @@ impl Fleet {
             self.models.push([name.as_str().into(), model.provider.as_str().into(), theirs.into()]);
             self.targets.insert(name.as_str().into(), Arc::new(target));
         }
+        let routes = config.routes.keys().map(String::as_str);
+        routes.chain([DIRECT, NONE]).for_each(|route| metrics.route(route));
         for name in self.units.keys() {
             self.others.insert(Arc::clone(name), Arc::new(metrics.target(OTHER, name)));
         }

@@ -11,7 +11,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{metrics::cache::CacheMetrics, route::Wanted};
+use crate::{
+    metrics::{DIRECT, cache::CacheMetrics},
+    route::Wanted,
+};
 
 use super::super::answer::StandIn;
 
@@ -43,7 +46,7 @@ impl Subject {
 
     /// Its label in metrics.
     fn label(&self) -> &str {
-        if self.is_route { &self.name } else { "direct" }
+        if self.is_route { &self.name } else { DIRECT }
     }
 }
 
