@@ -21,6 +21,7 @@ use crate::{
     limit::{failures::Failures, registry::Limits},
     metrics::{Metrics, money::MoneyMetrics},
     news::{Bell, Told},
+    otlp,
     pipeline::{Snapshot, Vault, pipeline},
     spend::Till,
     upstream::{Diary, Outages, keep_checking},
@@ -47,6 +48,8 @@ pub fn build(
     announce(&snapshot);
     let server = &snapshot.config.server;
     let vault = Vault::new(&snapshot.config.cache, &metrics, &till);
+    let (tracer, exporter) =
+        otlp::start(&snapshot.config.telemetry, metrics.trace()).map_err(|fault| vec![fault])?;
     let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
         let weak = weak.clone();
         Shared {
@@ -57,6 +60,8 @@ pub fn build(
             pipeline: pipeline(&metrics, &till, &vault),
             vault,
             till,
+            tracer,
+            exporter,
             metrics: Arc::clone(&metrics),
             draining: AtomicBool::new(false),
             over: CancellationToken::new(),

@@ -26,11 +26,13 @@ pub mod news;
 pub mod provider;
 pub mod route;
 pub mod sim;
+pub mod trace;
 // 4: leave to spend, and Weir's own calls.
 pub mod egress;
 pub mod spend;
 // 5: the request path's network, and who is told what happened.
 pub mod alerts;
+pub mod otlp;
 pub mod upstream;
 // 6: the walk.
 pub mod pipeline;

@@ -10,6 +10,7 @@ mod process;
 pub mod routing;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 pub use ledger::LedgerMetrics;
 
@@ -28,6 +29,7 @@ use credentials::ProviderMetrics;
 use health::HealthMetrics;
 use process::ProcessMetrics;
 use routing::{CheckCounters, RoutingMetrics};
+use trace::TraceMetrics;
 
 /// Milliseconds to the ten minutes that all tries together may take where nothing else is configured.
 const SECONDS: [f64; 17] =
@@ -67,6 +69,7 @@ pub struct Metrics {
     routing: RoutingMetrics,
     cache: CacheMetrics,
     process: ProcessMetrics,
+    trace: TraceMetrics,
 }
 
 /// The labels of a finished request.
@@ -161,6 +164,7 @@ impl Metrics {
             cache: CacheMetrics::new(&maker)?,
             ledger: LedgerMetrics::new(&maker)?,
             process: ProcessMetrics::new(&maker)?,
+            trace: TraceMetrics::new(&maker)?,
             registry: maker.0.clone(),
         };
         let build = maker.gauges("build_info", "The version.", &["version"])?;
@@ -254,6 +258,11 @@ impl Metrics {
     /// The metrics of alerts.
     pub fn alerts(&self) -> &AlertMetrics {
         &self.alerts
+    }
+
+    /// The metrics of traces.
+    pub fn trace(&self) -> &TraceMetrics {
+        &self.trace
     }
 
     /// The metrics of the ledger's writer.

@@ -124,6 +124,11 @@ impl Nanos {
         Self(i64::try_from(picos.div_ceil(1000)).unwrap_or(i64::MAX))
     }
 
+    /// About so many USD, for those who count with floats.
+    pub fn dollars(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
     /// The sum; `None` if it is too large or too small.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)

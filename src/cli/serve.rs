@@ -98,6 +98,9 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     };
     let (cut, _) = tokio::join!(clients, operators);
     close_ledger(&state).await;
+    if let Some(exporter) = &state.0.exporter {
+        exporter.finish().await;
+    }
     match cut {
         0 => tracing::info!("every request has ended; goodbye"),
         cut => tracing::warn!("{cut} connections were cut at the end of server.shutdown_grace; goodbye"),

@@ -13,6 +13,7 @@ mod providers;
 mod resilience;
 mod secrets;
 mod server;
+mod telemetry;
 
 use serde_json::Value;
 
@@ -50,6 +51,7 @@ pub(crate) fn check(config: &Config, tree: &Tree, removed: &[KeyPath]) -> Findin
     ledger::check(config, &mut report);
     classifier::check(config, &mut report);
     judge::check(config, &mut report);
+    telemetry::check(config, &mut report);
     secrets::check(config, &mut report);
     report.found
 }

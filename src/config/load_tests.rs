@@ -354,6 +354,15 @@ fn meaning_is_checked() {
         ("[server]\nlisten = \"0.0.0.0:8080\"\n[auth]\nmode = \"open\"", "auth.mode"),
         ("[telemetry]\nlog = \"inof\"", "telemetry.log"),
         ("[telemetry]\nlog = \"weir=loud\"", "telemetry.log"),
+        ("[telemetry]\notlp_endpoint = \"localhost:4318\"", "telemetry.otlp_endpoint"),
+        ("[telemetry]\notlp_endpoint = \"http://user:pass@host\"", "telemetry.otlp_endpoint"),
+        ("[telemetry]\notlp_endpoint = \"http://host/?key=x\"", "telemetry.otlp_endpoint"),
+        ("[telemetry]\notlp_headers = { \"bad name\" = \"x\" }", "telemetry.otlp_headers.\"bad name\""),
+        ("[telemetry]\notlp_headers = { x-a = \"line\\nbreak\" }", "telemetry.otlp_headers.x-a"),
+        ("[telemetry]\nsample = 1.5", "telemetry.sample"),
+        ("[telemetry]\nsample = nan", "telemetry.sample"),
+        ("[telemetry]\nservice_name = \" \"", "telemetry.service_name"),
+        ("[telemetry]\ncontent = [\"nowhere\"]", "telemetry.content[0]"),
         ("[breaker]\nbuckets = 0", "breaker.buckets"),
         ("[breaker]\nbuckets = 101", "breaker.buckets"),
         ("[breaker]\nwindow = \"0s\"", "breaker.window"),
@@ -437,7 +446,7 @@ fn what_is_right_passes() {
     let hash = "0f".repeat(32);
     let text = with_chain(&format!(
         "[server]\nlisten = \"[::1]:0\"\nadmin_listen = \"localhost:9090\"\nmax_body = 1000\n\
-         [auth]\nmode = \"open\"\n[telemetry]\nlog = \"weir=debug,hyper=warn,info\"\n\
+         [auth]\nmode = \"open\"\n[telemetry]\nlog = \"weir=debug,hyper=warn,info\"\notlp_endpoint = \"\"\n\
          [[keys]]\nname = \"team/a.b:c\"\nhash = \"sha256:{hash}\"\nrpm = 60.0\nroutes = [\"auto\", \"standard\"]\n\
          models = [\"gpt-4.1\", \"p/anything\"]",
     ));

@@ -109,6 +109,6 @@ pub struct Config {
     pub ledger: Ledger,
     /// Who is told what happens.
     pub alerts: Alerts,
-    /// Logs. A reload does not change them.
+    /// Logs, traces. A reload does not change them.
     pub telemetry: Telemetry,
 }

@@ -53,6 +53,7 @@ fn row(code: Code) -> (StatusCode, &'static str) {
 /// The refusal of a request that has a record.
 pub fn reply(refusal: &Refusal, mut record: Record) -> Response<Body> {
     let mut response = plain(refusal);
+    record.refused(refusal.code.as_str());
     let overhead = record.answered(response.status().as_u16(), refusal.facts.clone());
     reply::overhead_header(response.headers_mut(), overhead);
     response

@@ -13,6 +13,7 @@ mod router;
 pub mod server;
 mod state;
 mod tags;
+mod told;
 mod wishes;
 
 pub use router::{Access, ROUTES, Served, router};

@@ -7,7 +7,10 @@ use tokio::time::Instant;
 use crate::{
     metrics::{Metrics, NONE, RequestLabels},
     pipeline::{Cached, Facts},
+    trace::Open,
 };
+
+use super::told;
 
 /// The status that counts for a client which left before any answer; nginx's number for it.
 const CLIENT_LEFT: u16 = 499;
@@ -24,6 +27,12 @@ pub struct Record {
     facts: Option<Facts>,
     overhead: Option<Duration>,
     held: Vec<Box<dyn Any + Send + Sync>>,
+    /// The request's span in the log.
+    log: tracing::Span,
+    /// Its span in its trace, where that is recorded.
+    open: Option<Box<Open>>,
+    /// The code of its refusal.
+    refusal: Option<&'static str>,
 }
 
 impl Record {
@@ -38,6 +47,9 @@ impl Record {
             facts: None,
             overhead: None,
             held: Vec::new(),
+            log: tracing::Span::current(),
+            open: None,
+            refusal: None,
         }
     }
 
@@ -51,6 +63,26 @@ impl Record {
         self.stream = stream;
     }
 
+    /// The request tells of itself in its trace.
+    pub fn traced(&mut self, open: Option<Open>) {
+        self.open = open.map(Box::new);
+    }
+
+    /// Its span in its trace, while it is under way.
+    pub fn span(&mut self) -> Option<&mut Open> {
+        self.open.as_deref_mut()
+    }
+
+    /// Its span in the log: what is done for it from here on is told as its own.
+    pub fn log(&self) -> &tracing::Span {
+        &self.log
+    }
+
+    /// It is refused.
+    pub fn refused(&mut self, code: &'static str) {
+        self.refusal = Some(code);
+    }
+
     /// The head of the answer is known; gives the time that Weir itself took until now.
     pub fn answered(&mut self, status: u16, facts: Option<Facts>) -> Duration {
         let waited = facts.as_ref().map_or(Duration::ZERO, |facts| facts.waited);
@@ -62,6 +94,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let log = self.log.clone();
+        let _in = log.enter();
+        let open = self.open.take();
         let facts = self.facts.as_ref();
         let took = self.begun.elapsed();
         let labels = RequestLabels {
@@ -74,6 +109,13 @@ impl Drop for Record {
         };
         self.metrics.request(&labels, took, self.overhead.unwrap_or(took));
         self.metrics.request_ended();
+        if let Some(open) = open {
+            let overhead_ms = self.overhead.unwrap_or(took).as_secs_f64() * 1000.0;
+            told::ended(
+                *open,
+                &told::End { status: labels.status, refusal: self.refusal, facts, overhead_ms },
+            );
+        }
         tracing::debug!(
             route = labels.route,
             model = labels.model,

@@ -133,6 +133,8 @@ mod tests {
             pipeline: pipeline(&metrics, &till, &vault),
             vault,
             till,
+            tracer: crate::trace::Tracer::off(),
+            exporter: None,
             metrics,
             limits: Limits::default(),
             failures: Failures::new(0),

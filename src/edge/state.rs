@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     limit::{failures::Failures, registry::Limits},
     metrics::Metrics,
+    otlp::Exporter,
     pipeline::{Pipeline, Snapshot, Vault},
     spend::Till,
+    trace::Tracer,
 };
 
 /// Reloads the configuration; says what is wrong with it otherwise.
@@ -35,6 +37,10 @@ pub struct Shared {
     pub pipeline: Pipeline,
     /// Kept answers.
     pub vault: Arc<Vault>,
+    /// Begins the spans of requests.
+    pub tracer: Tracer,
+    /// Sends them; `None`: nothing is traced.
+    pub exporter: Option<Exporter>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The accounts and the ledger, where keys made at run time are too.

@@ -64,7 +64,7 @@ impl Admin {
 }
 
 /// An error with what is behind it: its own text often says only that something failed.
-fn reason(error: &dyn std::error::Error) -> String {
+pub fn reason(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

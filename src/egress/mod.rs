@@ -4,7 +4,7 @@ mod admin;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-pub use admin::{Admin, Request};
+pub use admin::{Admin, Request, reason};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 /// A variable that names a PEM file of more authorities to trust, as other tools read it.

@@ -190,6 +190,8 @@ pub struct AnswerStream {
     source: Source,
     summary: Option<Box<Summary>>,
     keeper: Option<Box<Keeper>>,
+    /// The request's span in the log: what becomes of a stream is told long after its handler is gone.
+    log: tracing::Span,
 }
 
 /// Where frames come from.
@@ -217,15 +219,19 @@ pub struct Summary {
 }
 
 impl AnswerStream {
+    fn of(source: Source, summary: Option<Summary>) -> Self {
+        Self { source, summary: summary.map(Box::new), keeper: None, log: tracing::Span::current() }
+    }
+
     /// The frames of `live`, with a comment before the end if there is a `summary`.
     pub fn new(live: Box<Live>, summary: Option<Summary>) -> Self {
-        Self { source: Source::Live(live), summary: summary.map(Box::new), keeper: None }
+        Self::of(Source::Live(live), summary)
     }
 
     /// The frames of an answer that was given before.
     pub fn again(frames: Bytes) -> Self {
         let frames = VecDeque::from([Frame::Last(frames)]);
-        Self { source: Source::Kept(frames), summary: None, keeper: None }
+        Self::of(Source::Kept(frames), None)
     }
 
     /// The events of a whole answer that is there already, in any pieces, with a comment before the last event if there is a
@@ -237,12 +243,12 @@ impl AnswerStream {
         events.push(last.split_to(end));
         events.retain(|piece| !piece.is_empty());
         let frames = events.into_iter().map(Frame::Part).chain([Frame::Last(last)]).collect();
-        Self { source: Source::Kept(frames), summary: summary.map(Box::new), keeper: None }
+        Self::of(Source::Kept(frames), summary)
     }
 
     /// The frames of a call that others follow too, with a comment before the end if there is a `summary`.
     pub fn shared(follower: Follower, summary: Option<Summary>) -> Self {
-        Self { source: Source::Shared(Box::new(follower)), summary: summary.map(Box::new), keeper: None }
+        Self::of(Source::Shared(Box::new(follower)), summary)
     }
 
     /// What is told at the end goes to whoever passes the frames on.
@@ -321,7 +327,7 @@ impl Stream for AnswerStream {
             Some(Err(cut)) => {
                 self.source = Source::Over;
                 self.keeper = None;
-                Some(last_words(&cut))
+                Some(self.log.in_scope(|| last_words(&cut)))
             }
             None => None,
         })

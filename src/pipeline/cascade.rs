@@ -56,7 +56,7 @@ pub(super) async fn better(errand: Errand<'_>, job: &Job, mut first: Whole) -> S
     }
     errand.purse.escalate();
     tracing::info!(check = check.as_str(), to = %cascade.to, "an answer is escalated");
-    let Executed { result, mut trail } = execute(Errand { chain: &chain, ..errand }).await;
+    let Executed { result, mut trail } = execute(Errand { chain: &chain, escalated: true, ..errand }).await;
     trail.skipped.append(&mut chain.skipped);
     let Ok(Won::Whole { body, posted, findings }) = result else {
         count("failed");

@@ -75,6 +75,8 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
         purse: &purse,
         retry: &snapshot.config.retry,
         room: snapshot.config.server.max_in_flight,
+        trace: job.trace.as_ref(),
+        escalated: false,
     };
     let Executed { result, trail } = execute(errand).await;
     let won = match result {

@@ -9,6 +9,7 @@ use crate::{
     openai::Ask,
     route::{Chain, Wanted},
     spend::Purse,
+    trace::Scope,
     upstream::Timing,
 };
 
@@ -35,6 +36,8 @@ pub struct Job {
     pub timing: Timing,
     /// What the cache did, for its row.
     pub cache: &'static str,
+    /// Its place in a trace; `None`: nothing is traced.
+    pub trace: Option<Scope>,
 }
 
 /// The wishes of a client, from its `x-weir-*` headers, and its `idempotency-key`.

@@ -206,6 +206,7 @@ impl Case {
             timing: Timing { deadline, by_client: true, bounds_stream: false, attempt: None },
             snapshot,
             cache: "bypass",
+            trace: None,
         };
         Some(Classified { job: Box::new(job), wanted, verdict: Verdict::default() })
     }

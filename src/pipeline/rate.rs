@@ -188,6 +188,7 @@ fn question(job: &Job, text: &str) -> Option<Classified> {
         },
         snapshot,
         cache: "bypass",
+        trace: job.trace.clone(),
     };
     Some(Classified { job: Box::new(job), wanted, verdict: Verdict::default() })
 }

@@ -114,6 +114,11 @@ impl Hold {
         self.purse.squeezed.store(squeezed, Ordering::Relaxed);
     }
 
+    /// Which attempt of the request it is, from 1; 0: nothing was sent.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// The answer was checked, with this result in a word.
     pub fn judged(&mut self, quality: Option<&'static str>) {
         self.quality = quality;

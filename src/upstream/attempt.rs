@@ -25,6 +25,7 @@ use super::{
     credentials::{Lent, Standing, Turn},
     faults::{body_failed, call_failed, in_use, is_the_keys_fault, kept, keys_shut, no_room},
     live::{Live, Patience},
+    probe::{Probe, Tracing, Why},
     progress::Progress,
     tap::Tap,
     unit::{Unit, UpstreamBody},
@@ -60,6 +61,10 @@ pub struct Attempt<'a> {
     pub by: Deadline,
     /// When a stream has to be over, if the client said so.
     pub over_by: Option<Deadline>,
+    /// What it knows of its trace; `None`: nothing is traced.
+    pub trace: Option<Tracing<'a>>,
+    /// Why it is made.
+    pub why: Why,
 }
 
 /// A try that succeeded.
@@ -96,7 +101,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// Why the try failed, and the class of it.
-    pub async fn make(self, ward: Ward) -> Result<(Won, Vec<String>), Failed> {
+    pub async fn make(mut self, ward: Ward) -> Result<(Won, Vec<String>), Failed> {
         let (unit, model) = (self.unit, &self.target.upstream_model);
         let (mut turn, mut last) = (Turn::default(), None);
         let (mut shut, mut ward) = (None, Some(ward));
@@ -129,6 +134,7 @@ impl Attempt<'_> {
                     if !keys_fault {
                         return Err(Failed::Upstream(failure));
                     }
+                    self.why = Why { word: "key", after: Some(failure.outcome) };
                     last = Some(kept(last, failure));
                 }
             }
@@ -168,7 +174,7 @@ impl Attempt<'_> {
         ward: Ward,
         lent: &Lent<'_>,
     ) -> Result<(Won, Vec<String>), (Failure, Option<Ward>)> {
-        let encoded = match self.encode(hold.max_output()) {
+        let mut encoded = match self.encode(hold.max_output()) {
             Ok(encoded) => encoded,
             Err(failure) => {
                 ward.give_back();
@@ -186,6 +192,7 @@ impl Attempt<'_> {
         let dropped = encoded.dropped.clone();
         let mut watch =
             Watch::begin(self.metrics, hold, room, ward, self.progress, (self.ask.stream(), self.want));
+        watch.probed(self.probe(&mut encoded));
         let by = self.by.at_most(watch.begun(), self.unit.patience(self.target, self.ask.stream()));
         let failure = match timeout_at(
             by.instant(),
@@ -197,11 +204,15 @@ impl Attempt<'_> {
             Ok(Err(error)) => call_failed(error),
             Ok(Ok(response)) if response.status().is_success() => {
                 lent.saw(response.headers());
+                watch.status(response.status());
                 watch.reached();
                 let read = self.read(response, &expected, by, watch).await;
                 return read.map(|won| (won, dropped)).map_err(|failure| (failure, None));
             }
-            Ok(Ok(response)) => self.refused(response, by).await,
+            Ok(Ok(response)) => {
+                watch.status(response.status());
+                self.refused(response, by).await
+            }
         };
         if is_the_keys_fault(failure.outcome) {
             let ward = watch.refused(failure.outcome);
@@ -209,6 +220,17 @@ impl Attempt<'_> {
         }
         watch.failed(failure.outcome, failure.retry_after);
         Err((failure, None))
+    }
+
+    /// What the try tells of itself, with the upstream's place in its trace.
+    fn probe(&self, encoded: &mut Encoded) -> Option<Probe> {
+        let tracing = self.trace?;
+        let provider = (&*self.unit.name, &self.unit.settings);
+        let probe = Probe::begin(tracing, provider, self.target, self.ask, self.why);
+        if let Some(header) = Probe::header(tracing, probe.as_ref()) {
+            encoded.headers.insert("traceparent", header);
+        }
+        probe
     }
 
     /// The request in the provider's words, with an output limit if a budget sets one.

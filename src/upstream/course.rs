@@ -16,6 +16,7 @@ use crate::{
 use super::{
     attempt::{Failed, Won},
     execute::{Errand, Stopped, Trail, Tried, label},
+    probe::Why,
     progress::Progress,
 };
 
@@ -95,6 +96,8 @@ pub(super) struct Lane {
     pub(super) progress: Progress,
     /// Whether it was started beside a silent one.
     pub(super) hedge: bool,
+    /// Why it is made.
+    pub(super) why: Why,
 }
 
 /// A try that came to nothing.
@@ -114,9 +117,15 @@ pub(super) enum Ended {
 
 impl Errand<'_> {
     /// A try that begins now.
-    pub(super) fn lane(&self, at: usize, target: &Arc<Target>, left: usize, hedge: bool) -> Lane {
+    pub(super) fn lane(
+        &self,
+        (at, target): (usize, &Arc<Target>),
+        left: usize,
+        hedge: bool,
+        why: Why,
+    ) -> Lane {
         let (target, begun, progress) = (Arc::clone(target), Instant::now(), Progress::default());
-        Lane { at, target, begun, left, progress, hedge }
+        Lane { at, target, begun, left, progress, hedge, why }
     }
 
     /// Counts the move to a target from the one that failed before it.

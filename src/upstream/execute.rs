@@ -14,6 +14,7 @@ use crate::{
     quality::Want,
     route::{Chain, Missing, Next, Target, backoff},
     spend::{Purse, Unfunded},
+    trace::Scope,
 };
 
 use super::{
@@ -21,6 +22,7 @@ use super::{
     course::{Course, Ended, Lane, Way},
     credentials::Standing,
     fleet::Fleet,
+    probe::{Tracing, Why},
     ward::{Kind, Ward},
 };
 
@@ -117,6 +119,10 @@ pub struct Errand<'a> {
     pub retry: &'a Retry,
     /// How many requests may be under way in the whole gateway.
     pub room: usize,
+    /// The request's place in a trace; `None`: nothing is traced.
+    pub trace: Option<&'a Scope>,
+    /// Whether another answer failed its checks.
+    pub escalated: bool,
 }
 
 /// Tries the targets of a chain in turn until one answers or nothing is left to try.
@@ -186,7 +192,7 @@ impl Errand<'_> {
             if !course.trail.skipped.iter().any(left_alone) {
                 continue;
             }
-            let lane = self.lane(at, target, 1, false);
+            let lane = self.lane((at, target), 1, false, self.why(course, at));
             if let Ok(ward) = self.admit(target, true) {
                 let result = self.one(lane.clone(), ward).await;
                 return match self.finish(course, lane, result) {
@@ -228,6 +234,21 @@ impl Errand<'_> {
         let turn =
             self.chain.turns.iter().find(|turn| turn.behind == way.behind && turn.reason == way.reason)?;
         Some(&turn.targets)
+    }
+
+    /// Whether spans tell what is said on this way.
+    fn shows(&self, scope: &Scope) -> bool {
+        self.chain.configured && scope.shows(&self.chain.route)
+    }
+
+    /// Why the target at this place is tried, where nothing is under way beside it.
+    pub(super) fn why(&self, course: &Course, at: usize) -> Why {
+        match &course.last {
+            Some((from, failure)) => {
+                Why { word: if *from == at { "retry" } else { "fallback" }, after: Some(failure.outcome) }
+            }
+            None => Why { word: if self.escalated { "escalation" } else { "first" }, after: None },
+        }
     }
 
     /// The place of a target in the chain, from 1; of one behind another way on that on the course.
@@ -289,6 +310,8 @@ impl Errand<'_> {
             progress: &lane.progress,
             by,
             over_by: timing.bounds_stream.then_some(timing.deadline),
+            trace: self.trace.map(|scope| Tracing { scope, shows: self.shows(scope) }),
+            why: lane.why,
         };
         attempt.make(ward).await.map_err(Ended::of)
     }

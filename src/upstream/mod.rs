@@ -14,6 +14,7 @@ mod inflight;
 mod leaf;
 mod live;
 mod outage;
+mod probe;
 mod progress;
 mod race;
 mod tap;
@@ -30,5 +31,6 @@ pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute, labe
 pub use fleet::{Fleet, Vitals};
 pub use live::{Cut, Frame, Live};
 pub use outage::{Outages, targets_up};
+pub use probe::operation;
 pub use unit::Unit;
 pub use ward::{Kind, Patient, word};

@@ -11,6 +11,7 @@ use super::{
     attempt::Won,
     course::{Course, Ended, Lane, Lost},
     execute::{Errand, label},
+    probe::Why,
 };
 
 /// How a try of a race ended: where on the course it was, and its result.
@@ -54,7 +55,8 @@ impl Errand<'_> {
             return self.race(course).await;
         }
         let left = (course.targets.len() - course.at).min(course.tries.left());
-        let lane = self.lane(course.at, &course.targets[course.at], left, false);
+        let here = (course.at, &course.targets[course.at]);
+        let lane = self.lane(here, left, false, self.why(course, course.at));
         match self.admit(&lane.target, false) {
             Ok(ward) => {
                 let result = self.one(lane.clone(), ward).await;
@@ -126,7 +128,13 @@ impl Errand<'_> {
 
     /// Starts a try on the target that the course stands at; false: its health does not let it.
     fn enter<'a>(&'a self, course: &mut Course, race: &mut Race<'a>, hedge: bool) -> bool {
-        let lane = self.lane(course.at, &course.targets[course.at], self.sharing(course, race, hedge), hedge);
+        let why = match (hedge, race.lanes.is_empty()) {
+            (true, _) => Why { word: "hedge", after: None },
+            (false, false) => Why { word: "parallel", after: None },
+            (false, true) => self.why(course, course.at),
+        };
+        let here = (course.at, &course.targets[course.at]);
+        let lane = self.lane(here, self.sharing(course, race, hedge), hedge, why);
         let ward = match self.admit(&lane.target, false) {
             Ok(ward) => ward,
             Err(missing) => {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     spend::{Hold, Posted, Spent},
 };
 
-use super::{allowance::Room, progress::Progress, ward::Ward};
+use super::{allowance::Room, probe::Probe, progress::Progress, ward::Ward};
 
 /// Counts a try when it ends, and settles its money; one that is dropped before counts as [`Outcome::Overtaken`] if its
 /// marks say so, else as [`Outcome::ClientLeft`].
@@ -32,6 +33,10 @@ pub struct Watch {
     want: Option<Want>,
     /// What the upstream has said so far that it took.
     usage: Option<Usage>,
+    /// What it tells of itself, where that is recorded.
+    probe: Option<Box<Probe>>,
+    /// The request's span in the log: a try may end long after its handler.
+    log: tracing::Span,
 }
 
 impl Watch {
@@ -57,7 +62,14 @@ impl Watch {
             produced: stream.then(|| want.map_or_else(Produced::new, |want| Produced::keeping(want.keep()))),
             want: want.cloned(),
             usage: None,
+            probe: None,
+            log: tracing::Span::current(),
         }
+    }
+
+    /// The try tells of itself.
+    pub fn probed(&mut self, probe: Option<Probe>) {
+        self.probe = probe.map(Box::new);
     }
 
     /// When the try began.
@@ -74,9 +86,19 @@ impl Watch {
         if let Some(ward) = &mut self.ward {
             ward.first_content();
         }
+        if let Some(probe) = &mut self.probe {
+            probe.first_content();
+        }
     }
 
-    /// The head of an answer came.
+    /// The head of an answer came, with this status.
+    pub fn status(&mut self, status: StatusCode) {
+        if let Some(probe) = &mut self.probe {
+            probe.status(status);
+        }
+    }
+
+    /// The head of an answer came, with what is none of its failures.
     pub fn reached(&mut self) {
         if let Some(ward) = &mut self.ward {
             ward.reached(Reached::Yes);
@@ -88,6 +110,9 @@ impl Watch {
         if let Some(produced) = &mut self.produced {
             produced.push(frame);
         }
+        if let Some(probe) = &mut self.probe {
+            probe.frame(frame);
+        }
     }
 
     /// The upstream said what it took; more may follow.
@@ -97,6 +122,9 @@ impl Watch {
 
     /// The whole answer came: what its checks find.
     pub fn judge(&mut self, body: &[u8]) -> Findings {
+        if let Some(probe) = &mut self.probe {
+            probe.body(body);
+        }
         let findings = self.want.as_ref().map(|want| want.judge_body(body)).unwrap_or_default();
         self.judged(findings)
     }
@@ -152,7 +180,7 @@ impl Watch {
 
     fn report(&mut self, outcome: Outcome, hint: Option<Duration>) {
         if let Some(ward) = self.ward.take() {
-            ward.over(outcome, hint);
+            self.log.in_scope(|| ward.over(outcome, hint));
         }
     }
 
@@ -190,7 +218,12 @@ impl Watch {
         if let Some(room) = self.room.take() {
             room.over(outcome, &spent, Instant::now());
         }
-        Some(hold.settle(outcome, spent))
+        let number = hold.number();
+        let posted = hold.settle(outcome, spent);
+        if let Some(probe) = self.probe.take() {
+            probe.over(number, outcome, &spent, posted.cost);
+        }
+        Some(posted)
     }
 }
 

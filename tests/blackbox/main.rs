@@ -55,4 +55,6 @@ mod ssrf;
 mod stale;
 mod startup;
 mod stream_order;
+mod traces;
 mod unread;
+mod untraced;

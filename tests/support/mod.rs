@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod client;
+pub mod collector;
 pub mod ledger;
 pub mod limits;
 pub mod line;

@@ -35,6 +35,11 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
             }
         }
     }
+    for (header, value) in &config.telemetry.otlp_headers {
+        if is_secret_header(header, value) {
+            check_source(&KeyPath::of(&["telemetry", "otlp_headers", header]), value, report);
+        }
+    }
 }
 
 fn is_secret_header(name: &str, value: &SecretSource) -> bool {

@@ -1,22 +1,13 @@
-//! The listening side, who may ask, logs.
+//! The listening side, who may ask.
 
 use std::{net::SocketAddr, path::Path};
-
-use tracing_subscriber::EnvFilter;
 
 use crate::base::tag;
 
 use super::{
-    super::{
-        AuthMode, Config, Server, Size, Span,
-        path::KeyPath,
-        wording::{nearest, quoted},
-    },
+    super::{AuthMode, Config, Server, Size, Span, path::KeyPath, wording::quoted},
     Report,
 };
-
-/// The levels of the log.
-const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     let server = &config.server;
@@ -28,7 +19,6 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         check_file(&path.key("key"), &tls.key, report);
     }
     check_client_tags(&config.auth.client_tags, report);
-    check_log(&config.telemetry.log, report);
 }
 
 /// Reads an address to listen on: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`.
@@ -143,24 +133,6 @@ fn check_client_tags(names: &[String], report: &mut Report<'_>) {
             report.fault(&path.index(at), problem, format!("Use {}.", tag::NAME_FORM));
         } else if names[..at].contains(name) {
             report.fault(&path.index(at), format!("{} stands there twice", quoted(name)), "Keep one.");
-        }
-    }
-}
-
-fn check_log(log: &str, report: &mut Report<'_>) {
-    let path = KeyPath::of(&["telemetry", "log"]);
-    let remedy = format!("Write one of {}, or directives like \"weir=debug,info\".", LEVELS.join(", "));
-    if EnvFilter::try_new(log).is_err() {
-        report.fault(&path, format!("{} is not a log filter", quoted(log)), remedy);
-        return;
-    }
-    for word in log.split(',').map(str::trim) {
-        let lower = word.to_ascii_lowercase();
-        // A bare word that is no level is read as a part's name, which hides a misspelt level.
-        let is_plain = !word.contains(['=', '[', ':']) && !LEVELS.contains(&lower.as_str());
-        if let Some(level) = nearest(word, LEVELS).filter(|_| is_plain) {
-            let problem = format!("{} is not a level of the log", quoted(word));
-            report.fault(&path, problem, format!("Did you mean {}?", quoted(level)));
         }
     }
 }

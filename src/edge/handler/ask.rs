@@ -9,18 +9,18 @@ use axum::{
 };
 use tokio::time::Instant;
 use tower::ServiceExt as _;
-use tracing::Instrument as _;
 
 use crate::{
     base::{deadline::Deadline, id::RequestId},
     edge::{
         body, error, layer::auth::Caller, layer::shed::Place, record::Record, reply, state::State, tags,
-        wishes,
+        told, wishes,
     },
     keys::VirtualKey,
     limit::{concurrency::Permit, registry::KeyLimits, tokens::TokenReservation},
     openai::{Ask, Endpoint, estimate},
     pipeline::{Asked, Code, Job, Refusal},
+    trace::Scope,
     upstream::Timing,
 };
 
@@ -44,45 +44,52 @@ type Guest = (Extension<RequestId>, Extension<Caller>, Extension<Place>);
 
 async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -> Response {
     let (Extension(id), Extension(caller), Extension(place)) = guest;
-    let span = tracing::info_span!("request", %id);
-    async move {
-        let mut record = Record::begin(&state.0.metrics);
-        let meter = Meter::of(&state, &caller);
-        let Admitted { permit, requests } = meter.as_ref().map_or_else(Admitted::freely, Meter::admit);
-        let answer = match permit {
-            Ok(permit) => {
-                record.hold((place, permit));
-                let asked = asked(&state, id, caller, meter.as_ref(), request, endpoint, &mut record).await;
-                match asked {
-                    Ok(asked) => state.0.pipeline.clone().oneshot(asked).await,
-                    Err(refusal) => Err(refusal),
-                }
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let mut response = match answer {
-            Ok(answer) => {
-                let ping = state.0.snapshot.load().config.server.stream_ping.0;
-                reply::answer(answer, ping, &state.0.over, record)
-            }
-            Err(refusal) => error::reply(&refusal, record),
-        };
-        let tokens = meter.as_ref().and_then(Meter::tokens);
-        reply::rate_headers(response.headers_mut(), requests, tokens);
-        response
+    let mut record = Record::begin(&state.0.metrics);
+    let scope = told::begin(&state.0.tracer, request.headers());
+    if let Some(scope) = &scope {
+        record.log().record("trace_id", tracing::field::display(scope.trace()));
+        record.traced(told::open(scope, &id, caller.0.as_deref(), endpoint));
     }
-    .instrument(span)
-    .await
+    let meter = Meter::of(&state, &caller);
+    let Admitted { permit, requests } = meter.as_ref().map_or_else(Admitted::freely, Meter::admit);
+    let answer = match permit {
+        Ok(permit) => {
+            record.hold((place, permit));
+            let came = Came { id, caller, request, endpoint, scope };
+            let asked = asked(&state, came, meter.as_ref(), &mut record).await;
+            match asked {
+                Ok(asked) => state.0.pipeline.clone().oneshot(asked).await,
+                Err(refusal) => Err(refusal),
+            }
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match answer {
+        Ok(answer) => {
+            let ping = state.0.snapshot.load().config.server.stream_ping.0;
+            reply::answer(answer, ping, &state.0.over, record)
+        }
+        Err(refusal) => error::reply(&refusal, record),
+    };
+    let tokens = meter.as_ref().and_then(Meter::tokens);
+    reply::rate_headers(response.headers_mut(), requests, tokens);
+    response
+}
+
+/// A request as it came, with its place in a trace.
+struct Came {
+    id: RequestId,
+    caller: Caller,
+    request: Request,
+    endpoint: Endpoint,
+    scope: Option<Scope>,
 }
 
 /// Reads the request.
 async fn asked(
     state: &State,
-    id: RequestId,
-    caller: Caller,
+    Came { id, caller, request, endpoint, scope }: Came,
     meter: Option<&Meter>,
-    request: Request,
-    endpoint: Endpoint,
     record: &mut Record,
 ) -> Result<Asked, Box<Refusal>> {
     let begun = Instant::now();
@@ -96,6 +103,9 @@ async fn asked(
     record.hold(room);
     let ask = Ask::parse(endpoint, body).map_err(Refusal::bad_field)?;
     record.stream(ask.stream());
+    if let Some(open) = record.span() {
+        told::asked(open, &ask);
+    }
     let tokens = meter.map(|meter| meter.reserve(&ask)).transpose()?.flatten();
     let timing = Timing {
         deadline: Deadline::after(
@@ -108,8 +118,18 @@ async fn asked(
     };
     let key = caller.0;
     let ask = Arc::new(ask);
-    let job =
-        Job { id, ask, wishes, key, tags, tokens, snapshot: Arc::clone(&snapshot), timing, cache: "bypass" };
+    let job = Job {
+        id,
+        ask,
+        wishes,
+        key,
+        tags,
+        tokens,
+        snapshot: Arc::clone(&snapshot),
+        timing,
+        cache: "bypass",
+        trace: scope,
+    };
     Ok(Asked(Box::new(job)))
 }
 

@@ -92,6 +92,7 @@ impl House {
             snapshot: Arc::clone(&self.snapshot),
             timing: Timing { deadline, by_client: false, bounds_stream: false, attempt: None },
             cache: "bypass",
+            trace: None,
         };
         let wanted = self.snapshot.book.wanted(WantedBy::Name("m")).unwrap();
         Missed { job: Box::new(job), wanted, verdict: Verdict::default() }
