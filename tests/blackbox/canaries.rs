@@ -8,8 +8,9 @@ use tokio::net::TcpStream;
 
 use super::support::{
     client::{Answer, Client},
+    collector::Collector,
     process,
-    raw::RawUpstream,
+    raw::{RawUpstream, wait_for},
     script::Script,
     sim::SimProcess,
     weir::{Setup, Weir},
@@ -74,7 +75,7 @@ async fn echo() -> RawUpstream {
 /// Which requests the echo's scripts are for.
 const ECHOES: [bool; 10] = [false, false, false, false, false, false, true, true, false, false];
 
-fn config(sim: &SimProcess, echo: &RawUpstream, folder: &Path) -> String {
+fn config(sim: &SimProcess, echo: &RawUpstream, collector: &Collector, folder: &Path) -> String {
     let key_file = folder.join("key");
     std::fs::write(&key_file, format!("{MARK}-file-key\n")).unwrap();
     format!(
@@ -87,6 +88,17 @@ fn config(sim: &SimProcess, echo: &RawUpstream, folder: &Path) -> String {
         model_rest = "1ms"
         [telemetry]
         log = "trace"
+        otlp_endpoint = "http://{collector}/{MARK}-path"
+        otlp_headers = {{ x-key = "{MARK}-otlp", authorization = "env:SECRET_OTLP" }}
+        propagate = true
+        content = ["told"]
+        [alerts]
+        webhook = "http://{collector}/hook?token={MARK}-hook"
+        min_interval = "0s"
+        [[budgets]]
+        name = "all"
+        scope = "key:from-file"
+        daily = 1000.0
         [[keys]]
         name = "from-env"
         secret = "env:SECRET_CLIENT"
@@ -122,6 +134,7 @@ fn config(sim: &SimProcess, echo: &RawUpstream, folder: &Path) -> String {
         api_keys = ["{MARK}-provider-b"]
         [models.one]
         provider = "one"
+        price = {{ input = 1.0, output = 1.0 }}
         [models.two]
         provider = "two"
         [models.broken]
@@ -141,11 +154,14 @@ fn config(sim: &SimProcess, echo: &RawUpstream, folder: &Path) -> String {
         provider = "dead"
         [routes.chain]
         targets = ["dead", "tls", "broken", "two"]
+        [routes.told]
+        targets = ["one"]
         "#,
         file = key_file.display(),
         sim = sim.base_url(),
         echo = echo.base_url(),
         echo_host = echo.address(),
+        collector = collector.address(),
     )
 }
 
@@ -155,6 +171,7 @@ fn planted(setup: Setup) -> Setup {
         .env("SECRET_CLIENT", &format!("{MARK}-client"))
         .env("SECRET_PROVIDER_A", &format!("{MARK}-provider-a"))
         .env("SECRET_HEADER", &format!("{MARK}-secret-header"))
+        .env("SECRET_OTLP", &format!("Bearer {MARK}-otlp-env"))
         .env("SECRET_UNUSED", &format!("{MARK}-unused"))
 }
 
@@ -267,7 +284,54 @@ fn faulty() -> Vec<String> {
         ),
         format!("[providers.p]\nbase_url = \"http://127.0.0.1:1/v1\"\nheaders = {{ x-a = \"{MARK}\\n\" }}\n"),
         format!("[providers.p]\nbase_url = \"http://user:{MARK}@127.0.0.1:1/v1\"\n"),
+        format!("[telemetry]\notlp_endpoint = \"http://user:{MARK}@127.0.0.1:1\"\n"),
+        format!("[telemetry]\notlp_endpoint = \"{MARK}\"\n"),
+        format!("[telemetry]\notlp_endpont = \"http://{MARK}\"\n"),
+        format!("[telemetry]\notlp_headers = \"{MARK}\"\n"),
+        format!("[telemetry]\notlp_headers = {{ x-a = \"{MARK}\\n\" }}\n"),
+        format!("[alerts]\nwebhook = [\"{MARK}\"]\n"),
     ]
+}
+
+/// Every span of what was asked so far.
+async fn see_traces(weir: &Weir, collector: &Collector, seen: &mut Seen) {
+    let (last, id) = (weir.client().key(&format!("{MARK}-client")), "the-last-one");
+    let last = last.header("x-request-id", id).header("traceparent", MARK).header("tracestate", MARK);
+    assert_eq!(last.post_json(CHAT, &asking("one", true)).await.status, 200);
+    let of_last = || collector.spans().into_iter().find(|span| span.text("weir.request_id") == id);
+    wait_for(of_last).await;
+    let spans = collector.spans();
+    for outcome in ["ok", "server_error", "credential_rejected", "rejected", "rate_limited", "connect_error"]
+    {
+        assert!(spans.iter().any(|span| span.text("weir.outcome") == outcome), "no try with {outcome}");
+    }
+    seen.0.push(("traces".into(), collector.bodies()));
+}
+
+/// What somebody with the admin token gets to see, in whatever form, with what stays on the disk.
+async fn see_what_operators_see(weir: &Weir, admin: &Client, seen: &mut Seen) {
+    for path in ["/metrics", "/healthz", "/readyz", "/dashboard"] {
+        seen.answer(path, &weir.client().get(path).await);
+    }
+    for path in
+        ["/admin/status", "/admin/budgets", "/admin/ledger", "/admin/report", "/admin/keys", "/dashboard"]
+    {
+        let answer = admin.get(path).await;
+        assert!(answer.status == 200 || path == "/dashboard", "{path}: {}", answer.text());
+        seen.answer(path, &answer);
+    }
+    for form in [&["--by", "key"][..], &["--by", "model", "--json"], &["--by", "provider", "--csv"]] {
+        let arguments = [&["report", "--config", "weir.toml"], form].concat();
+        let report = Weir::run(weir.folder(), &arguments);
+        assert!(!report.stdout.is_empty());
+        seen.output("report", &report);
+    }
+    for file in std::fs::read_dir(weir.folder()).unwrap().map(|file| file.unwrap()) {
+        if file.file_name().to_string_lossy().starts_with("weir.db") {
+            let kept = std::fs::read(file.path()).unwrap();
+            seen.0.push((format!("{:?}", file.file_name()), String::from_utf8_lossy(&kept).into_owned()));
+        }
+    }
 }
 
 fn check(folder: &Path, file: &str, variable: Option<(&str, String)>) -> Output {
@@ -283,12 +347,14 @@ fn check(folder: &Path, file: &str, variable: Option<(&str, String)>) -> Output 
 async fn no_secret_is_in_anything_that_comes_out() {
     let (sim, echo) = (SimProcess::start(&["--api-key", &format!("{MARK}-provider-b")]).await, echo().await);
     let folder = tempfile::tempdir().unwrap();
-    let good = config(&sim, &echo, folder.path());
+    let collector = Collector::start().await;
+    let good = config(&sim, &echo, &collector, folder.path());
     let weir = planted(Weir::with(&good)).start().await;
     let mut seen = Seen::default();
     ask_all(&weir, &mut seen).await;
     ask_over_http2(&weir).await;
     assert_eq!(echo.requests().len(), ECHOES.len());
+    see_traces(&weir, &collector, &mut seen).await;
 
     let admin = weir.client().key(&format!("{MARK}-admin"));
     let wrong = weir.client().key(&format!("{MARK}-wrong"));
@@ -314,15 +380,26 @@ async fn no_secret_is_in_anything_that_comes_out() {
         ("WEIR_PROVIDERS__ONE__HEADERS__X_A", format!("{MARK}-env")),
         ("WEIR_SERVER__ADMIN_TOKN", format!("{MARK}-env")),
         ("WEIR_SERVER__ADMIN_TOKEN", format!("{{ a = \"{MARK}-env\" }}")),
+        ("WEIR_TELEMETRY__OTLP_ENDPOINT", format!("{MARK}-env")),
+        ("WEIR_TELEMETRY__OTLP_HEADERS__X_KEY", format!("{MARK}-env")),
+        ("WEIR_ALERTS__WEBHOOK", format!("{MARK}-env")),
     ] {
         seen.output(&format!("check with {name}"), &check(folder.path(), "good.toml", Some((name, value))));
     }
-    seen.answer("metrics", &weir.client().get("/metrics").await);
+    seen.output("check of the good file", &check(folder.path(), "good.toml", None));
+    see_what_operators_see(&weir, &admin, &mut seen).await;
+    // Only here is it told what was asked: the traces are looked at rightly, and the log tells nothing all the same.
+    let client = weir.client().key(&format!("{MARK}-client"));
+    assert_eq!(client.post_json(CHAT, &asking("told", false)).await.status, 200);
+    let shown =
+        || collector.spans().into_iter().find(|span| span.text("gen_ai.input.messages").contains(PROMPT));
+    wait_for(shown).await;
     let log = weir.logs();
     for library in ["TRACE", "DEBUG", "hyper", "h2::", "rustls", "weir"] {
         assert!(log.contains(library), "the log does not trace {library}");
     }
     seen.0.push(("the log".into(), log));
-    seen.assert_without(MARK);
     seen.assert_without(PROMPT);
+    seen.0.push(("alerts with traces".into(), collector.bodies()));
+    seen.assert_without(MARK);
 }
