@@ -1,5 +1,10 @@
 //! What is counted of money.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use prometheus::{CounterVec, GaugeVec, IntCounterVec};
 
 use super::{Maker, Metrics};
@@ -18,6 +23,26 @@ pub struct MoneyMetrics {
     refusals: IntCounterVec,
     overruns: IntCounterVec,
     alerts: IntCounterVec,
+    sums: Arc<Sums>,
+}
+
+/// The exact sums over all models.
+#[derive(Debug, Default)]
+struct Sums {
+    cost: AtomicI64,
+    routing: AtomicI64,
+    cache: AtomicI64,
+}
+
+/// What was spent since the start of the process, and what was saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// What tries cost.
+    pub cost: Nanos,
+    /// What routing saved; below zero where it cost more.
+    pub routing: Nanos,
+    /// What the cache saved.
+    pub cache: Nanos,
 }
 
 /// Where one limit of a budget stands.
@@ -78,12 +103,20 @@ impl MoneyMetrics {
                 &["budget"],
             )?,
             alerts: maker.counters("budget_alerts_total", "Alerts raised.", window)?,
+            sums: Arc::default(),
         })
     }
 
     /// Counts what a try cost.
     pub fn cost(&self, model: &str, provider: &str, cost: Nanos) {
         self.cost.with_label_values(&[model, provider]).inc_by(usd(cost));
+        self.sums.cost.fetch_add(cost.0, Ordering::Relaxed);
+    }
+
+    /// What was spent and saved since the start of the process.
+    pub fn totals(&self) -> Totals {
+        let sum = |sum: &AtomicI64| Nanos(sum.load(Ordering::Relaxed));
+        Totals { cost: sum(&self.sums.cost), routing: sum(&self.sums.routing), cache: sum(&self.sums.cache) }
     }
 
     /// Counts a try without a price.
@@ -95,6 +128,8 @@ impl MoneyMetrics {
     pub fn saved(&self, reason: &'static str, amount: Nanos) {
         let sign = if amount < Nanos::ZERO { "more" } else { "less" };
         self.saved.with_label_values(&[reason, sign]).inc_by(usd(amount).abs());
+        let sum = if reason == "cache" { &self.sums.cache } else { &self.sums.routing };
+        sum.fetch_add(amount.0, Ordering::Relaxed);
     }
 
     /// Counts what a fallback cost more, or less if below zero, than the first choice would have.

@@ -12,13 +12,13 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::{
-    base::money::Nanos,
+    base::{money::Nanos, outcome::Outcome},
     config::QualityCheck,
     openai::error::ErrorBody,
     quality::Findings,
     route::{Chain, Missing, Target},
     spend::{Purse, Remaining},
-    upstream::{Cut, Frame, Live, Trail, label},
+    upstream::{Cut, Frame, Live, Trail, Tried, label},
 };
 
 use super::{
@@ -58,6 +58,8 @@ pub struct Facts {
     pub attempts: usize,
     /// How often another target had to take over.
     pub fallbacks: usize,
+    /// Every try in order, where one of them failed.
+    pub tried: Vec<Tried>,
     /// The targets that were passed over, each with what it lacks.
     pub skipped: Vec<(Arc<Target>, Missing)>,
     /// The client's fields that were left out for the provider.
@@ -140,6 +142,10 @@ impl Facts {
             target: trail.tried.last().map(|tried| Arc::clone(&tried.target)),
             attempts: trail.attempts(),
             fallbacks: trail.fallbacks,
+            tried: match trail.tried.iter().all(|tried| tried.outcome == Outcome::Ok) {
+                true => Vec::new(),
+                false => trail.tried.clone(),
+            },
             skipped: chain.skipped.iter().chain(&trail.skipped).cloned().collect(),
             dropped: trail.dropped.clone(),
             waited: trail.waited,
@@ -160,6 +166,7 @@ impl Facts {
             target: None,
             attempts: 0,
             fallbacks: 0,
+            tried: Vec::new(),
             skipped: Vec::new(),
             dropped: Vec::new(),
             waited: Duration::ZERO,
