@@ -19,7 +19,7 @@ use crate::{
     alerts, app,
     base::{clock::Clock, tokens},
     config::{self, Loaded},
-    edge::{State, router, server},
+    edge::{State, dashboard, router, server},
     news::Told,
 };
 
@@ -75,6 +75,7 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     tokio::spawn(app::watch_routes(state.clone()));
     tokio::spawn(app::check_providers(state.clone()));
     tokio::spawn(app::keep_health(state.clone()));
+    tokio::spawn(dashboard::keep(state.clone()));
     let grace = settings.shutdown_grace.0;
     let over = || state.0.over.clone();
     let clients =

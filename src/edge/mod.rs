@@ -1,6 +1,7 @@
 //! The side that clients see: HTTP in, HTTP out.
 
 mod body;
+pub mod dashboard;
 mod error;
 mod handler;
 mod layer;

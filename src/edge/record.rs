@@ -4,6 +4,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use super::dashboard::{Board, Ended, Seen};
 use crate::{
     metrics::{Metrics, NONE, RequestLabels},
     pipeline::{Cached, Facts},
@@ -26,6 +27,8 @@ pub struct Record {
     status: u16,
     facts: Option<Facts>,
     overhead: Option<Duration>,
+    /// Where it is shown, with what is shown of it.
+    shown: Option<(Arc<Board>, Seen)>,
     held: Vec<Box<dyn Any + Send + Sync>>,
     /// The request's span in the log.
     log: tracing::Span,
@@ -46,11 +49,19 @@ impl Record {
             status: CLIENT_LEFT,
             facts: None,
             overhead: None,
+            shown: None,
             held: Vec::new(),
             log: tracing::Span::current(),
             open: None,
             refusal: None,
         }
+    }
+
+    /// Shows it on the dashboard when it is over; `key`: the name of the key that asks.
+    #[must_use]
+    pub fn shown(mut self, board: &Arc<Board>, key: Option<Arc<str>>) -> Self {
+        self.shown = Some((Arc::clone(board), Seen { key, ..Seen::default() }));
+        self
     }
 
     /// Keeps something (a place, a permit) until the request is over.
@@ -78,7 +89,7 @@ impl Record {
         &self.log
     }
 
-    /// It is refused.
+    /// It is refused, with this code.
     pub fn refused(&mut self, code: &'static str) {
         self.refusal = Some(code);
     }
@@ -86,7 +97,11 @@ impl Record {
     /// The head of the answer is known; gives the time that Weir itself took until now.
     pub fn answered(&mut self, status: u16, facts: Option<Facts>) -> Duration {
         let waited = facts.as_ref().map_or(Duration::ZERO, |facts| facts.waited);
-        let overhead = self.begun.elapsed().saturating_sub(waited);
+        let until_now = self.begun.elapsed();
+        let overhead = until_now.saturating_sub(waited);
+        if let Some((_, seen)) = &mut self.shown {
+            seen.first = Some(until_now);
+        }
         (self.status, self.facts, self.overhead) = (status, facts, Some(overhead));
         overhead
     }
@@ -126,5 +141,10 @@ impl Drop for Record {
             ms = took.as_millis() as u64,
             "request over"
         );
+        if let Some((board, seen)) = self.shown.take() {
+            let (status, stream) = (labels.status, self.stream);
+            let seen = Seen { status, stream, left: status == CLIENT_LEFT, took, code: self.refusal, ..seen };
+            board.ended(Ended::of(seen, self.facts.take()));
+        }
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    error, handler,
+    dashboard, error, handler,
     layer::{admin, auth, identify, shed},
     state::State,
 };
@@ -24,6 +24,8 @@ pub enum Access {
     Client,
     /// Whoever has the admin token; without one, programs of this machine.
     Admin,
+    /// Anybody where there is an admin token, which the page asks for; without one, programs of this machine.
+    Page,
 }
 
 /// A path of the table.
@@ -60,6 +62,9 @@ pub const ROUTES: &[Served] = &[
     served(Method::GET, "/healthz", Access::Public, false, || get(handler::health::alive)),
     served(Method::GET, "/readyz", Access::Public, false, || get(handler::health::ready)),
     served(Method::GET, "/metrics", Access::Public, true, || get(handler::metrics::page)),
+    served(Method::GET, "/dashboard", Access::Page, true, || get(dashboard::index)),
+    served(Method::GET, "/dashboard/{file}", Access::Page, true, || get(dashboard::asset)),
+    served(Method::GET, "/admin/live", Access::Admin, true, || get(dashboard::live)),
     served(Method::GET, "/admin/status", Access::Admin, true, || get(handler::targets::status)),
     served(Method::POST, "/admin/targets/{*path}", Access::Admin, true, || post(handler::targets::force)),
     served(Method::DELETE, "/admin/cache", Access::Admin, true, || delete(handler::cache::purge)),
@@ -86,6 +91,7 @@ pub fn router(state: &State, operators: bool, both: bool) -> Router {
                 .route_layer(from_fn_with_state(state.clone(), auth::layer))
                 .route_layer(from_fn_with_state(state.clone(), shed::layer)),
             Access::Admin => handler.route_layer(from_fn_with_state(state.clone(), admin::layer)),
+            Access::Page => handler.route_layer(from_fn_with_state(state.clone(), admin::page)),
         };
         router.route(served.path, guarded)
     });
@@ -132,6 +138,7 @@ mod tests {
             keys_seen: Default::default(),
             pipeline: pipeline(&metrics, &till, &vault),
             vault,
+            board: dashboard::Board::new(till.clock.clone()),
             till,
             tracer: crate::trace::Tracer::off(),
             exporter: None,

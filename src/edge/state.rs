@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::dashboard::Board;
 use crate::{
     limit::{failures::Failures, registry::Limits},
     metrics::Metrics,
@@ -41,6 +42,8 @@ pub struct Shared {
     pub tracer: Tracer,
     /// Sends them; `None`: nothing is traced.
     pub exporter: Option<Exporter>,
+    /// What the dashboard shows.
+    pub board: Arc<Board>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The accounts and the ledger, where keys made at run time are too.
@@ -72,8 +75,9 @@ impl State {
         self.0.draining.load(Ordering::Acquire)
     }
 
-    /// Refuses new requests from now on.
+    /// Refuses new requests from now on; dashboards are told goodbye, so that nobody waits for them.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
+        self.0.board.closed.cancel();
     }
 }

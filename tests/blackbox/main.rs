@@ -19,6 +19,7 @@ mod comeback;
 mod crash;
 mod credentials;
 mod crowd;
+mod dashboard;
 mod dead;
 mod degraded;
 mod disk;

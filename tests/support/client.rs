@@ -145,14 +145,12 @@ impl Client {
     /// # Errors
     /// The connection failed before the answer's head.
     pub async fn try_stream(&self, path: &str, body: &Value) -> reqwest::Result<EventStream> {
-        let response = self.posted(path, body.to_string()).send().await?;
-        Ok(EventStream {
-            response,
-            parser: Parser::default(),
-            ready: Vec::new(),
-            raw: Vec::new(),
-            broken: false,
-        })
+        self.posted(path, body.to_string()).send().await.map(EventStream::of)
+    }
+
+    /// Asks with GET; the answer's body is read event by event.
+    pub async fn watch(&self, path: &str) -> EventStream {
+        EventStream::of(self.request("GET", path).send().await.unwrap())
     }
 }
 
@@ -176,6 +174,10 @@ pub struct EventStream {
 }
 
 impl EventStream {
+    fn of(response: reqwest::Response) -> Self {
+        Self { response, parser: Parser::default(), ready: Vec::new(), raw: Vec::new(), broken: false }
+    }
+
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }

@@ -44,7 +44,8 @@ type Guest = (Extension<RequestId>, Extension<Caller>, Extension<Place>);
 
 async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -> Response {
     let (Extension(id), Extension(caller), Extension(place)) = guest;
-    let mut record = Record::begin(&state.0.metrics);
+    let name = caller.0.as_ref().map(|key| Arc::clone(key.name()));
+    let mut record = Record::begin(&state.0.metrics).shown(&state.0.board, name);
     let scope = told::begin(&state.0.tracer, request.headers());
     if let Some(scope) = &scope {
         record.log().record("trace_id", tracing::field::display(scope.trace()));

@@ -45,7 +45,8 @@ fn question(uri: &Uri) -> Result<(Cursor, usize), Box<Refusal>> {
     ))
 }
 
-fn row(account: &AccountReport) -> Value {
+/// A limit as operators see it.
+pub fn row(account: &AccountReport) -> Value {
     let time = |seconds: i64| calendar::rfc3339(seconds.saturating_mul(1000));
     let mut row = json!({
         "budget": account.budget,

@@ -56,7 +56,8 @@ pub async fn force(
     answer(&told.unwrap_or_default())
 }
 
-fn row(Vitals { patient, standing, score }: &Vitals, now: Instant) -> Value {
+/// A target as operators see it.
+pub fn row(Vitals { patient, standing, score }: &Vitals, now: Instant) -> Value {
     let ms = |span: Option<std::time::Duration>| span.map(|span| span.as_millis() as u64);
     let left = |until: Option<Instant>| ms(until.map(|until| until.saturating_duration_since(now)));
     json!({

@@ -35,6 +35,25 @@ pub async fn layer(
     }
 }
 
+/// The same for pages without figures, which ask for the token themselves: with a token anybody may read them, without one
+/// only this machine.
+pub async fn page(
+    extract::State(state): extract::State<State>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let snapshot = state.snapshot();
+    let server = &snapshot.config.server;
+    let token = server.admin_token.as_ref().map(SecretSource::resolve);
+    if matches!(token, None | Some(Ok(None)))
+        && let Err(refusal) = local::check(Door::Admin, server, peer, request.uri(), request.headers())
+    {
+        return error::refused(&state.0.metrics, &refusal);
+    }
+    next.run(request).await
+}
+
 fn check(state: &State, peer: SocketAddr, request: &Request) -> Result<(), Box<Refusal>> {
     let now = Instant::now();
     if let Some(wait) = state.0.failures.blocked(peer.ip(), now) {

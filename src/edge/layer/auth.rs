@@ -15,6 +15,7 @@ use crate::{
     edge::{
         error,
         layer::local::{self, Door},
+        record::Record,
         state::State,
     },
     keys::VirtualKey,
@@ -37,7 +38,7 @@ pub async fn layer(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => error::refused(&state.0.metrics, &refusal),
+        Err(refusal) => error::reply(&refusal, Record::begin(&state.0.metrics).shown(&state.0.board, None)),
     }
 }
 

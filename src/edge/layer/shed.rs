@@ -10,7 +10,7 @@ use axum::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    edge::{error, state::State},
+    edge::{error, record::Record, state::State},
     pipeline::{Code, Refusal},
 };
 
@@ -38,5 +38,6 @@ pub async fn layer(
 }
 
 fn refuse(state: &State, message: &str) -> Response {
-    error::refused(&state.0.metrics, &Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)))
+    let refusal = Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1));
+    error::reply(&refusal, Record::begin(&state.0.metrics).shown(&state.0.board, None))
 }

@@ -213,7 +213,9 @@ async fn a_changed_route_forgets_its_answers_and_no_others() {
         body["model"] = json!(route);
         did(&weir.client().post_json(CHAT, &body).await).to_owned()
     };
-    for (route, words) in [("one", ["miss", "hit"]), ("two", ["bypass", "bypass"]), ("three", ["miss", "hit"])] {
+    for (route, words) in
+        [("one", ["miss", "hit"]), ("two", ["bypass", "bypass"]), ("three", ["miss", "hit"])]
+    {
         assert_eq!([word(route).await, word(route).await], words, "{route}");
     }
     weir.write_config(&routes(2));
