@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check fuzz soak bench day routing train figures image image-check clean cargo
+.PHONY: help run test check fuzz soak bench day routing train figures dashboard image image-check clean cargo
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -10,13 +10,14 @@ help: ## show this list
 run: cargo ## build Weir and serve with config/weir.toml (no keys needed)
 	cargo run --release --locked -- serve --config config/weir.toml
 
-test: cargo ## check everything: style, lints, licences, tests, the OpenAI SDKs
+test: cargo ## check everything: style, lints, licences, tests, the OpenAI SDKs, the dashboard
 	tools/setup.sh
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	tools/deny.sh
 	cargo test --locked
 	tests/sdk/run.sh
+	node tests/dashboard/check.mjs
 
 check: cargo ## the quick part of `make test`, for while you work
 	cargo fmt --all --check
@@ -45,6 +46,10 @@ routing: cargo ## show by cross-validation which prompts the classifier tells ap
 train: cargo ## train the classifier that ships anew (OUTCOMES)
 	cargo run --profile quick --locked --example train -- $(OUTCOMES) --write src/classify/model.bin --date $$(date +%F)
 
+dashboard: cargo ## look at the dashboard in Chromium; with WEIR_BLESS=1 take the pictures of the README anew
+	cargo build --locked
+	node tests/dashboard/check.mjs
+
 figures: cargo ## build the binary that ships and quote its size, idle memory, and start to first answer
 	tests/figures.sh
 
@@ -55,7 +60,7 @@ image-check: ## build the image on a base made here, then ask the binary in it (
 	tests/image.sh
 
 clean: ## remove everything built or installed in this folder
-	rm -rf target fuzz/target fuzz/corpus .venv tests/sdk/node/node_modules
+	rm -rf target fuzz/target fuzz/corpus .venv tests/sdk/node/node_modules tests/dashboard/node_modules
 
 cargo:
 	@command -v cargo >/dev/null || { \

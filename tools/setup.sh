@@ -23,6 +23,7 @@ debian_packages() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3 python3-venv)
   have node || wanted+=(nodejs)
   have npm || wanted+=(npm)
+  have chromium || [ -n "${WEIR_CHROMIUM:-}" ] || wanted+=(chromium)
   [ ${#wanted[@]} -eq 0 ] && return
   if ! have apt-get; then
     echo "Please install: ${wanted[*]}" >&2
@@ -65,10 +66,11 @@ python_packages() {
   cp "$list" .venv/installed
 }
 
+# The Node packages of the checks in folder $1.
 node_packages() {
-  local folder=tests/sdk/node
+  local folder=$1
   fresh "$folder/package-lock.json" "$folder/node_modules/installed" && return
-  echo "installing the Node packages of the SDK checks"
+  echo "installing the Node packages of $folder"
   (cd "$folder" && npm ci --silent)
   cp "$folder/package-lock.json" "$folder/node_modules/installed"
 }
@@ -85,5 +87,6 @@ cargo_tools() {
 debian_packages
 prometheus_programs
 python_packages
-node_packages
+node_packages tests/sdk/node
+node_packages tests/dashboard
 cargo_tools
