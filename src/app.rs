@@ -1,7 +1,6 @@
 //! The composition root: a configuration in, a running gateway's state out.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicBool},
     time::Duration,
 };
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     base::clock::Clock,
     budget::{Accounts, Rules},
-    config::{Config, Loaded, load, needs_a_key},
+    config::{Config, Faults, Loaded, needs_a_key},
     edge::{Shared, State, dashboard::Board},
     ledger::{KeyRow, Ledger, LedgerError},
     limit::{failures::Failures, registry::Limits},
@@ -27,13 +26,13 @@ use crate::{
     upstream::{Diary, Outages, keep_checking},
 };
 
-/// Builds the state of a gateway, and the news that it raises. `files` are read again at a reload. Blocks.
+/// Builds the state of a gateway, and the news that it raises. A reload reads the configuration by `read`. Blocks.
 ///
 /// # Errors
 /// Everything that could not be built, each with its key.
 pub fn build(
     loaded: Loaded,
-    files: Vec<PathBuf>,
+    read: impl Fn() -> Result<Loaded, Faults> + Send + Sync + 'static,
     clock: Clock,
 ) -> Result<(State, mpsc::Receiver<Told>), Vec<String>> {
     let metrics = Arc::new(Metrics::new().map_err(|error| vec![error.to_string()])?);
@@ -70,7 +69,7 @@ pub fn build(
                 let Some(shared) = weak.upgrade() else { return Ok(()) };
                 // One at a time: else a reload that read an older file could be the last to take effect.
                 let _turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
-                reload(&shared, &files)
+                reload(&shared, read())
             }),
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
             turn: Mutex::new(()),
@@ -179,11 +178,10 @@ fn semaphore(permits: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }
 
-/// Reads the configuration again. Requests under way keep the one that they began with.
-fn reload(shared: &Shared, files: &[PathBuf]) -> Result<(), String> {
+/// Takes the configuration that was read. Requests under way keep the one that they began with.
+fn reload(shared: &Shared, read: Result<Loaded, Faults>) -> Result<(), String> {
     let before = shared.snapshot.load_full();
-    let result =
-        load(files).map_err(|faults| faults.to_string()).and_then(|loaded| swap(shared, &before, loaded));
+    let result = read.map_err(|faults| faults.to_string()).and_then(|loaded| swap(shared, &before, loaded));
     shared.metrics.reload(result.is_ok());
     match &result {
         Ok(()) => tracing::info!("the configuration was reloaded"),

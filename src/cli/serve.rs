@@ -52,12 +52,11 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     let read = loaded.files.clone();
     let files = read.clone();
     // Opening the ledger blocks.
-    let built = spawn_blocking(move || app::build(loaded, files, Clock::system()));
+    let built = spawn_blocking(move || app::build(loaded, move || config::load(&files), Clock::system()));
     let built = built.await.map_err(|error| format!("the start broke off: {error}"))?;
     let (state, news) = built.map_err(|faults| faults.join("\n"))?;
     tokio::spawn(tell(state.clone(), news));
-    drop(spawn_blocking(tokens::warm));
-    tokio::spawn(close_windows(state.clone()));
+    spawn_upkeep(&state);
     let settings = state.snapshot().config.server.clone();
     let options = server::ServerOptions::new(&settings)?;
     let listener = server::bind("server.listen", &settings.listen).await?;
@@ -71,11 +70,6 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     let stop = CancellationToken::new();
     tokio::spawn(obey(signals, state.clone(), stop.clone()));
     tokio::spawn(watch_files(state.clone(), read, seen));
-    tokio::spawn(app::watch_keys(state.clone()));
-    tokio::spawn(app::watch_routes(state.clone()));
-    tokio::spawn(app::check_providers(state.clone()));
-    tokio::spawn(app::keep_health(state.clone()));
-    tokio::spawn(dashboard::keep(state.clone()));
     let grace = settings.shutdown_grace.0;
     let over = || state.0.over.clone();
     let clients =
@@ -109,9 +103,20 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     Ok(())
 }
 
+/// Begins what goes on beside requests.
+pub(super) fn spawn_upkeep(state: &State) {
+    drop(spawn_blocking(tokens::warm));
+    tokio::spawn(close_windows(state.clone()));
+    tokio::spawn(app::watch_keys(state.clone()));
+    tokio::spawn(app::watch_routes(state.clone()));
+    tokio::spawn(app::check_providers(state.clone()));
+    tokio::spawn(app::keep_health(state.clone()));
+    tokio::spawn(dashboard::keep(state.clone()));
+}
+
 /// Closes the ledger. Where something is held still, by a request that was cut and has not yet said what it cost, the
 /// next start counts that as spent.
-async fn close_ledger(state: &State) {
+pub(super) async fn close_ledger(state: &State) {
     let till = &state.0.till;
     let until = Instant::now() + SETTLES_WITHIN;
     while till.accounts.holds() && Instant::now() < until {

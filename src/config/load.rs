@@ -1,6 +1,9 @@
 //! The reading of files with the environment on top.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Error, Figment, Metadata, Profile, Provider,
@@ -47,9 +50,26 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong, at once: missing files, syntax, structure, meaning.
 pub fn load(files: &[PathBuf]) -> Result<Loaded, Faults> {
-    let environment = std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-    load_from(files, Path::new(DEFAULT_FILE), environment)
+    load_from(files, Path::new(DEFAULT_FILE), environment())
+}
+
+/// Reads a text that Weir carries with it, called `name` in faults; then the files over it and the environment over all,
+/// as [`load`] does, but for `PORT`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(name: &str, text: &str, files: &[PathBuf]) -> Result<Loaded, Faults> {
+    assemble(
+        vec![parse(Path::new(name), text)],
+        files.to_vec(),
+        environment().filter(|(name, _)| name != "PORT"),
+    )
+}
+
+/// This process's environment.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
 /// [`load`] with the environment as an argument, and with the file that is read where none is named.
@@ -65,11 +85,20 @@ pub fn load_from(
         [] if default_file.exists() => vec![default_file.to_owned()],
         files => files.to_vec(),
     };
+    assemble(Vec::new(), files, environment)
+}
+
+/// Lays the files over what is `beneath` them, the environment over all.
+fn assemble(
+    beneath: Vec<Result<Layer, Fault>>,
+    files: Vec<PathBuf>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded, Faults> {
     let shape = Shape::new();
     let mut faults = Vec::new();
     let mut layers = Vec::new();
-    for file in &files {
-        match read(file) {
+    for layer in beneath.into_iter().chain(files.iter().map(|file| read(file))) {
+        match layer {
             Ok(layer) => layers.push(layer),
             Err(fault) => faults.push(fault),
         }
@@ -108,12 +137,15 @@ impl Provider for Layer {
 }
 
 fn read(file: &Path) -> Result<Layer, Fault> {
+    parse(file, &file::text(file)?)
+}
+
+fn parse(file: &Path, text: &str) -> Result<Layer, Fault> {
     let source = file.display().to_string();
-    let text = file::text(file)?;
-    Toml::from_str::<Dict>(&text)
+    Toml::from_str::<Dict>(text)
         .map(|values| Layer { source, values })
         // Only the parser's message: its excerpt of the file could show a secret.
-        .map_err(|error| file::syntax(file, &text, error.span().map(|span| span.start), error.message()))
+        .map_err(|error| file::syntax(file, text, error.span().map(|span| span.start), error.message()))
 }
 
 fn layer(setting: &Setting, shape: &Shape) -> Layer {

@@ -61,7 +61,7 @@ pub use judge::Judge;
 pub use keys::Key;
 pub use keywords::{KeywordPreset, KeywordRule, Keywords};
 pub use ledger::{Ack, Ledger, Place as LedgerPlace};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_over};
 pub use models::Model;
 pub use presets::Preset;
 pub use price::{Price, PriceTier};
