@@ -4,6 +4,7 @@ mod calibrate;
 pub mod check;
 mod classify;
 mod completions;
+mod demo;
 mod estimate;
 mod health;
 pub mod keys;
@@ -36,6 +37,8 @@ enum Command {
     Serve,
     /// Validate the configuration offline and print what follows from it.
     Check,
+    /// See it all work: simulated providers with faults, traffic, a running commentary.
+    Demo(demo::DemoArgs),
     /// Run the simulated provider as a server of its own.
     Sim(Box<sim::SimArgs>),
     /// Make, list and revoke virtual keys.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&cli.config, &mut io::stdout().lock())
             .map_err(|error| error.to_string())
             .and_then(|good| if good { Ok(()) } else { Err(String::new()) }),
+        Command::Demo(args) => demo::run(cli.config, args),
         Command::Sim(args) => log::start_default().and_then(|()| block_on(sim::run(*args))),
         Command::Keys(args) => {
             block_on(keys::run(&cli.config, &args, &mut io::stdout().lock(), &mut io::stderr().lock()))

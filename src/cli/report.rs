@@ -59,6 +59,14 @@ pub fn run(files: &[PathBuf], args: &ReportArgs, out: &mut impl io::Write) -> Re
     }
 }
 
+/// Prints the table of a report's groups alone.
+///
+/// # Errors
+/// Those of `out`.
+pub(super) fn groups(summary: &Summary, out: &mut impl io::Write) -> io::Result<()> {
+    text::groups(summary).print(out)
+}
+
 fn question(args: &ReportArgs, now: i64) -> Result<Question, String> {
     let time =
         |name, text: &str| parse_time(text, now).map_err(|problem| format!("--{name} `{text}`: {problem}"));

@@ -86,7 +86,7 @@ pub async fn run(args: SimArgs) -> Result<(), String> {
 }
 
 /// Ready when the process is interrupted or terminated.
-async fn stopped() {
+pub(super) async fn stopped() {
     let interrupted = async {
         if tokio::signal::ctrl_c().await.is_err() {
             // Without a handler there is no such signal to wait for.

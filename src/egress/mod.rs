@@ -1,10 +1,12 @@
 //! The client of the control plane: Weir's own calls, never a client's request.
 
 mod admin;
+mod listen;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 pub use admin::{Admin, Request, reason};
+pub use listen::{Heard, Listener};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 /// A variable that names a PEM file of more authorities to trust, as other tools read it.
@@ -64,6 +66,7 @@ mod tests {
     fn every_client_can_be_made() {
         super::local().unwrap();
         super::operators().unwrap();
+        super::Listener::new(std::time::Duration::from_secs(1)).unwrap();
     }
 
     #[test]

@@ -40,6 +40,13 @@ pub struct InFlight<S> {
     room: Arc<Semaphore>,
 }
 
+impl<S> InFlight<S> {
+    /// The service whose requests are bounded.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
 /// Why a call came to nothing.
 #[derive(Debug)]
 pub enum CallError<E> {

@@ -16,6 +16,7 @@ use crate::{
     openai::Ask,
     provider::{Codec, Encoded, Failure, codec},
     route::Target,
+    sim::Sim,
 };
 
 use super::{
@@ -149,6 +150,14 @@ impl Unit {
             }
         }
         failure
+    }
+
+    /// The simulated provider behind it, if it is one inside this process.
+    pub fn sim(&self) -> Option<&Sim> {
+        match self.stack.inner() {
+            Leaf::Sim(sim) => Some(sim),
+            Leaf::Network(_) => None,
+        }
     }
 
     /// Sends one request and waits for the head of its answer.

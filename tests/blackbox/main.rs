@@ -22,6 +22,7 @@ mod crowd;
 mod dashboard;
 mod dead;
 mod degraded;
+mod demo;
 mod disk;
 mod doors;
 mod drain;

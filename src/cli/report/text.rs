@@ -67,7 +67,8 @@ fn totals(summary: &Summary, out: &mut impl io::Write) -> io::Result<()> {
     )
 }
 
-fn groups(summary: &Summary) -> Columns {
+/// The groups, each with a bar.
+pub fn groups(summary: &Summary) -> Columns {
     let mut columns = Columns::new(&[
         heading(summary.by),
         "asked",
