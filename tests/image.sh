@@ -161,7 +161,7 @@ ask "$port" || fail "answers a question"
 ok "answers a question"
 stop "$started"
 
-# As docker-compose.yml has it: everybody may come, with a key; two simulated providers. Only their addresses differ.
+# As on a network: everybody may come, with a key; two simulated providers. Only their addresses differ.
 environment=()
 for name in a b; do
   port=$(free_port)
@@ -173,7 +173,7 @@ ok "simulates a provider"
 settings=$work/settings
 mkdir -p "$settings"
 sed -e "s#//sim-a:8081/#//127.0.0.1:$port_a/#" -e "s#//sim-b:8081/#//127.0.0.1:$port_b/#" \
-  config/compose/weir.toml >"$settings/weir.toml"
+  tests/image/weir.toml >"$settings/weir.toml"
 port=$(free_port)
 environment=(WEIR_SERVER__LISTEN="0.0.0.0:$port")
 start /weir serve --config /config/weir.toml

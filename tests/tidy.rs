@@ -7,6 +7,7 @@ mod tidy {
     pub mod manners;
     pub mod paths;
     pub mod proofs;
+    pub mod shipped;
     pub mod sizes;
     pub mod source;
 }
@@ -17,7 +18,7 @@ use std::{
 };
 
 use tidy::{
-    homes, levels, manners, proofs, sizes,
+    homes, levels, manners, proofs, shipped, sizes,
     source::{Source, Violation},
 };
 
@@ -99,6 +100,28 @@ fn a_proof_that_is_gone_is_caught() {
     assert_eq!(said(""), ["x: no test is named"]);
     let found = proofs::check("| U1 | Promise. | `a::b::holds` |\n", read);
     assert!(found.len() == 19 && found[0] == "there is no row for U2", "{found:?}");
+}
+
+#[test]
+fn what_others_run_names_what_is_there() {
+    let found = shipped::check(&root());
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn a_missing_mount_or_an_unexplained_alert_is_caught() {
+    let compose = "services:\n  a:\n    image: b:v1.2\n    ports: [\"127.0.0.1:1:1\"]\n    volumes:\n      - ./a:/b:ro\n";
+    let said = |compose: &str| shipped::miscomposed(compose, |path| path == "a");
+    assert_eq!(said(compose), Vec::<String>::new());
+    assert_eq!(said(&compose.replace("./a", "./c")), ["c is mounted, but not there"]);
+    assert_eq!(said(&compose.replace(":ro", "")), ["a is mounted to be written to"]);
+    assert_eq!(said(&compose.replace("127.0.0.1:", "")).len(), 1);
+    assert_eq!(said(&compose.replace("v1.2", "latest")), ["b:latest is not pinned to a version"]);
+    let alerts = "- alert: Fire\n  annotations:\n    runbook_url: \"docs/operations.md#fire\"\n";
+    assert_eq!(shipped::unexplained(alerts, "## Fire\nRun."), Vec::<String>::new());
+    assert_eq!(shipped::unexplained(alerts, "## Water\n"), ["docs/operations.md has no `## Fire`"]);
+    assert_eq!(shipped::unexplained(&alerts.replace("#fire", "#f"), "## Fire\n").len(), 1);
+    assert_eq!(shipped::unexplained("", ""), ["no alert was found"]);
 }
 
 /// What the rules say of `text` as the file `path`, as `line: message` lines.
