@@ -27,11 +27,20 @@ check: cargo ## the quick part of `make test`, for while you work
 fuzz: cargo ## look for inputs that break the readers, FUZZ_SECONDS (600) for each; needs a nightly compiler
 	tools/fuzz.sh
 
-soak: cargo ## kill the gateway under load 200 times (WEIR_CRASHES), each time followed by a look into its ledger
+soak: cargo ## mixed traffic, faults, reloads for SOAK_SECONDS (600): nothing grows; then kill it under load 200 times (WEIR_CRASHES)
+	cargo build --release --locked --bin weir --example wire
+	python3 benches/wire/soak.py target/release/weir target/release/examples/wire
 	WEIR_CRASHES=$${WEIR_CRASHES:-200} cargo test --locked --test blackbox -- --nocapture what_was_answered_outlives
 
-bench: cargo ## quote what classifying a prompt costs; what a kept answer does beside one that is asked for; what counting money does: admission, durable rows beside the disk's own time, a report
-	cargo bench --locked --bench classify --bench cache --bench money
+# What `make bench` measures: core, all, stream, pieces, or the parts that benches/wire/run.py names, with commas.
+BENCH ?= core
+
+bench: cargo ## measure Weir beside nginx, a core each: BENCH=core (10 minutes), all (45), stream, pieces; installs nginx, wrk (Debian)
+	@if [ "$(BENCH)" = all ] || [ "$(BENCH)" = pieces ]; then \
+	  cargo bench --locked --bench pieces --bench classify --bench cache --bench money; fi
+	@if [ "$(BENCH)" != pieces ]; then \
+	  cargo build --release --locked --bin weir --example wire && \
+	  python3 benches/wire/run.py target/release/weir target/release/examples/wire $(BENCH); fi
 
 day: cargo ## send a day of labelled prompts (WEIR_DAY_REQUESTS, 10000) through the gateway, each way to route in turn
 	WEIR_DAY_REQUESTS=$${WEIR_DAY_REQUESTS:-10000} cargo test --locked --test blackbox -- --nocapture a_day_through

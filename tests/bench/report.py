@@ -56,7 +56,7 @@ def fill(path, rows):
             chance.randrange(1, 11), auto, chance.random() < 0.7, cache, model, provider, attempt,
             int(outcome == failed), outcome, chance.randrange(1, 8000), chance.randrange(0, 2000), 0, 0, 0,
             chance.randrange(1, 2000), chance.randrange(0, 500), 0, cost, 1, cost * 2, cost * 9 // 10, 350, 2400, 410,
-            None,
+            None, None, None,
         )
 
     def all_rows():
@@ -73,7 +73,7 @@ def fill(path, rows):
             made += len(parts)
             yield from parts
 
-    database.executemany(f"INSERT INTO entries VALUES ({','.join('?' * 34)})", all_rows())
+    database.executemany(f"INSERT INTO entries VALUES ({','.join('?' * 36)})", all_rows())
     database.commit()
     count = database.execute("SELECT count(*) FROM entries").fetchone()[0]
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -82,6 +82,10 @@ def fill(path, rows):
 
 
 def main():
+    if sys.argv[1] == "--fill":
+        # For whoever needs a ledger of so many rows: --fill FILE ROWS.
+        print("%d rows, %d bytes" % fill(pathlib.Path(sys.argv[2]), int(sys.argv[3])))
+        return
     binary = pathlib.Path(sys.argv[1]).resolve()
     rows = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
     with tempfile.TemporaryDirectory() as folder:
