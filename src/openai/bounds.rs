@@ -1,5 +1,7 @@
 //! What a request can cost at most, in tokens.
 
+use memchr::memmem;
+
 use super::{
     ask::{Ask, Endpoint},
     contents::Contents,
@@ -83,7 +85,7 @@ impl Ask {
 
     /// Whether the text stands anywhere in the body.
     fn contains(&self, text: &str) -> bool {
-        std::str::from_utf8(self.body()).is_ok_and(|body| body.contains(text))
+        memmem::find(self.body(), text.as_bytes()).is_some()
     }
 }
 
