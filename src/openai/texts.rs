@@ -3,7 +3,7 @@
 use serde::de::{MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 
-use super::fold::{self, Fold};
+use super::fold::{self, Fold, To};
 
 /// What a text is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,26 +24,22 @@ pub(super) enum Kind {
 /// Takes a text of a choice, as JSON; what is no text may come too.
 type Sink<'a> = dyn FnMut(u64, Kind, &RawValue) + 'a;
 
-/// Hands every text of a chunk or an answer over. What cannot be read has none.
+/// Hands every text of a chunk or an answer over. What cannot be read has none, save what stands before the fault.
 pub(super) fn each(data: &[u8], sink: &mut Sink<'_>) {
-    let mut chunk = Chunk { choices: None };
-    let whole = std::str::from_utf8(data).is_ok_and(|text| fold::object(text, &mut chunk).is_ok());
-    if let (true, Some(choices)) = (whole, chunk.choices) {
-        fold::value(choices, &mut Choices(sink));
+    if let Ok(text) = std::str::from_utf8(data) {
+        // In one pass: each part that is set apart to be read later is read once more.
+        let _ = fold::object(text, &mut Chunk(sink));
     }
 }
 
-struct Chunk<'de> {
-    choices: Option<&'de RawValue>,
-}
+struct Chunk<'a, 's>(&'a mut Sink<'s>);
 
-impl<'de> Fold<'de> for Chunk<'de> {
+impl<'de> Fold<'de> for Chunk<'_, '_> {
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
-        if name == "choices" {
-            self.choices = Some(raw);
+        match name {
+            "choices" => map.next_value_seed(To(&mut Choices(self.0))).map(|_| ()),
+            _ => fold::raw(map).map(|_| ()),
         }
-        Ok(())
     }
 }
 
@@ -51,9 +47,10 @@ struct Choices<'a, 's>(&'a mut Sink<'s>);
 
 impl<'de> Fold<'de> for Choices<'_, '_> {
     fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
         let mut choice = Choice::default();
-        fold::value(raw, &mut choice);
+        if list.next_element_seed(To(&mut choice))?.is_none() {
+            return Ok(false);
+        }
         if let Some(text) = choice.text {
             (self.0)(choice.index, Kind::Said, text);
         }
