@@ -23,7 +23,10 @@ use crate::{
     pipeline::{Answer, AnswerStream, Content, Facts, Money, StandIn},
 };
 
-use super::{ping::Pinged, record::Record};
+use super::{names, ping::Pinged, record::Record};
+
+/// How many headers an answer usually has, the library's own included.
+const USUAL_HEADERS: usize = 24;
 
 /// An answer as HTTP; `record` lives until its last byte. A stream that is quiet for `ping` gets a comment; one that
 /// runs when `over` comes ends with an error.
@@ -35,8 +38,10 @@ pub fn answer(
 ) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
+    // As many as there usually are: a map that grows sorts everything anew.
+    headers.reserve(USUAL_HEADERS);
     fact_headers(headers, &facts);
-    headers.insert(name("x-weir-cache"), HeaderValue::from_static(facts.cache.word));
+    headers.insert(names::CACHE, HeaderValue::from_static(facts.cache.word));
     if let Some(age) = facts.cache.age {
         headers.insert(header::AGE, age.as_secs().into());
     }
@@ -51,7 +56,7 @@ pub fn answer(
             headers
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            headers.insert(name("x-accel-buffering"), HeaderValue::from_static("no"));
+            headers.insert(names::ACCEL_BUFFERING, HeaderValue::from_static("no"));
             let over = Box::pin(over.clone().cancelled_owned());
             let frames = Frames { stream: Pinged::new(stream, ping), over, told: false };
             *response.body_mut() = Body::new(Recorded { body: frames, _record: record });
@@ -62,67 +67,74 @@ pub fn answer(
 
 /// The headers that say how an answer, or a refusal, came about.
 pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
-    let mut put = |header: &'static str, value: &str| {
+    let mut put = |header: HeaderName, value: &str| {
         // Names in a configuration may hold what no header may; such a header is left out.
         if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name(header), value);
+            headers.insert(header, value);
         }
     };
     if !facts.route.is_empty() {
-        put("x-weir-route", &facts.route);
+        put(names::ROUTE, &facts.route);
     }
     if let Some(target) = &facts.target {
-        put("x-weir-model", &target.name);
-        put("x-weir-provider", &target.provider);
+        put(names::MODEL, &target.name);
+        put(names::PROVIDER, &target.provider);
     }
-    for (header, text) in [("x-weir-tier", &facts.verdict.tier), ("x-weir-task", &facts.verdict.task)] {
+    for (header, text) in [(names::TIER, &facts.verdict.tier), (names::TASK, &facts.verdict.task)] {
         if let Some(text) = text {
             put(header, text);
         }
     }
-    if let Some(complexity) = facts.verdict.complexity {
-        put("x-weir-complexity", &complexity.to_string());
-    }
-    put("x-weir-attempts", &facts.attempts.to_string());
-    put("x-weir-fallbacks", &facts.fallbacks.to_string());
     if !facts.skipped.is_empty() {
         let skipped = facts.skipped.iter().map(|(target, missing)| format!("{}={missing}", target.name));
-        put("x-weir-skipped", &skipped.collect::<Vec<_>>().join(","));
+        put(names::SKIPPED, &skipped.collect::<Vec<_>>().join(","));
     }
     if !facts.dropped.is_empty() {
-        put("x-weir-dropped", &facts.dropped.join(","));
+        put(names::DROPPED, &facts.dropped.join(","));
     }
     let Money { cost, saved, remaining, max_output, downgraded, replayed, .. } = &facts.money;
     for (header, amount) in [
-        ("x-weir-cost-usd", cost),
-        ("x-weir-saved-usd", saved),
-        ("x-weir-budget-daily-remaining-usd", &remaining.daily),
-        ("x-weir-budget-monthly-remaining-usd", &remaining.monthly),
+        (names::COST, cost),
+        (names::SAVED, saved),
+        (names::DAILY_REMAINING, &remaining.daily),
+        (names::MONTHLY_REMAINING, &remaining.monthly),
     ] {
         if let Some(amount) = amount {
             put(header, &amount.to_string());
         }
     }
-    if let Some(max_output) = max_output {
-        put("x-weir-max-output", &max_output.to_string());
+    if let Some(complexity) = facts.verdict.complexity {
+        headers.insert(names::COMPLEXITY, u64::from(complexity).into());
     }
+    headers.insert(names::ATTEMPTS, facts.attempts.into());
+    headers.insert(names::FALLBACKS, facts.fallbacks.into());
+    if let Some(max_output) = max_output {
+        headers.insert(names::MAX_OUTPUT, (*max_output).into());
+    }
+    let mut say = |header: HeaderName, word: &'static str| {
+        headers.insert(header, HeaderValue::from_static(word));
+    };
     if let Some(check) = facts.escalated {
-        put("x-weir-escalated", check.as_str());
+        say(names::ESCALATED, check.as_str());
     }
     let degraded = facts.stand_in.map(StandIn::as_str).or(downgraded.then_some("downgraded"));
     if let Some(degraded) = degraded {
-        put("x-weir-degraded", degraded);
+        say(names::DEGRADED, degraded);
     }
     if *replayed {
-        put("x-weir-replayed", "true");
+        say(names::REPLAYED, "true");
     }
 }
 
 /// How long Weir itself took, in milliseconds with three decimals.
 pub fn overhead_header(headers: &mut HeaderMap, overhead: Duration) {
-    let text = format!("{:.3}", overhead.as_secs_f64() * 1000.0);
-    let value = HeaderValue::from_str(&text).expect("digits and a point make a header value");
-    headers.insert(name("x-weir-overhead-ms"), value);
+    // Whole numbers: writing a float with a point costs as much as all other headers.
+    let us = (overhead.as_nanos() + 500) / 1000;
+    let text = format!("{}.{:03}", us / 1000, us % 1000);
+    headers.insert(
+        names::OVERHEAD,
+        HeaderValue::try_from(text).expect("digits and a point make a header value"),
+    );
 }
 
 /// What a key's limit of requests says after one more.
@@ -148,17 +160,14 @@ impl RateLimit {
 /// OpenAI's `x-ratelimit-*` headers of a key; a limit that it does not have is left out.
 pub fn rate_headers(headers: &mut HeaderMap, requests: Option<RateLimit>, tokens: Option<RateLimit>) {
     for (limit, [most, left, reset]) in [
-        (
-            requests,
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
-        ),
-        (tokens, ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]),
+        (requests, [names::LIMIT_REQUESTS, names::REMAINING_REQUESTS, names::RESET_REQUESTS]),
+        (tokens, [names::LIMIT_TOKENS, names::REMAINING_TOKENS, names::RESET_TOKENS]),
     ] {
         let Some(limit) = limit else { continue };
-        headers.insert(name(most), limit.limit.into());
-        headers.insert(name(left), limit.remaining.into());
-        let value = HeaderValue::from_str(&go_duration(limit.reset));
-        headers.insert(name(reset), value.expect("digits and letters make a header value"));
+        headers.insert(most, limit.limit.into());
+        headers.insert(left, limit.remaining.into());
+        let value = HeaderValue::try_from(go_duration(limit.reset));
+        headers.insert(reset, value.expect("digits and letters make a header value"));
     }
 }
 
@@ -180,10 +189,6 @@ fn go_duration(duration: Duration) -> String {
         (0, minutes) => format!("{minutes}m{seconds}"),
         (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
     }
-}
-
-fn name(text: &'static str) -> HeaderName {
-    HeaderName::from_static(text)
 }
 
 pin_project_lite::pin_project! {

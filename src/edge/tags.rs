@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 
 use crate::{
     base::tag,
@@ -12,6 +12,7 @@ use crate::{
 use super::wishes::text;
 
 const HEADER: &str = "x-weir-tags";
+const NAME: HeaderName = HeaderName::from_static(HEADER);
 
 /// The tags of a key with those in `x-weir-tags`. A client may only set tags that are listed in `allowed`, and none
 /// that its key has.
@@ -23,6 +24,9 @@ pub fn read(
     allowed: &[String],
     own: &Arc<BTreeMap<String, String>>,
 ) -> Result<Arc<BTreeMap<String, String>>, Box<Refusal>> {
+    if !headers.contains_key(NAME) {
+        return Ok(Arc::clone(own));
+    }
     let right = format!(
         "a comma-separated list of 1 to {} tags `name=value`, a name being {}, a value {}",
         tag::MOST,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 
 use crate::{
     base::money::Nanos,
@@ -17,11 +17,18 @@ const MAX_MS: u64 = 24 * 60 * 60 * 1000;
 /// The longest `idempotency-key`.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// Reads all wishes.
 ///
 /// # Errors
 /// The first header with a bad value, and what would be right.
 pub fn read(headers: &HeaderMap) -> Result<Wishes, Box<Refusal>> {
+    // Most clients wish for nothing: then no header is looked for.
+    let is_wish = |name: &HeaderName| name.as_str().starts_with("x-weir-") || name == IDEMPOTENCY_KEY;
+    if !headers.keys().any(is_wish) {
+        return Ok(Wishes::default());
+    }
     Ok(Wishes {
         models: models(headers)?,
         route: text(headers, "x-weir-route", "a route's name")?.map(str::to_owned),
@@ -133,7 +140,7 @@ fn truth(headers: &HeaderMap, name: &'static str) -> Result<bool, Box<Refusal>> 
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Box<Refusal>> {
-    let (name, right) = ("idempotency-key", "1 to 255 visible ASCII characters");
+    let (name, right) = (IDEMPOTENCY_KEY, "1 to 255 visible ASCII characters");
     match text(headers, name, right)? {
         None => Ok(None),
         Some(key) if key.len() <= MAX_IDEMPOTENCY_KEY && key.bytes().all(|b| b.is_ascii_graphic()) => {

@@ -70,6 +70,10 @@ pub struct Left {
 /// no `date`.
 pub fn read(headers: &HeaderMap, now: SystemTime) -> Quota {
     let mut quota = Quota::default();
+    // Where none is there, none of the many names is looked for.
+    if !headers.keys().any(|name| name.as_str().contains("ratelimit")) {
+        return quota;
+    }
     for names in USUAL_NAMES.iter().chain(&ANTHROPIC_NAMES) {
         // Azure says -1 where it does not know.
         let Some(remaining) = number(headers, names.remaining) else { continue };
