@@ -3,8 +3,10 @@
 mod body;
 pub mod dashboard;
 mod error;
+mod front;
 mod handler;
 mod layer;
+mod names;
 mod parameters;
 mod ping;
 mod record;
@@ -17,5 +19,6 @@ mod tags;
 mod told;
 mod wishes;
 
+pub use front::Front;
 pub use router::{Access, ROUTES, Served, router};
 pub use state::{Shared, State};

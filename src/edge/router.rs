@@ -10,10 +10,13 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    dashboard, error, handler,
+    dashboard, error,
+    front::Front,
+    handler,
     layer::{admin, auth, identify, shed},
     state::State,
 };
+use crate::openai::Endpoint;
 
 /// Who may call a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +80,15 @@ pub const ROUTES: &[Served] = &[
     served(Method::DELETE, "/admin/keys/{*name}", Access::Admin, true, || delete(handler::keys::revoke)),
 ];
 
-/// The router of the port for clients, or of the one for operators. With one port for both, `both` is true.
-pub fn router(state: &State, operators: bool, both: bool) -> Router {
+/// The paths of the table that ask a model; they are served with its clients' access.
+const ASKS: &[(&str, Endpoint)] = &[
+    ("/v1/chat/completions", Endpoint::Chat),
+    ("/v1/completions", Endpoint::Completions),
+    ("/v1/embeddings", Endpoint::Embeddings),
+];
+
+/// What serves the port for clients, or the one for operators. With one port for both, `both` is true.
+pub fn router(state: &State, operators: bool, both: bool) -> Front {
     // What anybody may call and does not move, like health, is on both.
     let everywhere = |served: &Served| served.access == Access::Public && !served.moves;
     let here = |served: &&Served| both || served.moves == operators || everywhere(served);
@@ -95,12 +105,13 @@ pub fn router(state: &State, operators: bool, both: bool) -> Router {
         };
         router.route(served.path, guarded)
     });
-    routes
+    let router = routes
         .fallback(async |request: Request| error::not_found(request.uri().path()))
         .method_not_allowed_fallback(async |request: Request| error::method_not_allowed(request.method()))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(identify::layer))
-        .with_state(state.clone())
+        .with_state(state.clone());
+    Front::new(state, if operators && !both { &[] } else { ASKS }, router)
 }
 
 #[cfg(test)]
@@ -185,6 +196,14 @@ mod tests {
                 proxied.extensions_mut().insert(ConnectInfo(peer));
                 assert_eq!(router.clone().oneshot(proxied).await.unwrap().status(), 401, "{path} {peer}");
             }
+        }
+    }
+
+    #[test]
+    fn what_passes_the_router_by_stands_in_the_table() {
+        for (path, _) in ASKS {
+            let served = ROUTES.iter().find(|served| served.path == *path).unwrap();
+            assert_eq!((&served.method, served.access, served.moves), (&Method::POST, Access::Client, false));
         }
     }
 

@@ -26,24 +26,31 @@ use crate::{
 
 /// `POST /v1/chat/completions`.
 pub async fn chat(state: extract::State<State>, guest: Guest, request: Request) -> Response {
-    ask(state.0, guest, request, Endpoint::Chat).await
+    ask(state.0, known(guest), request, Endpoint::Chat).await
 }
 
 /// `POST /v1/completions`.
 pub async fn completions(state: extract::State<State>, guest: Guest, request: Request) -> Response {
-    ask(state.0, guest, request, Endpoint::Completions).await
+    ask(state.0, known(guest), request, Endpoint::Completions).await
 }
 
 /// `POST /v1/embeddings`.
 pub async fn embeddings(state: extract::State<State>, guest: Guest, request: Request) -> Response {
-    ask(state.0, guest, request, Endpoint::Embeddings).await
+    ask(state.0, known(guest), request, Endpoint::Embeddings).await
 }
 
 /// What the layers before the handlers found out.
 type Guest = (Extension<RequestId>, Extension<Caller>, Extension<Place>);
 
-async fn ask(state: State, guest: Guest, request: Request, endpoint: Endpoint) -> Response {
-    let (Extension(id), Extension(caller), Extension(place)) = guest;
+fn known((Extension(id), Extension(caller), Extension(place)): Guest) -> Known {
+    (id, caller, place)
+}
+
+/// The request's id, who asks, and a place among the requests under way.
+pub type Known = (RequestId, Caller, Place);
+
+/// Asks a model.
+pub async fn ask(state: State, (id, caller, place): Known, request: Request, endpoint: Endpoint) -> Response {
     let name = caller.0.as_ref().map(|key| Arc::clone(key.name()));
     let mut record = Record::begin(&state.0.metrics).shown(&state.0.board, name);
     let scope = told::begin(&state.0.tracer, request.headers());

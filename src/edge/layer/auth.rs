@@ -42,7 +42,11 @@ pub async fn layer(
     }
 }
 
-fn caller(
+/// Finds out who asks.
+///
+/// # Errors
+/// Why nobody is let in.
+pub fn caller(
     state: &State,
     snapshot: &Snapshot,
     peer: SocketAddr,

@@ -2,26 +2,38 @@
 
 use axum::{
     extract::Request,
-    http::{HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderValue},
     middleware::Next,
     response::Response,
 };
 
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
-use crate::base::id::RequestId;
+use crate::{base::id::RequestId, edge::names};
 
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The client's id where it is harmless, else a new one.
+pub fn name(headers: &HeaderMap) -> RequestId {
+    let sent = headers.get(names::REQUEST_ID).and_then(|value| value.to_str().ok());
+    sent.and_then(RequestId::from_client).unwrap_or_else(RequestId::fresh)
+}
 
-/// Takes the client's id over where it is harmless, else makes one.
-pub async fn layer(mut request: Request, next: Next) -> Response {
-    let sent = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
-    let id = sent.and_then(RequestId::from_client).unwrap_or_else(RequestId::fresh);
-    request.extensions_mut().insert(id.clone());
-    // At the level of errors, so that whatever is logged says whose it is. A trace is told where there is one.
-    let span = tracing::error_span!("request", %id, trace_id = tracing::field::Empty);
-    let mut response = next.run(request).instrument(span).await;
+/// What is logged of the request stands in this. At the level of errors, so that whatever is logged says whose it is. A
+/// trace is told where there is one.
+pub fn span(id: &RequestId) -> Span {
+    tracing::error_span!("request", %id, trace_id = tracing::field::Empty)
+}
+
+/// Tells the client the id.
+pub fn tell(id: &RequestId, response: &mut Response) {
     let value = HeaderValue::from_str(id.as_str()).expect("an id has only characters that a header may hold");
-    response.headers_mut().insert(HEADER, value);
+    response.headers_mut().insert(names::REQUEST_ID, value);
+}
+
+/// Gives a request its id.
+pub async fn layer(mut request: Request, next: Next) -> Response {
+    let id = name(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).instrument(span(&id)).await;
+    tell(&id, &mut response);
     response
 }

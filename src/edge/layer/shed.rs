@@ -24,20 +24,34 @@ pub async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if state.is_draining() {
-        return refuse(&state, "This gateway is shutting down; another one may answer.");
+    match place(&state) {
+        Ok(place) => {
+            request.extensions_mut().insert(place);
+            next.run(request).await
+        }
+        Err(refusal) => refuse(&state, &refusal),
     }
-    let Ok(permit) = Arc::clone(&state.0.room).try_acquire_owned() else {
-        return refuse(
-            &state,
-            "This gateway has as many requests under way as it may (server.max_in_flight).",
-        );
-    };
-    request.extensions_mut().insert(Place(Arc::new(permit)));
-    next.run(request).await
 }
 
-fn refuse(state: &State, message: &str) -> Response {
-    let refusal = Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1));
-    error::reply(&refusal, Record::begin(&state.0.metrics).shown(&state.0.board, None))
+/// Takes a place.
+///
+/// # Errors
+/// Why there is none.
+pub fn place(state: &State) -> Result<Place, Box<Refusal>> {
+    if state.is_draining() {
+        return Err(full("This gateway is shutting down; another one may answer."));
+    }
+    let permit = Arc::clone(&state.0.room)
+        .try_acquire_owned()
+        .map_err(|_| full("This gateway has as many requests under way as it may (server.max_in_flight)."))?;
+    Ok(Place(Arc::new(permit)))
+}
+
+fn full(message: &str) -> Box<Refusal> {
+    Refusal::new(Code::Overloaded, message).after(Duration::from_secs(1)).into()
+}
+
+/// The answer to a request that has no place, which counts as one.
+pub fn refuse(state: &State, refusal: &Refusal) -> Response {
+    error::reply(refusal, Record::begin(&state.0.metrics).shown(&state.0.board, None))
 }
