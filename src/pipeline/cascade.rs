@@ -41,9 +41,21 @@ impl From<Whole> for Served {
 
 /// The better of the first answer and of one from the route that its own names for answers like it. That one is only asked
 /// if the budgets have room for both, and the first answer is kept until the other is there.
-pub(super) async fn better(errand: Errand<'_>, job: &Job, mut first: Whole) -> Served {
+pub(super) async fn better(errand: Errand<'_>, job: &Job, first: Whole) -> Served {
     let Some(cascade) = &errand.chain.cascade else { return first.into() };
     let Some(check) = first.findings.failed.and(cascade.on).worst() else { return first.into() };
+    // Boxed: few answers fail, and the future of another way along a chain is large.
+    Box::pin(escalate(errand, job, first, cascade, check)).await
+}
+
+/// Asks the other route.
+async fn escalate(
+    errand: Errand<'_>,
+    job: &Job,
+    mut first: Whole,
+    cascade: &Cascade,
+    check: QualityCheck,
+) -> Served {
     let count = |result| errand.metrics.escalated(label(errand.chain), check, result);
     let Some(mut chain) = way(job, cascade, &first.trail) else {
         count("failed");

@@ -211,7 +211,7 @@ impl Attempt<'_> {
             }
             Ok(Ok(response)) => {
                 watch.status(response.status());
-                self.refused(response, by).await
+                Box::pin(self.refused(response, by)).await
             }
         };
         if is_the_keys_fault(failure.outcome) {
@@ -271,7 +271,9 @@ impl Attempt<'_> {
             let decoder = self.unit.codec.stream(expected);
             let patience =
                 Patience { content_by: by, idle: self.unit.settings.idle_timeout.0, over_by: self.over_by };
-            let live = Live::begin(Tap::new(Arc::clone(self.unit), body, decoder), watch, patience).await?;
+            let tap = Tap::new(Arc::clone(self.unit), body, decoder);
+            // Boxed: else whole answers too would carry the room that a stream's beginning takes.
+            let live = Box::pin(Live::begin(tap, watch, patience)).await?;
             return Ok(Won::Live(Box::new(live)));
         }
         let limit = self.unit.settings.max_answer.bytes();

@@ -167,13 +167,14 @@ impl Errand<'_> {
             };
             match next {
                 Next::Other(next) => course.at = next,
-                Next::Same { repeat } if self.pause(course, repeat).await => {}
+                Next::Same { repeat } if Box::pin(self.pause(course, repeat)).await => {}
                 _ => break,
             }
         }
         match course.stopped() {
             Some(stopped) => Err(stopped),
-            None => self.last_resort(course).await,
+            // Boxed, as what is seldom run: else its future would be a part of every request's.
+            None => Box::pin(self.last_resort(course)).await,
         }
     }
 

@@ -52,7 +52,7 @@ impl Errand<'_> {
     pub(super) async fn lap(&self, course: &mut Course) -> Result<Won, Box<Lost>> {
         let race = &self.chain.race;
         if course.at + 1 < course.targets.len() && (race.parallel > 1 || race.hedges(self.ask.stream())) {
-            return self.race(course).await;
+            return Box::pin(self.race(course)).await;
         }
         let left = (course.targets.len() - course.at).min(course.tries.left());
         let here = (course.at, &course.targets[course.at]);

@@ -167,7 +167,12 @@ impl Network {
             // Another idle HTTP/1.1 connection may be just as stale; another HTTP/2 one seldom is.
             let another = lease.is_two() && replays == 1;
             drop(lease);
-            lease = if another { self.pool.acquire().await? } else { self.pool.fresh().await? };
+            // Boxed: a seldom way on would make room in every request's future.
+            lease = if another {
+                Box::pin(self.pool.acquire()).await?
+            } else {
+                Box::pin(self.pool.fresh()).await?
+            };
         }
     }
 
