@@ -129,6 +129,12 @@ impl Ledger {
         self.queue.row(store::Post { entry, charges })
     }
 
+    /// The same for a row that nobody waits for: it may lie in memory a moment until others have come, to be written with
+    /// them.
+    pub fn note(&self, entry: Entry, charges: Vec<Charge>) {
+        self.queue.note(store::Post { entry, charges });
+    }
+
     /// Raises watermarks. What ends with [`Unavailable`] was not raised.
     pub fn raise(&self, to: Vec<Watermark>) -> Ack {
         self.queue.raise(to)

@@ -3,11 +3,11 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::Sender,
     },
-    thread,
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -33,7 +33,7 @@ const ANSWERS_WAITING: usize = 64 * 1024 * 1024;
 
 /// Something for the writer.
 pub(super) enum Job {
-    /// A row. No ticket: nobody may believe that it is written soon.
+    /// A row. No ticket: nobody waits for it, or may believe that it is written soon.
     Row(Box<store::Post>, Option<Ticket>),
     /// Watermarks.
     Raise(Vec<Watermark>, Ticket),
@@ -62,6 +62,10 @@ pub(super) struct Health {
     answers: AtomicUsize,
     /// When the write under way began, in milliseconds since `started` plus one; 0: none is.
     writing: AtomicU64,
+    /// Whether somebody waits for something that was sent.
+    urgent: AtomicBool,
+    /// The writer's thread.
+    writer: OnceLock<Thread>,
     /// Those who wait for the writer.
     pub(super) waiting: Waiting,
     started: Instant,
@@ -77,6 +81,8 @@ impl Health {
             rows: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
             writing: AtomicU64::new(0),
+            urgent: AtomicBool::new(false),
+            writer: OnceLock::new(),
             waiting: Waiting::default(),
             started: Instant::now(),
             max_queue,
@@ -122,6 +128,33 @@ impl Health {
 
     pub(super) fn write_ended(&self) {
         self.writing.store(0, Ordering::Release);
+    }
+
+    /// Lets more rows come, for so long, or until somebody waits. To be called by the writer alone.
+    pub(super) fn linger(&self, time: Duration) {
+        self.writer.get_or_init(thread::current);
+        let until = Instant::now() + time;
+        while !self.urgent.load(Ordering::Acquire) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            // What is sent meanwhile wakes nobody: that is the point of it.
+            thread::park_timeout(left);
+        }
+    }
+
+    /// Everything that was sent until now is about to be taken. To be called by the writer alone.
+    pub(super) fn takes(&self) {
+        self.urgent.store(false, Ordering::Release);
+    }
+
+    /// Somebody waits for what was just sent.
+    fn hurry(&self) {
+        self.urgent.store(true, Ordering::Release);
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
     }
 
     fn row_came(&self) {
@@ -175,6 +208,12 @@ impl Queue {
         self.health.check()
     }
 
+    /// A row that nobody waits for; it may lie a moment until others have come.
+    pub(super) fn note(&self, post: store::Post) {
+        self.health.row_came();
+        self.send_row(post, None);
+    }
+
     pub(super) fn row(&self, post: store::Post) -> Ack {
         self.health.row_came();
         let (ticket, ack) = if self.health.writes() {
@@ -183,12 +222,17 @@ impl Queue {
         } else {
             (None, Ack::known(Err(Unavailable)))
         };
+        self.send_row(post, ticket);
+        self.health.hurry();
+        ack
+    }
+
+    fn send_row(&self, post: store::Post, ticket: Option<Ticket>) {
         if let Err(back) = self.jobs.send(Job::Row(Box::new(post), ticket)) {
             self.health.rows_went(1);
             tracing::error!("a row is lost: it came when the ledger was closed, or its writer had failed");
             self.refuse(back.0);
         }
-        ack
     }
 
     pub(super) fn raise(&self, to: Vec<Watermark>) -> Ack {
@@ -220,6 +264,7 @@ impl Queue {
             self.health.answer_went(bytes);
             self.refuse(back.0);
         }
+        self.health.hurry();
         ack
     }
 
@@ -236,6 +281,7 @@ impl Queue {
         if let Err(back) = self.jobs.send(Job::Close(within, nothing_held, ticket)) {
             self.refuse(back.0);
         }
+        self.health.hurry();
         ack
     }
 
@@ -259,6 +305,7 @@ impl Queue {
         if let Err(back) = self.jobs.send(job(ticket)) {
             self.refuse(back.0);
         }
+        self.health.hurry();
         ack
     }
 }

@@ -30,6 +30,8 @@ use crate::{
 const MAX_BATCH: usize = 2048;
 /// How old the newest minute of a target's past may be, in milliseconds: then nothing of it is shown any more.
 const PAST: i64 = MINUTES as i64 * 60_000;
+/// How long rows that nobody waits for lie until others have come: a transaction costs as much as many rows.
+const LINGER: Duration = Duration::from_millis(20);
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
@@ -116,6 +118,10 @@ impl Writer {
                 // Nobody is left who could close it: as after a crash, but with every row.
                 Err(RecvTimeoutError::Disconnected) => return self.write_all(Instant::now()),
             };
+            if self.retry_at.is_none() && matches!(first, Some(Job::Row(_, None))) {
+                self.health.linger(LINGER);
+            }
+            self.health.takes();
             self.gather(first);
             if let Some((within, nothing_held, ticket)) = self.closing.take() {
                 return self.close(within, nothing_held, &ticket);

@@ -153,9 +153,15 @@ impl Hold {
             self.purse.till.usual.saw(&self.target, usage, self.begun.elapsed());
         }
         self.count(&entry);
-        let ack = self.purse.till.ledger.post(entry, charges);
+        let ledger = &self.purse.till.ledger;
         // Who waits for rows that cost nothing waits for nothing.
-        Posted { cost, ack: (self.purse.durable && cost > Nanos::ZERO).then_some(ack) }
+        let ack = if self.purse.durable && cost > Nanos::ZERO {
+            Some(ledger.post(entry, charges))
+        } else {
+            ledger.note(entry, charges);
+            None
+        };
+        Posted { cost, ack }
     }
 
     /// The tokens of what was spent, and how sure they are.

@@ -292,7 +292,7 @@ impl Purse {
         }
         inner.noted.store(true, Ordering::Relaxed);
         let entry = Entry::refused(Arc::clone(inner.origin()), inner.till.clock.millis(), code);
-        drop(inner.till.ledger.post(entry, Vec::new()));
+        inner.till.ledger.note(entry, Vec::new());
     }
 
     /// What all its tries so far cost less than the answer would have on the baseline model, as the ledger says;
@@ -442,7 +442,7 @@ impl Drop for Inner {
             // Its client left before the first try.
             let (origin, code) = (Arc::clone(self.origin()), Outcome::ClientLeft.as_str());
             let entry = Entry::refused(origin, self.till.clock.millis(), code);
-            drop(self.till.ledger.post(entry, Vec::new()));
+            self.till.ledger.note(entry, Vec::new());
         }
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
         for held in open.spare.take().map(|(held, _)| held).into_iter().chain(open.count.take()) {

@@ -74,7 +74,7 @@ impl Receipt {
         if let Some(origin) = self.origin.take() {
             let entry = Entry { baseline, ..Entry::refused(origin, self.till.clock.millis(), code) };
             // It costs nothing, so nobody waits for it.
-            drop(self.till.ledger.post(entry, Vec::new()));
+            self.till.ledger.note(entry, Vec::new());
         }
     }
 }
