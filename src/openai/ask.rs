@@ -1,12 +1,13 @@
 //! A client's request: the fields that Weir reads, the rest verbatim.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use bytes::Bytes;
 
 use super::{
     bounds::COMPLETION,
     check,
+    contents::Contents,
     edit::Edits,
     fields,
     fields::{Fields, Place},
@@ -45,6 +46,8 @@ pub struct Ask {
     include_usage: bool,
     parts: bool,
     fields: Fields,
+    /// What it gives the model to read, texts not counted, once somebody asked: a picture makes that long.
+    contents: OnceLock<Contents>,
 }
 
 /// What an upstream gets to read instead of what the client wrote.
@@ -85,6 +88,7 @@ impl Ask {
             include_usage: known.include_usage,
             parts: known.parts,
             fields,
+            contents: OnceLock::new(),
         })
     }
 
@@ -121,6 +125,13 @@ impl Ask {
     /// Where each field stands in the body.
     pub fn fields(&self) -> &Fields {
         &self.fields
+    }
+
+    /// What it gives the model to read; texts are not counted, and a chat of texts alone is not looked through: its
+    /// body's length says all.
+    pub(super) fn contents(&self) -> &Contents {
+        let look = || if self.looks_deep() { Contents::of(self, false) } else { Contents::default() };
+        self.contents.get_or_init(look)
     }
 
     /// The same request, made to tell a stream's usage whether the client wants to see it or not.

@@ -57,7 +57,7 @@ impl Ask {
         per: &Attachment,
     ) -> Bounds {
         let said = Said { ask: self, defaults };
-        let contents = if self.looks_deep() { Contents::of(self, false) } else { Contents::default() };
+        let contents = self.contents();
         let own = match self.endpoint() {
             Endpoint::Chat => (self.body().len() as u64).saturating_sub(contents.opaque),
             Endpoint::Completions | Endpoint::Embeddings => contents.most + FRAME * contents.messages,
@@ -76,7 +76,7 @@ impl Ask {
     }
 
     /// Whether the body's length alone does not tell how much there is to read.
-    fn looks_deep(&self) -> bool {
+    pub(super) fn looks_deep(&self) -> bool {
         self.endpoint() != Endpoint::Chat
             || self.has_parts()
             || self.contains(r#""images""#)

@@ -13,7 +13,7 @@ use super::{
 use crate::base::tokens;
 
 /// What was found in messages, a prompt or an input.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
     /// Texts are counted in tokens; else they are passed over.
     count: bool,
@@ -325,11 +325,20 @@ fn is_text_type(text: &str) -> bool {
     text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"))
 }
 
+/// Whether it may stand in base64, of either alphabet.
+fn is_base64(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let digit = byte.wrapping_sub(b'0') < 10;
+    let sign = (byte == b'+') | (byte == b'/') | (byte == b'=') | (byte == b'-') | (byte == b'_');
+    letter | digit | sign
+}
+
 /// Whether a text is base64, alone or in a `data:` address, of something that is not text itself.
 fn is_data(text: &str) -> bool {
+    // A piece at a time without a way out of its middle, so that many bytes are looked at at once.
     let base64 = |data: &str| {
-        data.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'))
+        let mut pieces = data.as_bytes().chunks(256);
+        pieces.all(|piece| piece.iter().fold(true, |all, byte| all & is_base64(*byte)))
     };
     match text.strip_prefix("data:") {
         Some(rest) => rest.split_once(',').is_some_and(|(head, data)| !is_text_type(head) && base64(data)),

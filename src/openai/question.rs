@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 
 use super::{
     ask::{Ask, Endpoint},
-    contents::Contents,
     fold::{self, Fold, To},
 };
 
@@ -35,7 +34,7 @@ pub struct Question<'a> {
 impl Ask {
     /// What is asked last.
     pub fn question(&self) -> Question<'_> {
-        let contents = Contents::of(self, false);
+        let contents = self.contents();
         let mut question = Question {
             bytes: self.body().len().saturating_sub(usize::try_from(contents.opaque).unwrap_or(usize::MAX)),
             images: usize::try_from(contents.pictures).unwrap_or(usize::MAX),
