@@ -67,7 +67,6 @@ class Soak:
             "MiB": measure.memory(pid),
             "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
             "threads": len(os.listdir(f"/proc/{pid}/task")),
-            "tasks": int(gauge("weir_tasks")),
             "under way": int(gauge("weir_in_flight")),
         }
 
@@ -176,7 +175,7 @@ class Soak:
         self.problems += [f"{self.counts['failed']} requests failed"] if self.counts["failed"] else []
         if after["MiB"] > before["MiB"] * (1 + SHARE) + MIB:
             self.problems.append(f"memory grew from {before['MiB']:.1f} to {after['MiB']:.1f} MiB")
-        for name, leeway in (("descriptors", 8), ("threads", 2), ("tasks", 8), ("under way", 0)):
+        for name, leeway in (("descriptors", 8), ("threads", 2), ("under way", 0)):
             if after[name] > before[name] + leeway:
                 self.problems.append(f"{name} grew from {before[name]} to {after[name]}")
         for problem in self.problems:
