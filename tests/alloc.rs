@@ -152,7 +152,7 @@ impl Gateway {
         );
         std::fs::write(&file, text).unwrap();
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let read = move || config::load(&[file.clone()]);
+        let read = move || config::load(std::slice::from_ref(&file));
         let loaded = read().unwrap();
         let built = runtime.block_on(async {
             tokio::task::spawn_blocking(move || app::build(loaded, read, Clock::system())).await.unwrap()
