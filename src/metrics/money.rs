@@ -138,6 +138,14 @@ impl MoneyMetrics {
         self.fallback_cost.with_label_values(&[route, sign]).inc_by(usd(amount).abs());
     }
 
+    /// Makes the counters of a budget's refusals, so that the first one is seen to come: a series that begins at 1 has
+    /// not grown.
+    pub fn budget(&self, budget: &str) {
+        for action in ["reject", "downgrade", "skip"] {
+            self.refusals.with_label_values(&[budget, action]);
+        }
+    }
+
     /// Counts a try that did not fit.
     pub fn refused(&self, budget: &str, action: &'static str) {
         self.refusals.with_label_values(&[budget, action]).inc();

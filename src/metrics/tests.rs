@@ -127,6 +127,19 @@ fn the_page_shows_what_was_counted() {
 }
 
 #[test]
+fn a_budget_begins_with_no_refusals() {
+    let metrics = Metrics::new().unwrap();
+    let money = MoneyMetrics::new(&metrics).unwrap();
+    money.budget("b");
+    money.refused("b", "reject");
+    let page = String::from_utf8(metrics.page()).unwrap();
+    for (action, count) in [("reject", 1), ("downgrade", 0), ("skip", 0)] {
+        let line = format!("weir_budget_refusals_total{{action=\"{action}\",budget=\"b\"}} {count}\n");
+        assert!(page.contains(&line), "{line} is not in\n{page}");
+    }
+}
+
+#[test]
 fn every_outcome_has_its_own_counter() {
     for (i, outcome) in Outcome::ALL.iter().enumerate() {
         assert_eq!(*outcome as usize, i);

@@ -99,10 +99,12 @@ impl Snapshot {
     fn bind(&self, till: &Till) -> Result<Bound, Vec<String>> {
         let taken = |name: &str| self.config.budgets.iter().any(|budget| budget.name == name);
         let judge = self.config.judge.budget().filter(|budget| !taken(&budget.name));
-        let budgets = self.config.budgets.iter().chain(self.key_budgets()).chain(&judge);
-        let rules = Rules::compile(budgets, self.quotas())?;
+        let budgets: Vec<_> = self.config.budgets.iter().chain(self.key_budgets()).chain(&judge).collect();
+        let rules = Rules::compile(budgets.iter().copied(), self.quotas())?;
         let holders: Vec<&str> = self.keys.iter().map(|key| &**key.name()).collect();
-        till.bind(rules, &holders).map_err(|fault| vec![fault])
+        let bound = till.bind(rules, &holders).map_err(|fault| vec![fault])?;
+        budgets.iter().for_each(|budget| till.metrics.budget(&budget.name));
+        Ok(bound)
     }
 
     /// Whether there is no key at all, not even one that is off or revoked: then nobody has closed the door yet.
