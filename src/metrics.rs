@@ -34,6 +34,12 @@ use trace::TraceMetrics;
 /// Milliseconds to the ten minutes that all tries together may take where nothing else is configured.
 const SECONDS: [f64; 17] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+/// Ten milliseconds to eleven minutes, each twice the one before: the alert on it asks for more than twice the usual, and
+/// a quantile that steps over a border moves by as much as the borders do.
+const FIRST_TOKEN: [f64; 17] = [
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68,
+    655.36,
+];
 /// Ten microseconds to a second: what Weir itself adds. The alert on it asks for 200 ms, so one border is there.
 const OVERHEAD: [f64; 14] =
     [1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.025, 0.05, 0.1, 0.2, 1.0];
@@ -151,7 +157,7 @@ impl Metrics {
                 "time_to_first_token_seconds",
                 "From sending a try to its first content; the whole answer if it is no stream.",
                 &["model", "provider"],
-                &SECONDS,
+                &FIRST_TOKEN,
             )?,
             tokens: maker.counters("tokens_total", "Tokens by kind.", &["model", "kind"])?,
             usage_missing: maker.counters("usage_missing_total", "Answers without usage.", &["model"])?,

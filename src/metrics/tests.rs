@@ -140,6 +140,11 @@ fn a_budget_begins_with_no_refusals() {
 }
 
 #[test]
+fn first_tokens_step_by_no_more_than_the_alert_asks_for() {
+    assert!(FIRST_TOKEN.windows(2).all(|pair| pair[1] <= 2.0 * pair[0]), "{FIRST_TOKEN:?}");
+}
+
+#[test]
 fn every_outcome_has_its_own_counter() {
     for (i, outcome) in Outcome::ALL.iter().enumerate() {
         assert_eq!(*outcome as usize, i);
