@@ -109,12 +109,25 @@ impl Health {
 
     /// Looks after the writer: whoever waits for one that hangs is told. Blocks until the writer is gone.
     pub(super) fn watch(&self) {
+        let mut hung = false;
         while self.alive.load(Ordering::Acquire) {
-            if self.hangs() {
-                self.waiting.give_up(Instant::now());
-            }
+            hung = self.look(hung);
             thread::sleep(WATCH);
         }
+    }
+
+    /// One look at the writer, and whether it hangs; `hung` is what the look before said.
+    fn look(&self, hung: bool) -> bool {
+        let hangs = self.hangs();
+        if hangs {
+            self.waiting.give_up(Instant::now());
+            // Once a time: nothing else counts a write that never ends.
+            if !hung {
+                self.metrics.failed();
+                tracing::error!("a write of the ledger hangs; nothing is let in behind it");
+            }
+        }
+        hangs
     }
 
     /// Whether there is sense in waiting for the writer.
@@ -324,5 +337,24 @@ mod tests {
         assert_eq!(health.check(), Err(Unavailable));
         health.write_ended();
         assert_eq!(health.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_commit_that_hangs_counts_as_one_failure() {
+        let metrics = Metrics::new().unwrap();
+        let failures = |count: u32| {
+            let page = String::from_utf8(metrics.page()).unwrap();
+            assert!(page.contains(&format!("\nweir_ledger_failures_total {count}\n")), "{page}");
+        };
+        let mut health = Health::new(10, metrics.ledger());
+        health.write_began();
+        assert!(!health.look(false));
+        failures(0);
+        health.started = health.started.checked_sub(Duration::from_secs(2)).unwrap();
+        assert!(health.look(false) && health.look(true));
+        failures(1);
+        health.write_ended();
+        assert!(!health.look(true));
+        failures(1);
     }
 }

@@ -22,7 +22,7 @@ impl LedgerMetrics {
         Ok(Self {
             queue_depth: maker.gauge("ledger_queue_depth", "Rows that wait to be written.")?,
             commit: maker.histogram("ledger_commit_seconds", "Durable writes of the ledger.", &COMMIT)?,
-            failures: maker.counter("ledger_failures_total", "Writes of the ledger that failed.")?,
+            failures: maker.counter("ledger_failures_total", "Writes of the ledger that failed or hung.")?,
         })
     }
 
@@ -36,7 +36,7 @@ impl LedgerMetrics {
         self.commit.observe(took.as_secs_f64());
     }
 
-    /// Counts a write that failed.
+    /// Counts a write that failed, or that does not end.
     pub fn failed(&self) {
         self.failures.inc();
     }
