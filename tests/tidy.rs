@@ -124,6 +124,13 @@ fn a_missing_mount_or_an_unexplained_alert_is_caught() {
     assert_eq!(shipped::unexplained("", ""), ["no alert was found"]);
 }
 
+#[test]
+fn a_link_that_leads_nowhere_is_caught() {
+    let page = "[a](a.md) [b](a.md#b) [c](#c) [d](https://d.example) [e](e.md) <img src=\"f.png\"> `x](y z)`";
+    let found = shipped::broken_links(page, |path| path == "a.md");
+    assert_eq!(found, ["e.md is not there", "f.png is not there"]);
+}
+
 /// What the rules say of `text` as the file `path`, as `line: message` lines.
 fn said(path: &str, text: &str) -> Vec<String> {
     check(&Source::parse(path, text).unwrap())

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which words make a prompt more or less complex. Rules of one's own are added to those of the preset. Measured on
-/// public outcomes both presets are about as good as chance, see `weir classify` in the README.
+/// public outcomes both presets are about as good as chance, see docs/routing.md.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keywords {

@@ -61,6 +61,34 @@ pub fn miscomposed(compose: &str, exists: impl Fn(&str) -> bool) -> Vec<String> 
     found
 }
 
+/// Links and pictures of a page that lead nowhere: `exists` tells whether a path beside the page is there.
+pub fn broken_links(page: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut targets = Vec::new();
+    for (start, end) in [("](", ')'), ("src=\"", '"'), ("srcset=\"", '"')] {
+        targets.extend(
+            page.split(start).skip(1).filter_map(|rest| rest.split_once(end)).map(|(target, _)| target),
+        );
+    }
+    let path = |target: &&str| target.split('#').next().is_some_and(|path| !path.is_empty() && !exists(path));
+    targets.retain(|target| !target.starts_with("http") && !target.contains(char::is_whitespace));
+    targets.iter().filter(|target| path(target)).map(|target| format!("{target} is not there")).collect()
+}
+
+/// What is wrong with the links of the pages for users: the README, all of `docs/`.
+fn lost(root: &Path) -> Vec<String> {
+    let mut pages = vec![root.join("README.md")];
+    let docs = std::fs::read_dir(root.join("docs")).into_iter().flatten().flatten().map(|entry| entry.path());
+    pages.extend(docs.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    let mut found = Vec::new();
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap_or_default();
+        let folder = page.parent().unwrap_or(root);
+        let broken = broken_links(&text, |path| folder.join(path).exists());
+        found.extend(broken.into_iter().map(|problem| format!("{}: {problem}", page.display())));
+    }
+    found
+}
+
 /// Checks the project's own files.
 pub fn check(root: &Path) -> Vec<String> {
     let read =
@@ -74,5 +102,6 @@ pub fn check(root: &Path) -> Vec<String> {
         Ok(compose) => found.extend(miscomposed(&compose, |path| root.join(path).exists())),
         Err(error) => found.push(error),
     }
+    found.extend(lost(root));
     found
 }
