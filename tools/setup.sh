@@ -7,11 +7,16 @@ CARGO_DENY=0.20.2
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+can_be_root() { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }
+
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     DEBIAN_FRONTEND=noninteractive "$@"
-  else
+  elif can_be_root; then
     sudo -n DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    echo "needs root for: $*" >&2
+    return 1
   fi
 }
 
@@ -30,9 +35,16 @@ debian_packages() {
     exit 1
   fi
   echo "installing ${wanted[*]}"
+  if ! can_be_root; then
+    echo "needs root for: apt-get install ${wanted[*]}" >&2
+    exit 1
+  fi
   as_root apt-get update -qq
   as_root apt-get install -qq -y --no-install-recommends "${wanted[@]}" >/dev/null
 }
+
+# Debian's package prometheus, into folder $1.
+download() { (cd "$1" && apt-get download -qq -o APT::Sandbox::User=root prometheus); }
 
 # Debian's Prometheus with promtool. Unpacked, not installed: its installation would start a server here, now and at
 # each boot, and nothing but the two programs is needed.
@@ -45,10 +57,13 @@ prometheus_programs() {
     exit 1
   fi
   echo "fetching Debian's package prometheus"
-  as_root apt-get update -qq
   rm -rf "$folder"
   mkdir -p "$folder"
-  (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root prometheus)
+  # A download needs no root; it fails where the lists of packages are missing or too old.
+  if ! download "$folder" 2>/dev/null; then
+    as_root apt-get update -qq
+    download "$folder"
+  fi
   dpkg-deb -x "$folder"/prometheus_*.deb "$folder"
   rm "$folder"/prometheus_*.deb
 }
