@@ -5,14 +5,15 @@
 
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
 
 import { HARMFUL, MALLORY, Stage, TOKEN } from "./stage.mjs";
 
-const ROOT = resolve(import.meta.dirname, "../..");
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BROWSER = process.env.WEIR_CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
 const BLESS = process.env.WEIR_BLESS === "1";
 const PICTURES = BLESS ? join(ROOT, "docs/pictures") : join(ROOT, "target/dashboard");
