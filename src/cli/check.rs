@@ -9,6 +9,7 @@ use crate::{
     },
     pipeline::snapshot,
     price::{Catalogue, Price, Rates},
+    sim::SimSettings,
 };
 
 /// Checks the files with the environment, offline, and prints what came of it. No secret is printed. Gives whether
@@ -25,6 +26,15 @@ pub fn run(files: &[PathBuf], out: &mut impl Write) -> io::Result<bool> {
                 writeln!(out, "\n1 fault: nothing would be served.")?;
                 return Ok(false);
             }
+            let refused = refused_sims(&loaded.config);
+            if !refused.is_empty() {
+                for problem in &refused {
+                    writeln!(out, "  {problem}")?;
+                }
+                let count = refused.len();
+                writeln!(out, "\n{count} fault{}: nothing would be served.", plural(count))?;
+                return Ok(false);
+            }
             print(&loaded, out)?;
             Ok(true)
         }
@@ -35,6 +45,16 @@ pub fn run(files: &[PathBuf], out: &mut impl Write) -> io::Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// What the simulated providers would not start with.
+fn refused_sims(config: &Config) -> Vec<String> {
+    let sims = config.providers.iter().filter(|(_, provider)| provider.protocol == Protocol::Sim);
+    sims.filter_map(|(name, provider)| {
+        let refused = SimSettings::from_options(&provider.sim).err()?;
+        Some(format!("providers.{name}.sim: {refused}"))
+    })
+    .collect()
 }
 
 fn print(loaded: &Loaded, out: &mut impl Write) -> io::Result<()> {
@@ -419,6 +439,16 @@ mod tests {
             assert_eq!(found, good, "{said}");
             assert_eq!(said.contains("classifier.calibration") && said.contains("1 fault:"), !good, "{said}");
         }
+    }
+
+    #[test]
+    fn a_simulated_fault_that_is_none_is_a_fault() {
+        let sim = |options: &str| checked(&format!("[providers.s]\nprotocol = 'sim'\nsim = {{ {options} }}"));
+        let (good, said) = sim("fault = 'cut=3'");
+        let words = "providers.s.sim: fault: `cut` is not a fault";
+        assert!(!good && said.contains(words) && said.contains("1 fault:"), "{said}");
+        let (good, said) = sim("fault = 'reset-after=3'");
+        assert!(good, "{said}");
     }
 
     #[test]
