@@ -41,7 +41,7 @@ pub fn run(files: Vec<PathBuf>) -> Result<(), String> {
 }
 
 /// Takes as many open files as the system grants: each connection is one, and the usual soft limit is 1,024.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!("the limit of open files stays as it is: {error}");
     }

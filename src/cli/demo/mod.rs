@@ -90,6 +90,7 @@ pub fn run(files: Vec<PathBuf>, args: DemoArgs) -> Result<(), String> {
     };
     let loaded = read().map_err(|faults| format!("the configuration has faults:\n{faults}"))?;
     super::log::start(&loaded.config.telemetry)?;
+    super::serve::raise_open_files();
     super::block_on(play(loaded, read, args))
 }
 
