@@ -22,6 +22,8 @@ pub struct RowQuery {
     pub key: Option<String>,
     /// Only those of this target.
     pub model: Option<String>,
+    /// Only those of this request.
+    pub request_id: Option<String>,
     /// Only those behind this row: older ones.
     pub after: Option<Cursor>,
     /// How many at most; [`MAX_LIMIT`] is not passed.

@@ -10,6 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
+    base::id::RequestId,
     edge::{
         error,
         parameters::{Parameters, bad},
@@ -90,18 +91,24 @@ fn question(uri: &Uri, now: i64) -> Result<Question, Box<Refusal>> {
 }
 
 fn row_query(uri: &Uri, now: i64) -> Result<RowQuery, Box<Refusal>> {
-    let parameters = Parameters::read(uri, &["since", "until", "limit", "cursor", "key", "model"])?;
+    let parameters =
+        Parameters::read(uri, &["since", "until", "limit", "cursor", "key", "model", "request_id"])?;
     let limit = |text: &str| match text.parse() {
         Ok(limit @ 1..=MAX_LIMIT) => Ok(limit),
         _ => Err(format!("it must be a whole number from 1 to {MAX_LIMIT}")),
     };
     let cursor = |text: &str| Cursor::parse(text).ok_or_else(|| "it must be what `next` gave".to_owned());
+    let request = |text: &str| match RequestId::from_client(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("it must be an `x-request-id` of an answer".to_owned()),
+    };
     let name = |name| parameters.get(name).map(str::to_owned);
     Ok(RowQuery {
         // Rows that were written while the clock was ahead are shown too.
         period: period(&parameters, "1970-01-01", Some(i64::MAX), now)?,
         key: name("key"),
         model: name("model"),
+        request_id: parameters.parsed("request_id", request)?,
         after: parameters.parsed("cursor", cursor)?,
         limit: parameters.parsed("limit", limit)?.unwrap_or(DEFAULT_LIMIT),
     })
@@ -130,7 +137,12 @@ mod tests {
         assert_eq!(asked, Question { period, by: By::Route, now: NOW });
         let all = row_query(&uri(""), NOW).unwrap();
         let period = Period { since: 0, until: i64::MAX };
-        assert_eq!(all, RowQuery { period, key: None, model: None, after: None, limit: 100 });
+        assert_eq!(
+            all,
+            RowQuery { period, key: None, model: None, request_id: None, after: None, limit: 100 }
+        );
+        let one = row_query(&uri("request_id=req-1.a%3Ab"), NOW).unwrap();
+        assert_eq!(one.request_id.as_deref(), Some("req-1.a:b"));
         let zoned = row_query(&uri("since=2026-11-01T10:00:00+02:00&until=2026-11-01T08:00:00.250Z"), NOW);
         let start = NOW - 20 * DAY - 4 * DAY / 24;
         assert_eq!(zoned.unwrap().period, Period { since: start, until: start + 250 });
@@ -157,6 +169,8 @@ mod tests {
             ("limit=1001", "limit"),
             ("limit=-1", "limit"),
             ("cursor=1", "cursor"),
+            ("request_id=", "request_id"),
+            ("request_id=a%20b", "request_id"),
             ("since=soon", "since"),
             ("by=model", "by"),
         ] {

@@ -95,6 +95,7 @@ impl World {
             period: Period { since: 0, until: i64::MAX },
             key: None,
             model: None,
+            request_id: None,
             after: None,
             limit: 100,
         };

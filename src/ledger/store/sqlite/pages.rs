@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, Row as Columns, named_params, types::ValueRef};
 use uuid::Uuid;
 
-use super::texts::{OwnTexts, Texts};
+use super::{
+    rows,
+    texts::{OwnTexts, Texts},
+};
 use crate::{
     base::{calendar, money::Nanos},
     ledger::{
@@ -26,6 +29,7 @@ const SQL: &str = "
         AND (time < :last OR :before IS NULL OR id < :before)
         AND (:key IS NULL OR key IN (:key, :key_id))
         AND (:model IS NULL OR model IN (:model, :model_id))
+        AND (:request IS NULL OR request = :request)
     ORDER BY time DESC, id DESC LIMIT :limit";
 
 /// Reads a page.
@@ -47,7 +51,7 @@ pub fn page(connection: &Connection, query: &RowQuery) -> rusqlite::Result<Page>
     let newest = query.period.until.saturating_sub(1);
     let after = query.after.filter(|cursor| cursor.time <= newest);
     let mut statement = connection.prepare_cached(SQL)?;
-    let mut rows = statement.query(named_params! {
+    let mut found = statement.query(named_params! {
         ":since": query.period.since,
         ":last": after.map_or(newest, |cursor| cursor.time),
         ":before": after.map(|cursor| cursor.id.into_bytes()),
@@ -55,13 +59,14 @@ pub fn page(connection: &Connection, query: &RowQuery) -> rusqlite::Result<Page>
         ":key_id": key_id,
         ":model": query.model,
         ":model_id": model_id,
+        ":request": query.request_id.as_deref().map(rows::request),
         // One more tells whether there is a next page.
         ":limit": limit as i64 + 1,
     })?;
     let mut data = Vec::new();
     let mut last = None;
     let mut more = false;
-    while let Some(columns) = rows.next()? {
+    while let Some(columns) = found.next()? {
         if data.len() == limit {
             more = true;
             break;
@@ -192,7 +197,7 @@ mod tests {
 
     fn all() -> RowQuery {
         let period = Period { since: i64::MIN, until: i64::MAX };
-        RowQuery { period, key: None, model: None, after: None, limit: DEFAULT_LIMIT }
+        RowQuery { period, key: None, model: None, request_id: None, after: None, limit: DEFAULT_LIMIT }
     }
 
     fn times(page: &Page) -> Vec<&str> {
@@ -283,6 +288,23 @@ mod tests {
         assert_eq!(found(inside), "21");
         let older = Cursor { time: 500, id: Uuid::nil() };
         assert_eq!(found(RowQuery { after: Some(older), ..all() }), "");
+    }
+
+    #[test]
+    fn rows_can_be_asked_for_by_request() {
+        let own = 0x0192_0000_0000_7000_8000_0000_0000_0001;
+        let samples = [
+            Sample { request: Request::Own(own), id: 1, ..Sample::default() },
+            Sample { request: Request::Client("mine"), id: 2, ..Sample::default() },
+            Sample { id: 3, ..Sample::default() },
+        ];
+        let connection = ledger(&samples);
+        for (id, rows) in [("mine", 1), ("req_01920000000070008000000000000001", 1), ("nobody's", 0)] {
+            let query = RowQuery { request_id: Some(id.to_owned()), ..all() };
+            let page = page(&connection, &query).unwrap();
+            assert_eq!(page.data.len(), rows, "{id}");
+            assert!(page.data.iter().all(|row| row.request_id == id));
+        }
     }
 
     #[test]

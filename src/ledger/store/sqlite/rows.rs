@@ -92,7 +92,7 @@ fn named(names: &mut Names, transaction: &Transaction<'_>, text: Option<&str>) -
 }
 
 /// Our own request ids are half as long as bytes.
-fn request(id: &str) -> Value {
+pub(super) fn request(id: &str) -> Value {
     let bytes = id.strip_prefix("req_").filter(|hex| hex.len() == 32).and_then(|hex| {
         let lower = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         lower.then(|| u128::from_str_radix(hex, 16).ok()).flatten()
