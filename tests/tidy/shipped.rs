@@ -98,9 +98,11 @@ pub fn check(root: &Path) -> Vec<String> {
         (Ok(alerts), Ok(guide)) => found.extend(unexplained(&alerts, &guide)),
         (alerts, guide) => found.extend([alerts, guide].into_iter().filter_map(Result::err)),
     }
-    match read("docker-compose.yml") {
-        Ok(compose) => found.extend(miscomposed(&compose, |path| root.join(path).exists())),
-        Err(error) => found.push(error),
+    for file in ["docker-compose.yml", "config/compose/gateway.yml"] {
+        match read(file) {
+            Ok(compose) => found.extend(miscomposed(&compose, |path| root.join(path).exists())),
+            Err(error) => found.push(error),
+        }
     }
     found.extend(lost(root));
     found
