@@ -76,6 +76,7 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
         retry: &snapshot.config.retry,
         room: snapshot.config.server.max_in_flight,
         trace: job.trace.as_ref(),
+        shows: shows(&job, &chain),
         escalated: false,
     };
     let Executed { result, trail } = execute(errand).await;
@@ -116,6 +117,12 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     let squeezed = purse.squeezed() || unfunded;
     facts.money = Money { cost, saved, remaining, max_output, squeezed, downgraded, replayed: false };
     Ok(Answer { facts, content })
+}
+
+/// Whether spans tell what is said. What Weir asks for itself quotes requests of any route.
+fn shows(job: &Job, chain: &Chain) -> bool {
+    let is_own = job.key.as_ref().is_some_and(|key| key.is_own());
+    chain.configured && !is_own && job.trace.as_ref().is_some_and(|scope| scope.shows(&chain.route))
 }
 
 /// Waits until an answer's entry is on the disk; false where that takes too long.

@@ -121,6 +121,8 @@ pub struct Errand<'a> {
     pub room: usize,
     /// The request's place in a trace; `None`: nothing is traced.
     pub trace: Option<&'a Scope>,
+    /// Whether spans tell what is said: decided by the route at the request's entry, wherever it is led from there.
+    pub shows: bool,
     /// Whether another answer failed its checks.
     pub escalated: bool,
 }
@@ -237,11 +239,6 @@ impl Errand<'_> {
         Some(&turn.targets)
     }
 
-    /// Whether spans tell what is said on this way.
-    fn shows(&self, scope: &Scope) -> bool {
-        self.chain.configured && scope.shows(&self.chain.route)
-    }
-
     /// Why the target at this place is tried, where nothing is under way beside it.
     pub(super) fn why(&self, course: &Course, at: usize) -> Why {
         match &course.last {
@@ -311,7 +308,7 @@ impl Errand<'_> {
             progress: &lane.progress,
             by,
             over_by: timing.bounds_stream.then_some(timing.deadline),
-            trace: self.trace.map(|scope| Tracing { scope, shows: self.shows(scope) }),
+            trace: self.trace.map(|scope| Tracing { scope, shows: self.shows }),
             why: lane.why,
         };
         attempt.make(ward).await.map_err(Ended::of)

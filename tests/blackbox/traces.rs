@@ -309,6 +309,35 @@ async fn what_is_said_is_told_of_named_routes_only() {
 }
 
 #[tokio::test]
+async fn a_way_to_a_named_route_tells_nothing_of_others() {
+    let collector = Collector::start().await;
+    let weak = upstream(vec![says("")]).await;
+    let strong = upstream(vec![says("better"), says("5"), says("asked for")]).await;
+    let escalates = "escalate_to = \"premium\"\nescalate_on = [\"empty\"]";
+    let toml = [
+        OPEN,
+        "[telemetry]\n",
+        &collector.lines(),
+        "content = [\"premium\"]\n[classifier]\nkind = \"llm\"\n[classifier.llm]\nmodel = \"premium\"\n\
+         [[classifier.tiers]]\nmin = 1\nroute = \"private\"\n",
+        &target("weak", &weak.base_url(), "", ""),
+        &target("strong", &strong.base_url(), "", ""),
+        &route("private", &["weak"], escalates),
+        &route("premium", &["strong"], ""),
+    ];
+    let weir = Weir::start(&toml.concat()).await;
+    for model in ["private", "auto", "premium"] {
+        assert_eq!(weir.client().post_json(CHAT, &ask(model)).await.status, 200, "{model}");
+    }
+    let (_, tries) = collector.traced(3).await;
+    let shown = |span: &Span| span.attributes.keys().any(|key| key.ends_with("messages"));
+    assert_eq!(strong.requests().len(), 4, "two escalated, one rated, one asked for");
+    let told: Vec<_> = tries.iter().filter(|span| shown(span)).map(|span| span.text("weir.model")).collect();
+    assert_eq!(told, ["strong"]);
+    assert!(shown(tries.last().unwrap()), "{tries:?}");
+}
+
+#[tokio::test]
 async fn the_collector_knows_who_sends() {
     let collector = Collector::start().await;
     let first = upstream(vec![says("Hello")]).await;
