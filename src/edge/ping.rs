@@ -35,6 +35,11 @@ impl<S> Pinged<S> {
         Self { stream, every, spoke: Instant::now(), timer }
     }
 
+    /// The stream itself, to look at.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// The stream itself.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream

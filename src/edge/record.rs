@@ -7,14 +7,14 @@ use tokio::time::Instant;
 use super::dashboard::{Board, Ended, Seen};
 use crate::{
     metrics::{Metrics, NONE, RequestLabels},
-    pipeline::{Cached, Facts},
+    pipeline::{CLIENT_LEFT, Cached, Facts},
     trace::Open,
 };
 
 use super::told;
 
 /// The status that counts for a client which left before any answer; nginx's number for it.
-const CLIENT_LEFT: u16 = 499;
+const LEFT: u16 = 499;
 
 /// The status of the answer that stands in for a handler which panicked.
 const PANICKED: u16 = 500;
@@ -36,6 +36,8 @@ pub struct Record {
     open: Option<Box<Open>>,
     /// The code of its refusal.
     refusal: Option<&'static str>,
+    /// What cut its answer short.
+    cut: Option<&'static str>,
 }
 
 impl Record {
@@ -46,7 +48,7 @@ impl Record {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
             stream: false,
-            status: CLIENT_LEFT,
+            status: LEFT,
             facts: None,
             overhead: None,
             shown: None,
@@ -54,6 +56,7 @@ impl Record {
             log: tracing::Span::current(),
             open: None,
             refusal: None,
+            cut: None,
         }
     }
 
@@ -94,6 +97,11 @@ impl Record {
         self.refusal = Some(code);
     }
 
+    /// What cuts its answer short, unless this is told anew before its end.
+    pub fn cut(&mut self, class: Option<&'static str>) {
+        self.cut = class;
+    }
+
     /// The head of the answer is known; gives the time that Weir itself took until now.
     pub fn answered(&mut self, status: u16, facts: Option<Facts>) -> Duration {
         let waited = facts.as_ref().map_or(Duration::ZERO, |facts| facts.waited);
@@ -124,11 +132,12 @@ impl Drop for Record {
         };
         self.metrics.request(&labels, took, self.overhead.unwrap_or(took));
         self.metrics.request_ended();
+        let error = self.refusal.or(self.cut);
         if let Some(open) = open {
             let overhead_ms = self.overhead.unwrap_or(took).as_secs_f64() * 1000.0;
             told::ended(
                 *open,
-                &told::End { status: labels.status, refusal: self.refusal, facts, overhead_ms },
+                &told::End { status: labels.status, error, facts, overhead_ms },
             );
         }
         tracing::debug!(
@@ -143,7 +152,8 @@ impl Drop for Record {
         );
         if let Some((board, seen)) = self.shown.take() {
             let (status, stream) = (labels.status, self.stream);
-            let seen = Seen { status, stream, left: status == CLIENT_LEFT, took, code: self.refusal, ..seen };
+            let left = status == LEFT || error == Some(CLIENT_LEFT);
+            let seen = Seen { status, stream, left, took, code: error.filter(|_| !left), ..seen };
             board.ended(Ended::of(seen, self.facts.take()));
         }
     }

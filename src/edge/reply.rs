@@ -58,8 +58,9 @@ pub fn answer(
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             headers.insert(names::ACCEL_BUFFERING, HeaderValue::from_static("no"));
             let over = Box::pin(over.clone().cancelled_owned());
-            let frames = Frames { stream: Pinged::new(stream, ping), over, told: false };
-            *response.body_mut() = Body::new(Recorded { body: frames, _record: record });
+            record.cut(stream.cut());
+            *response.body_mut() =
+                Body::new(Frames { stream: Pinged::new(stream, ping), over, told: false, record });
         }
     }
     response
@@ -220,12 +221,13 @@ impl<B: HttpBody> HttpBody for Recorded<B> {
     }
 }
 
-/// The frames of a stream as a body.
+/// The frames of a stream as a body, with the record that ends with it.
 struct Frames {
     stream: Pinged<AnswerStream>,
     /// Comes when the gateway can wait no longer.
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     told: bool,
+    record: Record,
 }
 
 impl HttpBody for Frames {
@@ -241,6 +243,8 @@ impl HttpBody for Frames {
             self.stream.get_mut().stop();
         }
         let frame = ready!(Pin::new(&mut self.stream).poll_next(cx));
+        let cut = self.stream.get_ref().cut();
+        self.record.cut(cut);
         Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

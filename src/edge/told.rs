@@ -6,7 +6,7 @@ use crate::{
     base::id::RequestId,
     keys::VirtualKey,
     openai::{Ask, Endpoint},
-    pipeline::{Facts, StandIn},
+    pipeline::{CLIENT_LEFT, Facts, StandIn},
     trace::{Open, Scope, Tracer, key},
     upstream::operation,
 };
@@ -15,8 +15,8 @@ use crate::{
 pub struct End<'a> {
     /// The status that the client saw.
     pub status: u16,
-    /// The code of its refusal.
-    pub refusal: Option<&'static str>,
+    /// The code of its refusal, or what cut its answer short.
+    pub error: Option<&'static str>,
     /// How its answer came about.
     pub facts: Option<&'a Facts>,
     /// How long Weir itself took to the head of the answer, in milliseconds.
@@ -65,9 +65,9 @@ pub fn ended(mut open: Open, end: &End<'_>) {
     if let Some(facts) = end.facts {
         came_about(&mut open, facts);
     }
-    match (end.refusal, end.status) {
+    match (end.error, end.status) {
         (Some(code), _) => open.fail(code),
-        (None, 499) => open.fail("client_left"),
+        (None, 499) => open.fail(CLIENT_LEFT),
         (None, 500..) => open.fail("internal"),
         (None, _) => {}
     }

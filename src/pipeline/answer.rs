@@ -190,6 +190,13 @@ impl Facts {
     }
 }
 
+/// The class of the error that a client is which leaves before its answer is over.
+pub const CLIENT_LEFT: &str = "client_left";
+/// The code of an answer whose upstream failed after content.
+const BROKEN: &str = "upstream_stream_broken";
+/// The code of an answer whose cost could not be recorded.
+const UNRECORDED: &str = "ledger_unavailable";
+
 /// The frames of a streamed answer. A failure becomes an error event, after which the stream ends without
 /// `[DONE]`: a cut never looks like an end.
 #[derive(Debug)]
@@ -197,6 +204,8 @@ pub struct AnswerStream {
     source: Source,
     summary: Option<Box<Summary>>,
     keeper: Option<Box<Keeper>>,
+    /// What cuts it short if nobody reads on.
+    cut: Option<&'static str>,
     /// The request's span in the log: what becomes of a stream is told long after its handler is gone.
     log: tracing::Span,
 }
@@ -227,7 +236,7 @@ pub struct Summary {
 
 impl AnswerStream {
     fn of(source: Source, summary: Option<Summary>) -> Self {
-        Self { source, summary: summary.map(Box::new), keeper: None, log: tracing::Span::current() }
+        Self { source, summary: summary.map(Box::new), keeper: None, cut: Some(CLIENT_LEFT), log: tracing::Span::current() }
     }
 
     /// The frames of `live`, with a comment before the end if there is a `summary`.
@@ -281,6 +290,12 @@ impl AnswerStream {
         }
     }
 
+    /// What cut it short, as a class of errors; [`CLIENT_LEFT`] where that is only that nobody reads on. `None`: its last
+    /// frame is out.
+    pub fn cut(&self) -> Option<&'static str> {
+        self.cut
+    }
+
     /// Keeps the answer once it is whole.
     pub fn keep(&mut self, keeper: Keeper) {
         self.keeper = Some(Box::new(keeper));
@@ -293,11 +308,13 @@ impl AnswerStream {
             let error = ErrorBody::new("overloaded_error", "overloaded", message);
             self.source = Source::Kept([Frame::Part(error.to_event(&[]))].into());
             self.keeper = None;
+            self.cut = Some("overloaded");
         }
     }
 
     /// The last frame goes out: with the summary before it, and whoever keeps the answer has it whole.
     fn last(&mut self, bytes: Bytes) -> Bytes {
+        self.cut = None;
         let bytes = self.summary.take().map_or_else(|| bytes.clone(), |summary| summary.before(&bytes));
         if let Some(mut keeper) = self.keeper.take() {
             keeper.passes(&bytes);
@@ -317,6 +334,7 @@ impl Stream for AnswerStream {
                 Some(Next::Cut(words)) => {
                     self.source = Source::Over;
                     self.keeper = None;
+                    self.cut = Some(BROKEN);
                     return Poll::Ready(Some(words));
                 }
                 None => None,
@@ -334,6 +352,10 @@ impl Stream for AnswerStream {
             Some(Err(cut)) => {
                 self.source = Source::Over;
                 self.keeper = None;
+                self.cut = Some(match cut {
+                    Cut::Upstream(_) => BROKEN,
+                    Cut::Ledger => UNRECORDED,
+                });
                 Some(self.log.in_scope(|| last_words(&cut)))
             }
             None => None,
@@ -359,11 +381,11 @@ pub fn last_words(cut: &Cut) -> Bytes {
         Cut::Upstream(failure) => {
             tracing::warn!(outcome = %failure.outcome, "a stream broke after content");
             let message = format!("The answer broke off ({}): {}", failure.outcome, failure.error.message);
-            ErrorBody::new("upstream_error", "upstream_stream_broken", message)
+            ErrorBody::new("upstream_error", BROKEN, message)
         }
         Cut::Ledger => {
             let message = "The answer is complete, but what it cost could not be recorded.";
-            ErrorBody::new("overloaded_error", "ledger_unavailable", message)
+            ErrorBody::new("overloaded_error", UNRECORDED, message)
         }
     };
     error.to_event(&[])

@@ -20,7 +20,7 @@ mod stack;
 mod step;
 mod verdict;
 
-pub use answer::{Answer, AnswerStream, Cached, Content, Facts, Money, StandIn};
+pub use answer::{Answer, AnswerStream, CLIENT_LEFT, Cached, Content, Facts, Money, StandIn};
 pub use cache::Vault;
 pub use job::{Asked, CacheWish, Job, Wishes};
 pub use refusal::{Code, Refusal};

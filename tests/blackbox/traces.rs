@@ -165,6 +165,8 @@ async fn streams_are_traced_to_their_end() {
     assert!(cut.failed && ["connection_reset", "truncated"].contains(&cut.text("error.type")), "{cut:?}");
     assert_eq!(cut.get("weir.usage.estimated"), json!(true));
     assert!(cut.get("gen_ai.usage.output_tokens").as_u64().unwrap() > 0);
+    let ends: Vec<_> = requests.iter().map(|request| request.get("error.type")).collect();
+    assert_eq!(ends, [Value::Null, Value::Null, json!("upstream_stream_broken")]);
     // Without a client's trace each request has its own.
     for request in &requests {
         assert_eq!((request.parent.as_str(), request.get("gen_ai.request.stream")), ("", json!(true)));
@@ -237,8 +239,9 @@ async fn refusals_and_clients_that_leave_are_told() {
     let mut stream = weir.client().stream(CHAT, &ask_stream("chain")).await;
     stream.next().await.unwrap();
     drop(stream);
-    let (_, tries) = collector.traced(3).await;
+    let (requests, tries) = collector.traced(3).await;
     assert_eq!(tries[1].get("error.type"), json!("client_left"));
+    assert_eq!(requests[2].get("error.type"), json!("client_left"));
 }
 
 #[tokio::test]

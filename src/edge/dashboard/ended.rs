@@ -29,7 +29,7 @@ pub enum Fate {
     StoodIn,
     /// The caller may not, may no more now, or asked wrongly.
     Refused,
-    /// The caller left before the answer.
+    /// The caller left before its answer was over.
     Left,
     /// Nobody could answer.
     Failed,
@@ -93,9 +93,9 @@ pub struct Seen {
     pub key: Option<Arc<str>>,
     /// The status that the client saw.
     pub status: u16,
-    /// The code of its refusal.
+    /// The code of its refusal, or of what cut its answer short.
     pub code: Option<&'static str>,
-    /// Whether the client left before any answer.
+    /// Whether the client left before its answer was over.
     pub left: bool,
     /// Whether it was a stream.
     pub stream: bool,
@@ -145,6 +145,8 @@ fn fate(seen: &Seen, facts: Option<&Facts>) -> Fate {
         (Some(code), _) if code.starts_with("upstream_") => Fate::Failed,
         (_, 500..) => Fate::Failed,
         (_, 400..) => Fate::Refused,
+        // Its head said that all is well.
+        (Some(_), _) => Fate::Failed,
         _ => facts.map_or(Fate::Ok, answered),
     }
 }
@@ -254,6 +256,9 @@ mod tests {
             (504, Some("cache_miss"), false, Fate::Refused),
             (500, None, false, Fate::Failed),
             (499, None, true, Fate::Left),
+            (200, None, true, Fate::Left),
+            (200, Some("upstream_stream_broken"), false, Fate::Failed),
+            (200, Some("ledger_unavailable"), false, Fate::Failed),
         ] {
             let ended = Ended::of(Seen { left, ..seen(status, code) }, None);
             assert_eq!(ended.fate, fate, "{status} {code:?}");
