@@ -213,15 +213,17 @@ impl Metrics {
         self.in_flight.dec();
     }
 
-    /// Counts a finished request.
-    pub fn request(&self, labels: &RequestLabels<'_>, took: Duration, overhead: Duration) {
+    /// Counts a finished request; `overhead`: what Weir itself took to the head of its answer, if there was one.
+    pub fn request(&self, labels: &RequestLabels<'_>, took: Duration, overhead: Option<Duration>) {
         // Without an allocation: the words of all statuses are there.
         let status = StatusCode::from_u16(labels.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let stream = if labels.stream { "true" } else { "false" };
         let values = [labels.route, labels.model, labels.provider, status.as_str(), labels.cache, stream];
         self.requests.with_label_values(&values).inc();
         self.duration.with_label_values(&[labels.route]).observe(took.as_secs_f64());
-        self.overhead.observe(overhead.as_secs_f64());
+        if let Some(overhead) = overhead {
+            self.overhead.observe(overhead.as_secs_f64());
+        }
     }
 
     /// Counts a move from one target to another.

@@ -113,7 +113,7 @@ fn metrics() {
         stream: false,
     };
     let took = Duration::from_millis(3);
-    row("count a request", best(|| metrics.request(&labels, took, took)));
+    row("count a request", best(|| metrics.request(&labels, took, Some(took))));
     row("write the metrics page", best(|| drop(black_box(metrics.page()))));
 }
 

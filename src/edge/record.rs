@@ -130,15 +130,12 @@ impl Drop for Record {
             cache: facts.map_or(Cached::default().word, |facts| facts.cache.word),
             stream: self.stream,
         };
-        self.metrics.request(&labels, took, self.overhead.unwrap_or(took));
+        self.metrics.request(&labels, took, self.overhead);
         self.metrics.request_ended();
         let error = self.refusal.or(self.cut);
         if let Some(open) = open {
-            let overhead_ms = self.overhead.unwrap_or(took).as_secs_f64() * 1000.0;
-            told::ended(
-                *open,
-                &told::End { status: labels.status, error, facts, overhead_ms },
-            );
+            let end = told::End { status: labels.status, error, facts, overhead: self.overhead };
+            told::ended(*open, &end);
         }
         tracing::debug!(
             route = labels.route,

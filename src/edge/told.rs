@@ -1,5 +1,7 @@
 //! What a request tells of itself in its trace.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 
 use crate::{
@@ -19,8 +21,8 @@ pub struct End<'a> {
     pub error: Option<&'static str>,
     /// How its answer came about.
     pub facts: Option<&'a Facts>,
-    /// How long Weir itself took to the head of the answer, in milliseconds.
-    pub overhead_ms: f64,
+    /// How long Weir itself took to the head of the answer, if there was one.
+    pub overhead: Option<Duration>,
 }
 
 /// The place of a request in its trace: its client's, if that has one. A `traceparent` that cannot be read begins a trace
@@ -61,7 +63,9 @@ pub fn asked(open: &mut Open, ask: &Ask) {
 /// It is over.
 pub fn ended(mut open: Open, end: &End<'_>) {
     open.set(key::STATUS, u64::from(end.status));
-    open.set(key::WEIR_OVERHEAD, end.overhead_ms);
+    if let Some(overhead) = end.overhead {
+        open.set(key::WEIR_OVERHEAD, overhead.as_secs_f64() * 1000.0);
+    }
     if let Some(facts) = end.facts {
         came_about(&mut open, facts);
     }

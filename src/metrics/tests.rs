@@ -18,7 +18,7 @@ fn all() -> Metrics {
     target.attempt(Outcome::Ok, Duration::ZERO);
     let labels =
         RequestLabels { route: "r", model: "a", provider: "p", status: 200, cache: "hit", stream: true };
-    metrics.request(&labels, Duration::ZERO, Duration::ZERO);
+    metrics.request(&labels, Duration::ZERO, Some(Duration::ZERO));
     metrics.fallback("r", "a", "b", Outcome::Timeout);
     metrics.retry("p", Outcome::Timeout);
     metrics.reload(true);
@@ -114,7 +114,9 @@ fn the_page_shows_what_was_counted() {
     target.usage(None);
     let labels =
         RequestLabels { route: "r", model: "a", provider: "p", status: 200, cache: "bypass", stream: true };
-    metrics.request(&labels, Duration::from_secs(1), Duration::from_micros(20));
+    metrics.request(&labels, Duration::from_secs(1), Some(Duration::from_micros(20)));
+    // One that got no answer says nothing of what Weir itself takes.
+    metrics.request(&RequestLabels { status: 499, ..labels }, Duration::from_secs(9), None);
     let page = String::from_utf8(metrics.page()).unwrap();
     for line in [
         r#"weir_upstream_attempts_total{model="a",outcome="server_error",provider="p"} 1"#,
