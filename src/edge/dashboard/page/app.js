@@ -11,6 +11,8 @@ const LEAST_S = 300;
 const HOUR_S = 3600;
 /** How often the ledger is asked what today and the month come to; in between what is live is added. */
 const SUMS_MS = 300_000;
+/** The least time between two questions, also where they fail. */
+const ASK_MS = 60_000;
 
 let link = null;
 let past = null;
@@ -39,6 +41,7 @@ function ask(message) {
   sessionStorage.removeItem(TOKEN);
   link?.close();
   [past, now, sums] = [null, null, null];
+  last = { about: "", at: 0 };
   by("view").hidden = true;
   by("leave").hidden = true;
   by("gate").hidden = false;
@@ -108,9 +111,8 @@ function lengthen(targets) {
 }
 
 /** Today and the month: what the ledger says, and what came on top since it was asked. */
-async function askSums() {
+async function askSums(day) {
   const asked = link;
-  const day = new Date().toISOString().slice(0, 10);
   try {
     const report = await asked.ask(`admin/report?since=${day.slice(0, 8)}01&by=day`);
     if (asked !== link || !now) return;
@@ -121,10 +123,9 @@ async function askSums() {
       cache: Number(figures?.saved_by_cache_usd ?? 0),
     });
     const today = report.groups.find(({ name }) => name === day);
-    sums = { day, base, today: of(today).cost, month: of(report.totals), at: Date.now(), started: now.started };
+    sums = { day, base, today: of(today).cost, month: of(report.totals), started: now.started };
   } catch {
-    // Told with the next try; the page goes on without.
-    if (sums) sums.at = Date.now();
+    // The page goes on without, until the next try.
   }
 }
 
@@ -135,11 +136,17 @@ const live = () => ({
 });
 
 let asking = null;
+/** What was asked for last, and when. */
+let last = { about: "", at: 0 };
 
 function spent() {
   const day = new Date(now.at).toISOString().slice(0, 10);
-  const stale = !sums || sums.day !== day || sums.started !== now.started || Date.now() - sums.at > SUMS_MS;
-  if (stale && !asking) asking = askSums().finally(() => (asking = null));
+  const stale = !sums || sums.day !== day || sums.started !== now.started;
+  const [about, at] = [`${day} ${now.started}`, performance.now()];
+  if (!asking && (last.about !== about || at - last.at > (stale ? ASK_MS : SUMS_MS))) {
+    last = { about, at };
+    asking = askSums(day).finally(() => (asking = null));
+  }
   if (!sums || sums.started !== now.started) return null;
   const since = Object.fromEntries(Object.entries(live()).map(([name, sum]) => [name, sum - sums.base[name]]));
   return {
