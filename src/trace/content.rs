@@ -73,6 +73,9 @@ impl Room {
             parts.push(json!({ "type": "text", "content": self.take(refusal) }));
         }
         for call in message["tool_calls"].as_array().into_iter().flatten() {
+            if self.0 == 0 {
+                break;
+            }
             let function = &call["function"];
             let (id, name) = (self.id(&call["id"]), self.take(function["name"].as_str().unwrap_or_default()));
             let arguments = self.take(function["arguments"].as_str().unwrap_or_default());
@@ -176,6 +179,10 @@ mod tests {
         assert!((MAX_BYTES..2 * MAX_BYTES).contains(&shown.len()), "{}", shown.len());
         let small = vec![json!({ "role": "user", "content": [{ "type": "text", "text": "" }] }); 100_000];
         let shown = asked(Endpoint::Chat, json!({ "messages": small }).to_string().as_bytes()).unwrap();
+        assert!(shown.len() < 6 * MAX_BYTES, "{}", shown.len());
+        let calls = vec![json!({}); 100_000];
+        let body = json!({ "messages": [{ "role": "assistant", "tool_calls": calls }] });
+        let shown = asked(Endpoint::Chat, body.to_string().as_bytes()).unwrap();
         assert!(shown.len() < 6 * MAX_BYTES, "{}", shown.len());
     }
 

@@ -21,7 +21,7 @@ use crate::{
 pub use asked::operation;
 
 /// The largest request or answer that is taken apart to be shown.
-const MAX_SHOWN: usize = 1024 * 1024;
+const MAX_SHOWN: usize = 256 * 1024;
 /// The most choices of which it is told how they ended.
 const MAX_CHOICES: usize = 16;
 
