@@ -67,6 +67,13 @@ impl Record {
         self
     }
 
+    /// Counts it on the dashboard when it is over, as one of somebody unknown.
+    #[must_use]
+    pub fn counted(mut self, board: &Arc<Board>) -> Self {
+        self.shown = Some((Arc::clone(board), Seen { stranger: true, ..Seen::default() }));
+        self
+    }
+
     /// Keeps something (a place, a permit) until the request is over.
     pub fn hold(&mut self, held: impl Any + Send + Sync) {
         self.held.push(Box::new(held));
@@ -151,7 +158,8 @@ impl Drop for Record {
             let (status, stream) = (labels.status, self.stream);
             let left = status == LEFT || error == Some(CLIENT_LEFT);
             let seen = Seen { status, stream, left, took, code: error.filter(|_| !left), ..seen };
-            board.ended(Ended::of(seen, self.facts.take()));
+            let stranger = seen.stranger;
+            board.ended(Ended::of(seen, self.facts.take()), stranger);
         }
     }
 }

@@ -66,14 +66,18 @@ impl Board {
         })
     }
 
-    /// A request ended.
-    pub fn ended(&self, ended: Ended) {
+    /// A request ended. One of a `stranger`, who was refused before it was known who asks, only counts: else whoever has no
+    /// key could push everybody else's out of the lists.
+    pub fn ended(&self, ended: Ended, stranger: bool) {
         let now = self.clock.millis();
         let asked = !matches!(ended.fate, Fate::Cached | Fate::StoodIn);
         let first = ended.first.filter(|_| asked);
         let mut ended = Ended { at: now, ..ended };
         let kept = &mut *self.lock();
         kept.history.count(now.div_euclid(1000), ended.fate, first);
+        if stranger {
+            return;
+        }
         kept.ended += 1;
         ended.seq = kept.ended;
         let ended = Arc::new(ended);
@@ -177,8 +181,8 @@ mod tests {
     #[test]
     fn the_last_requests_are_kept_those_worth_a_look_longer() {
         let board = Board::new(Clock::of(|| 5_000));
-        board.ended(ended(503));
-        (0..2 * KEPT).for_each(|_| board.ended(ended(200)));
+        board.ended(ended(503), false);
+        (0..2 * KEPT).for_each(|_| board.ended(ended(200), false));
         let all = board.all();
         let (recent, notable) = (all["recent"].as_array().unwrap(), all["notable"].as_array().unwrap());
         assert_eq!((recent.len(), notable.len()), (KEPT, 1));
@@ -187,6 +191,10 @@ mod tests {
         let moment = board.moment();
         assert_eq!(moment["recent"].as_array().unwrap().len(), TOLD);
         assert_eq!(moment["hour"]["requests"], json!([200, 0, 0, 0, 0, 1]));
+        (0..KEPT).for_each(|_| board.ended(ended(401), true));
+        let after = board.all();
+        assert_eq!([&after["recent"], &after["notable"]], [&all["recent"], &all["notable"]]);
+        assert_eq!(board.moment()["hour"]["requests"], json!([200, 0, 0, 0, 100, 1]));
     }
 
     #[test]

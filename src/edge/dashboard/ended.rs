@@ -99,6 +99,8 @@ pub struct Seen {
     pub left: bool,
     /// Whether it was a stream.
     pub stream: bool,
+    /// Whether it was refused before it was known who asks.
+    pub stranger: bool,
     /// The time to the head of the answer, which comes with its first content.
     pub first: Option<Duration>,
     /// The time to the last byte.

@@ -38,7 +38,7 @@ pub async fn layer(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => error::reply(&refusal, Record::begin(&state.0.metrics).shown(&state.0.board, None)),
+        Err(refusal) => error::reply(&refusal, Record::begin(&state.0.metrics).counted(&state.0.board)),
     }
 }
 

@@ -53,5 +53,5 @@ fn full(message: &str) -> Box<Refusal> {
 
 /// The answer to a request that has no place, which counts as one.
 pub fn refuse(state: &State, refusal: &Refusal) -> Response {
-    error::reply(refusal, Record::begin(&state.0.metrics).shown(&state.0.board, None))
+    error::reply(refusal, Record::begin(&state.0.metrics).counted(&state.0.board))
 }
