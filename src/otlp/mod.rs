@@ -85,20 +85,24 @@ pub async fn run(mut spans: Spans, settings: Settings, metrics: TraceMetrics, st
             Err(error) => (End::Failed(egress::reason(&error.without_url())), None),
         }
     };
-    let mut failing = false;
+    let mut known = Known::default();
     while let Some(batch) = gather(&mut spans, &stop).await {
-        let mut pauses = if failing { [].iter() } else { PAUSES.iter() };
-        let end = loop {
+        let mut pauses = if known.failing { [].iter() } else { PAUSES.iter() };
+        let (end, wait) = loop {
             // Anew for each try: what is kept in between is bounded with the spans themselves.
             let (end, wait) = send(encode::export(&settings.resource, &batch)).await;
-            let (End::Failed(_), Some(pause)) = (&end, pauses.next()) else { break end };
+            let (End::Failed(_), Some(pause)) = (&end, pauses.next()) else { break (end, wait) };
             let pause = wait.unwrap_or_default().max(*pause);
             // At the end of the process nobody waits any more.
             if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                break end;
+                break (end, wait);
             }
         };
-        failing = count(&metrics, batch.len() as u64, end, failing);
+        known.count(&metrics, batch.len() as u64, end);
+        if known.failing {
+            // Under load a batch is full at once: they would follow each other as fast as the collector fails.
+            stop.run_until_cancelled(sleep(wait.unwrap_or_default().max(PAUSES[0]))).await;
+        }
     }
 }
 
@@ -123,31 +127,42 @@ async fn gather(spans: &mut Spans, stop: &CancellationToken) -> Option<Vec<Queue
     Some(batch)
 }
 
-/// Counts what became of a batch; gives whether the collector fails now. The log hears of that when it changes.
-fn count(metrics: &TraceMetrics, spans: u64, end: End, failing: bool) -> bool {
-    match end {
-        End::Taken(refused) => {
-            let refused = refused.min(spans);
-            metrics.sent(spans - refused);
-            metrics.refused(refused);
-            if failing {
-                tracing::info!("the collector (telemetry.otlp_endpoint) takes spans again");
+/// What is known of a collector. The log hears of it when it changes.
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether it took nothing the last time.
+    failing: bool,
+    /// Why it refused spans the last time that it did.
+    refusal: String,
+}
+
+impl Known {
+    /// Counts what became of a batch.
+    fn count(&mut self, metrics: &TraceMetrics, spans: u64, end: End) {
+        match end {
+            End::Taken(refused) => {
+                let refused = refused.min(spans);
+                metrics.sent(spans - refused);
+                metrics.refused(refused);
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the collector (telemetry.otlp_endpoint) takes spans again");
+                }
             }
-            false
-        }
-        End::Refused(why) => {
-            metrics.refused(spans);
-            tracing::warn!(spans, "the collector (telemetry.otlp_endpoint) refused spans: {why}");
-            failing
-        }
-        End::Failed(why) => {
-            metrics.failed(spans);
-            if !failing {
-                tracing::warn!(
-                    "the collector (telemetry.otlp_endpoint) takes no spans, they are lost: {why}"
-                );
+            End::Refused(why) => {
+                metrics.refused(spans);
+                if self.refusal != why {
+                    tracing::warn!(spans, "the collector (telemetry.otlp_endpoint) refused spans: {why}");
+                    self.refusal = why;
+                }
             }
-            true
+            End::Failed(why) => {
+                metrics.failed(spans);
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!(
+                        "the collector (telemetry.otlp_endpoint) takes no spans, they are lost: {why}"
+                    );
+                }
+            }
         }
     }
 }
