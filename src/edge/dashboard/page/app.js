@@ -14,6 +14,9 @@ const SUMS_MS = 300_000;
 /** The least time between two questions, also where they fail. */
 const ASK_MS = 60_000;
 
+/** Whether this gateway lets nobody in without a token. */
+const needed = document.documentElement.dataset.token !== "none";
+
 let link = null;
 let past = null;
 let now = null;
@@ -31,14 +34,14 @@ function knock(token) {
   link = new Link(token, {
     event: take,
     state,
-    refused: (message) => ask(token || document.documentElement.dataset.token === "none" ? message : ""),
+    refused: (message, keep) => ask(token || !needed || keep ? message : "", keep),
   });
   state("off");
   link.open();
 }
 
-function ask(message) {
-  sessionStorage.removeItem(TOKEN);
+function ask(message, keep = false) {
+  if (!keep) sessionStorage.removeItem(TOKEN);
   link?.close();
   [past, now, sums] = [null, null, null];
   last = { about: "", at: 0 };
@@ -48,13 +51,18 @@ function ask(message) {
   by("wrong").hidden = !message;
   by("wrong").textContent = message;
   state("off");
-  by("token").value = "";
+  by("token").value = sessionStorage.getItem(TOKEN) ?? "";
   by("token").focus();
 }
 
 by("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = by("token").value.trim();
+  // No header can hold any other.
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    ask("That cannot be a token: one is made of letters, digits and signs of ASCII, without a space.");
+    return;
+  }
   sessionStorage.setItem(TOKEN, token);
   knock(token);
 });
@@ -241,5 +249,5 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw
 paint(document.documentElement.dataset.theme ?? "");
 
 const token = sessionStorage.getItem(TOKEN) ?? "";
-if (document.documentElement.dataset.token === "needed" && !token) ask("");
+if (needed && !token) ask("");
 else knock(token);

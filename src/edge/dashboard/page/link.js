@@ -4,15 +4,22 @@
 const SILENCE_MS = 6000;
 const PAUSES_MS = [300, 1000, 2000, 5000];
 
-export class Refused extends Error {}
+export class Refused extends Error {
+  /** `keep`: the token may be good, and is of use later. */
+  constructor(message, keep = false) {
+    super(message);
+    this.keep = keep;
+  }
+}
 
 export class Link {
   #token;
   #on;
   #stop = null;
   #pauses = 0;
+  #live = false;
 
-  /** `on`: `event(name, value)`, `state(word)`, `refused(message)`. */
+  /** `on`: `event(name, value)`, `state(word)`, `refused(message, keep)`. */
   constructor(token, on) {
     this.#token = token;
     this.#on = on;
@@ -27,7 +34,7 @@ export class Link {
         await this.#listen(stop.signal);
       } catch (error) {
         if (error instanceof Refused) {
-          this.#on.refused(error.message);
+          this.#on.refused(error.message, error.keep);
           return;
         }
       }
@@ -76,7 +83,13 @@ export class Link {
             : this.#token
               ? "That is not the admin token of this gateway."
               : (body.error?.message ?? "This gateway does not let you in."),
+          answer.status === 429,
         );
+      }
+      // With nothing to show there would be a blank page.
+      if (answer.status === 503 && !this.#live) {
+        const body = await answer.json().catch(() => ({}));
+        throw new Refused(body.error?.message ?? "This gateway has no room for you now.", true);
       }
       if (!answer.ok) return;
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -99,6 +112,7 @@ export class Link {
     const text = field("data");
     if (text === undefined) return;
     this.#pauses = 0;
+    this.#live = true;
     this.#on.state("live");
     this.#on.event(field("event"), JSON.parse(text));
   }
