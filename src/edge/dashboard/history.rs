@@ -155,9 +155,16 @@ impl History {
         self.tracks.retain(|_, track| track.seen == looks);
     }
 
-    /// The slot of now. A clock that goes back counts into the last one.
+    /// The slot of now. A clock that goes back a little counts into the last one. One that leaps ahead by more than an hour,
+    /// or back by more than a minute, begins a new history: else one that leapt ahead and comes back would leave all that
+    /// follows in one slot.
     fn slot(&mut self, now_s: i64) -> &mut Slot {
         let number = now_s.div_euclid(STEP_S);
+        if !(self.last - MINUTE as i64..=self.last + STEPS as i64).contains(&number) {
+            self.last = number;
+            self.slots = VecDeque::from([Slot::default()]);
+            self.tracks.values_mut().for_each(|track| track.lights = VecDeque::from([Light::Unknown]));
+        }
         let steps = usize::try_from(number.saturating_sub(self.last)).unwrap_or(0);
         for _ in 0..steps.min(STEPS) {
             if self.slots.len() == STEPS {
@@ -324,7 +331,15 @@ mod tests {
         assert_eq!(history.hour(T + 7199)["requests"][0], 3600);
         // A clock that leaps ahead, by whatever.
         history.count(i64::MAX, Fate::Ok, None);
-        assert_eq!(history.columns()["p50"].as_array().unwrap().len(), STEPS);
+        assert_eq!(history.columns()["p50"].as_array().unwrap().len(), 1);
+        // It comes back, and goes on.
+        for second in 0..30 {
+            history.count(T + second, Fate::Ok, None);
+            look(&mut history, T + second, Light::On);
+        }
+        let columns = history.columns();
+        assert_eq!((&columns["first"], &columns["requests"][0]), (&json!(T), &json!([10, 10, 10])));
+        assert_eq!(columns["tracks"]["a"], "000");
     }
 
     #[test]

@@ -93,6 +93,13 @@ function take(name, told) {
 function put(step) {
   const columns = [past.p50, past.p95, past.cost, past.routing, past.cache, ...past.requests];
   const values = [step.p50, step.p95, step.cost, step.routing, step.cache, ...step.requests];
+  const ahead = step.at - past.at.at(-1);
+  if (ahead > HOUR_S || ahead < -60) {
+    // The gateway's clock was set, and its history began anew.
+    past.at = [step.at];
+    past.tracks = {};
+    columns.forEach((column) => column.splice(0, column.length, null));
+  }
   while (past.at.at(-1) < step.at) {
     past.at.push(past.at.at(-1) + past.step);
     columns.forEach((column, at) => column.push(at < 2 ? null : 0));
