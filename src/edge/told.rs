@@ -9,7 +9,7 @@ use crate::{
     keys::VirtualKey,
     openai::{Ask, Endpoint},
     pipeline::{CLIENT_LEFT, Facts, StandIn},
-    trace::{Open, Scope, Tracer, key},
+    trace::{self, Open, Scope, Tracer, key},
     upstream::operation,
 };
 
@@ -96,8 +96,8 @@ fn came_about(open: &mut Open, facts: &Facts) {
     open.set(key::WEIR_ATTEMPTS, facts.attempts as u64);
     open.set(key::WEIR_FALLBACKS, facts.fallbacks as u64);
     if !facts.skipped.is_empty() {
-        let skipped =
-            facts.skipped.iter().take(16).map(|(target, missing)| format!("{}={missing}", target.name));
+        let skipped = facts.skipped.iter().take(16);
+        let skipped = skipped.map(|(target, missing)| format!("{}={missing}", trace::name(&target.name)));
         open.set(key::WEIR_SKIPPED, skipped.collect::<Vec<_>>());
     }
     open.set(key::WEIR_CACHE, facts.cache.word);

@@ -236,7 +236,13 @@ pub struct Summary {
 
 impl AnswerStream {
     fn of(source: Source, summary: Option<Summary>) -> Self {
-        Self { source, summary: summary.map(Box::new), keeper: None, cut: Some(CLIENT_LEFT), log: tracing::Span::current() }
+        Self {
+            source,
+            summary: summary.map(Box::new),
+            keeper: None,
+            cut: Some(CLIENT_LEFT),
+            log: tracing::Span::current(),
+        }
     }
 
     /// The frames of `live`, with a comment before the end if there is a `summary`.

@@ -9,5 +9,5 @@ mod tracer;
 
 pub use context::{Parent, SpanId, TraceId};
 pub use queue::{Queued, Spans};
-pub use span::{Kind, Span, Value};
+pub use span::{Kind, Span, Value, name};
 pub use tracer::{Open, Scope, Settings, Tracer};

@@ -6,6 +6,13 @@ use super::context::{SpanId, TraceId};
 
 /// The longest text of an attribute, in bytes; only content may be longer.
 const MAX_TEXT: usize = 1024;
+/// The longest name, in bytes.
+const MAX_NAME: usize = 256;
+
+/// A name that somebody else chose, cut where it is long.
+pub fn name(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_NAME)]
+}
 
 /// Which side of a call a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +125,7 @@ mod tests {
     fn long_texts_are_cut() {
         let Value::Text(text) = Value::text(&"ä".repeat(4000)) else { panic!("no text") };
         assert_eq!(text.len(), MAX_TEXT);
+        assert_eq!((name(&"ä".repeat(4000)).len(), name("short")), (MAX_NAME, "short"));
         assert_eq!(Value::text("short"), Value::from("short"));
         assert_eq!(Value::from(u64::MAX), Value::Int(i64::MAX));
     }

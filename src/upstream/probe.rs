@@ -15,7 +15,7 @@ use crate::{
     openai::{Ask, Endpoint, Usage},
     route::Target,
     spend::Spent,
-    trace::{Open, Scope, content, key},
+    trace::{self, Open, Scope, content, key},
 };
 
 pub use asked::operation;
@@ -86,7 +86,7 @@ impl Probe {
         ask: &Ask,
         why: Why,
     ) -> Option<Self> {
-        let name_of_span = format!("{} {}", operation(ask.endpoint()), target.upstream_model);
+        let name_of_span = format!("{} {}", operation(ask.endpoint()), trace::name(&target.upstream_model));
         let mut open = tracing.scope.call(name_of_span)?;
         asked::tell(&mut open, (name, provider), &target.upstream_model, ask);
         open.set_text(key::WEIR_MODEL, &target.name);

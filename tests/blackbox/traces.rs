@@ -56,6 +56,7 @@ async fn a_trace_goes_from_the_client_to_each_upstream() {
     let mut body = ask("chain");
     body["temperature"] = json!(0.5);
     body["max_tokens"] = json!(77);
+    body["max_completion_tokens"] = json!(78);
     assert_eq!(client.header("x-request-id", "mine").post_json(CHAT, &body).await.status, 200);
 
     let (requests, tries) = collector.traced(1).await;

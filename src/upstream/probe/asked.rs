@@ -48,11 +48,13 @@ pub fn tell(open: &mut Open, (name, provider): (&str, &Provider), model: &str, a
 fn asked_for(open: &mut Open, ask: &Ask) {
     open.set(key::REQUEST_STREAM, ask.stream());
     let number = |name: &str| -> Option<serde_json::Number> { serde_json::from_slice(ask.field(name)?).ok() };
+    let mut before = "";
     for (name, key) in NUMBERS {
-        // One choice is what everybody gets.
-        if let Some(told) = number(name).and_then(|number| number.as_u64()).filter(|n| (name, *n) != ("n", 1))
-        {
+        // An attribute stands there once, and one choice is what everybody gets.
+        let wanted = |n: &u64| key != before && (name, *n) != ("n", 1);
+        if let Some(told) = number(name).and_then(|number| number.as_u64()).filter(wanted) {
             open.set(key, told);
+            before = key;
         }
     }
     for (name, key) in FRACTIONS {
