@@ -19,7 +19,7 @@ const OVERHEAD: usize = 512;
 
 /// What the allocator cannot use between answers of all sizes that come and go, as a part of their bytes: measured, a third
 /// of what is alive.
-const HOLES: usize = 4;
+const HOLES: usize = 3;
 
 /// How many parts the store has, each with a lock of its own; fewer where one would not hold some large answers.
 const MOST_SHARDS: usize = 16;
@@ -350,7 +350,7 @@ mod tests {
     #[tokio::test]
     async fn even_the_largest_answer_finds_room() {
         let store = Store::new(1 << 20, 1 << 20);
-        assert!(store.keep(key(1), slot(&"x".repeat(800_000), ()), store.era()));
+        assert!(store.keep(key(1), slot(&"x".repeat(690_000), ()), store.era()));
         assert!(store.fresh(&key(1), Instant::now(), HOUR).is_some());
     }
 }

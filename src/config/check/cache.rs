@@ -33,9 +33,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         report.fault(&path("max_bytes"), "this is too little to keep answers", "Write `1MiB` or more.");
     }
     // With what surrounds it, it has to find room.
-    if cache.max_answer.bytes() > cache.max_bytes.bytes() / 4 * 3 || cache.max_answer > LARGEST_ANSWER {
+    if cache.max_answer.bytes() > cache.max_bytes.bytes() / 3 * 2 || cache.max_answer > LARGEST_ANSWER {
         let problem =
-            "one answer may not take more than three quarters of `cache.max_bytes`, nor more than 64MiB";
+            "one answer may not take more than two thirds of `cache.max_bytes`, nor more than 64MiB";
         report.fault(&path("max_answer"), problem, "Write a smaller size, like `512KiB`.");
     }
     match CacheScope::parse(&cache.scope) {
