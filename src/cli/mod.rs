@@ -15,9 +15,10 @@ mod report;
 mod serve;
 pub mod sim;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{io, num::NonZero, path::PathBuf, process::ExitCode, thread::available_parallelism};
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 /// An OpenAI-compatible LLM gateway: failover, routing and metrics in one small binary.
 #[derive(Debug, Parser)]
@@ -88,9 +89,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command that waits for things.
+/// Runs a command that waits for things. Where there is one core there is one thread: nobody can take work over from it,
+/// and being ready for that costs a tenth of a request.
 fn block_on(task: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let alone = available_parallelism().is_ok_and(|cores| cores == NonZero::<usize>::MIN);
+    let mut runtime = if alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let runtime = runtime.enable_all().build();
     runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(task)
 }
 
