@@ -35,6 +35,14 @@ mod usage_tests;
 
 pub use failure::Failure;
 
+/// The paths that most requests go to, below the base URL.
+pub const PATHS: [&str; 4] = [
+    openai::path(Endpoint::Chat),
+    openai::path(Endpoint::Completions),
+    openai::path(Endpoint::Embeddings),
+    "/messages",
+];
+
 /// A protocol that providers speak. Whatever it is, answers come out in OpenAI's format.
 pub trait Codec: Send + Sync {
     /// The request as the provider takes it.

@@ -32,7 +32,7 @@ impl OpenAi {
 }
 
 /// The path of an endpoint below the base URL.
-pub(super) fn path(endpoint: Endpoint) -> &'static str {
+pub(super) const fn path(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Chat => "/chat/completions",
         Endpoint::Completions => "/completions",

@@ -194,26 +194,22 @@ impl Attempt<'_> {
             Watch::begin(self.metrics, hold, room, ward, self.progress, (self.ask.stream(), self.want));
         watch.probed(self.probe(&mut encoded));
         let by = self.by.at_most(watch.begun(), self.unit.patience(self.target, self.ask.stream()));
-        let failure = match timeout_at(
-            by.instant(),
-            self.unit.send(self.ask, encoded, lent.key(), self.progress),
-        )
-        .await
-        {
-            Err(_) => self.too_late(),
-            Ok(Err(error)) => call_failed(error),
-            Ok(Ok(response)) if response.status().is_success() => {
-                lent.saw(response.headers());
-                watch.status(response.status());
-                watch.reached();
-                let read = self.read(response, &expected, by, watch).await;
-                return read.map(|won| (won, dropped)).map_err(|failure| (failure, None));
-            }
-            Ok(Ok(response)) => {
-                watch.status(response.status());
-                Box::pin(self.refused(response, by)).await
-            }
-        };
+        let failure =
+            match timeout_at(by.instant(), self.unit.send(self.ask, encoded, lent, self.progress)).await {
+                Err(_) => self.too_late(),
+                Ok(Err(error)) => call_failed(error),
+                Ok(Ok(response)) if response.status().is_success() => {
+                    lent.saw(response.headers());
+                    watch.status(response.status());
+                    watch.reached();
+                    let read = self.read(response, &expected, by, watch).await;
+                    return read.map(|won| (won, dropped)).map_err(|failure| (failure, None));
+                }
+                Ok(Ok(response)) => {
+                    watch.status(response.status());
+                    Box::pin(self.refused(response, by)).await
+                }
+            };
         if is_the_keys_fault(failure.outcome) {
             let ward = watch.refused(failure.outcome);
             return Err((failure, ward));

@@ -1,4 +1,4 @@
-//! A layer that bounds how many requests a provider has under way.
+//! A bound on how many requests a provider has under way.
 
 use std::{
     pin::Pin,
@@ -7,45 +7,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::{Layer, Service};
 
 /// Bounds the requests under way; one that finds no room fails at once with [`CallError::Full`].
 ///
 /// The permit rides in the answer's body: a request is under way until its last byte, not its head.
-#[derive(Clone, Debug)]
-pub struct InFlightLayer(Arc<Semaphore>);
-
-impl InFlightLayer {
-    /// At most `limit` at once.
-    pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))))
-    }
-}
-
-impl<S> Layer<S> for InFlightLayer {
-    type Service = InFlight<S>;
-
-    fn layer(&self, inner: S) -> InFlight<S> {
-        InFlight { inner, room: Arc::clone(&self.0) }
-    }
-}
-
-/// The service made by [`InFlightLayer`].
-#[derive(Clone, Debug)]
-pub struct InFlight<S> {
-    inner: S,
-    room: Arc<Semaphore>,
-}
-
-impl<S> InFlight<S> {
-    /// The service whose requests are bounded.
-    pub fn inner(&self) -> &S {
-        &self.inner
-    }
-}
+#[derive(Debug)]
+pub struct InFlight(Arc<Semaphore>);
 
 /// Why a call came to nothing.
 #[derive(Debug)]
@@ -56,51 +27,23 @@ pub enum CallError<E> {
     Transport(E),
 }
 
-impl<S, R, B> Service<R> for InFlight<S>
-where
-    S: Service<R, Response = http::Response<B>>,
-{
-    type Response = http::Response<Guarded<B>>;
-    type Error = CallError<S::Error>;
-    type Future = InFlightFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx).map_err(CallError::Transport)
+impl InFlight {
+    /// At most `limit` at once.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))))
     }
 
-    fn call(&mut self, request: R) -> Self::Future {
-        let permit = Arc::clone(&self.room).try_acquire_owned().ok();
-        let inner = permit.is_some().then(|| self.inner.call(request));
-        InFlightFuture { inner, permit }
-    }
-}
-
-pin_project! {
-    /// The future of [`InFlight`].
-    pub struct InFlightFuture<F> {
-        #[pin]
-        inner: Option<F>,
-        permit: Option<OwnedSemaphorePermit>,
-    }
-}
-
-impl<F, B, E> Future for InFlightFuture<F>
-where
-    F: Future<Output = Result<http::Response<B>, E>>,
-{
-    type Output = Result<http::Response<Guarded<B>>, CallError<E>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Some(inner) = this.inner.as_pin_mut() else {
-            return Poll::Ready(Err(CallError::Full));
-        };
-        let permit = this.permit;
-        inner.poll(cx).map(|result| {
-            result
-                .map(|response| response.map(|body| Guarded { body, _permit: permit.take() }))
-                .map_err(CallError::Transport)
-        })
+    /// Makes a call if there is room for it.
+    ///
+    /// # Errors
+    /// There is no room, or the call failed.
+    pub async fn call<B, E>(
+        &self,
+        call: impl Future<Output = Result<Response<B>, E>>,
+    ) -> Result<Response<Guarded<B>>, CallError<E>> {
+        let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| CallError::Full)?;
+        let response = call.await.map_err(CallError::Transport)?;
+        Ok(response.map(|body| Guarded { body, _permit: permit }))
     }
 }
 
@@ -110,7 +53,7 @@ pin_project! {
     pub struct Guarded<B> {
         #[pin]
         body: B,
-        _permit: Option<OwnedSemaphorePermit>,
+        _permit: OwnedSemaphorePermit,
     }
 }
 
@@ -139,17 +82,16 @@ mod tests {
     use std::convert::Infallible;
 
     use http_body_util::Full;
-    use tower::{ServiceExt as _, service_fn};
 
     use super::*;
 
     #[tokio::test]
     async fn the_permit_rides_in_the_body() {
-        let answer = |(): ()| async { Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from("x")))) };
-        let service = InFlightLayer::new(1).layer(service_fn(answer));
-        let first = service.clone().oneshot(()).await.unwrap();
-        assert!(matches!(service.clone().oneshot(()).await, Err(CallError::Full)));
+        let answer = || async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("x")))) };
+        let bound = InFlight::new(1);
+        let first = bound.call(answer()).await.unwrap();
+        assert!(matches!(bound.call(answer()).await, Err(CallError::Full)));
         drop(first);
-        assert!(service.oneshot(()).await.is_ok());
+        assert!(bound.call(answer()).await.is_ok());
     }
 }

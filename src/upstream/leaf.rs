@@ -6,24 +6,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http_body::{Body, Frame};
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use pin_project_lite::pin_project;
-use tower::Service;
+use tower::Service as _;
 
 use crate::{
     config::{Protocol, Provider},
     sim::{Sim, SimBody, SimBroken, SimSettings},
 };
 
-use super::{
-    progress::Progress,
-    transport::{Network, NetworkBody, TransportError, TransportErrorKind, TransportOptions},
-    unit::RequestBody,
-};
+use super::transport::{Letter, Network, NetworkBody, TransportError, TransportErrorKind, TransportOptions};
 
 /// What carries a request to its provider.
-#[derive(Clone)]
 pub enum Leaf {
     /// Connections over the network.
     Network(Network),
@@ -42,33 +38,33 @@ impl Leaf {
             _ => Ok(Self::Network(Network::new(&TransportOptions::from_provider(settings)?)?)),
         }
     }
-}
 
-impl Service<http::Request<RequestBody>> for Leaf {
-    type Response = http::Response<LeafBody>;
-    type Error = TransportError;
-    type Future = BoxFuture<'static, Result<Self::Response, TransportError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<RequestBody>) -> Self::Future {
+    /// Sends a request; resolves at the head of its answer.
+    ///
+    /// # Errors
+    /// The provider was not reached, or broke off.
+    pub async fn send(&self, letter: Letter) -> Result<Response<LeafBody>, TransportError> {
         match self {
-            Self::Network(network) => {
-                let answer = network.call(request);
-                Box::pin(async { Ok(answer.await?.map(|body| LeafBody::Network { body })) })
-            }
+            Self::Network(network) => Ok(network.send(letter).await?.map(|body| LeafBody::Network { body })),
             Self::Sim(sim) => {
-                Progress::of(&request).inspect(|progress| progress.handed_over());
-                let answer = sim.call(request);
-                Box::pin(async {
-                    let answer = answer.await.map_err(|broken| broke(TransportErrorKind::Reset, &broken))?;
-                    Ok(answer.map(|body| LeafBody::Sim { body }))
-                })
+                if let Some(progress) = &letter.progress {
+                    progress.handed_over();
+                }
+                let answer = sim.clone().call(request(letter)).await;
+                let answer = answer.map_err(|broken| broke(TransportErrorKind::Reset, &broken))?;
+                Ok(answer.map(|body| LeafBody::Sim { body }))
             }
         }
     }
+}
+
+/// The same as the simulated provider takes it.
+fn request(letter: Letter) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(letter.body));
+    *request.method_mut() = letter.method;
+    *request.uri_mut() = letter.path.into();
+    request.headers_mut().clone_from(letter.head.headers());
+    request
 }
 
 fn broke(kind: TransportErrorKind, broken: &SimBroken) -> TransportError {
@@ -106,6 +102,13 @@ impl Body for LeafBody {
         match self {
             Self::Network { body } => body.is_end_stream(),
             Self::Sim { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Network { body } => body.size_hint(),
+            Self::Sim { body } => body.size_hint(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// The marks of one try; clones share them. It travels with the request as an extension.
+/// The marks of one try; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Marks>);
 
@@ -17,11 +17,6 @@ struct Marks {
 }
 
 impl Progress {
-    /// That of a request.
-    pub fn of<B>(request: &http::Request<B>) -> Option<&Self> {
-        request.extensions().get()
-    }
-
     /// It stands in the ledger from here on.
     pub fn begun(&self) {
         self.0.begun.store(true, Ordering::Relaxed);

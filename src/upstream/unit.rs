@@ -3,10 +3,8 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header, uri::PathAndQuery};
 use tokio::time::Instant;
-use tower::{Layer as _, Service as _};
 
 use crate::{
     base::{outcome::Outcome, secret::Secret},
@@ -14,7 +12,7 @@ use crate::{
     metrics::{Metrics, NONE},
     news::Bell,
     openai::Ask,
-    provider::{Codec, Encoded, Failure, codec},
+    provider::{Codec, Encoded, Failure, PATHS, UnusableKey, codec},
     route::Target,
     sim::Sim,
 };
@@ -22,15 +20,18 @@ use crate::{
 use super::{
     allowance::Allowance,
     checkup::Checkup,
-    credentials::{Credential, Credentials, Shut, Standing},
-    inflight::{CallError, Guarded, InFlight, InFlightLayer},
+    credentials::{Credential, Credentials, Lent, Shut, Standing},
+    inflight::{CallError, Guarded, InFlight},
     leaf::{Leaf, LeafBody},
     progress::Progress,
-    transport::{TransportError, TransportErrorKind},
+    transport::{Letter, Letterhead, TransportError, TransportErrorKind},
 };
 
 /// The body of an upstream's answer.
 pub type UpstreamBody = Guarded<LeafBody>;
+
+/// What comes of a call: an answer, or why there is none.
+pub type Called = Result<Response<UpstreamBody>, CallError<TransportError>>;
 
 /// A shorter secret is not looked for in texts: it would match words that are none.
 const SHORTEST_SECRET: usize = 8;
@@ -51,9 +52,20 @@ pub struct Unit {
     pub checkup: Arc<Checkup>,
     keys: Vec<Secret>,
     base: String,
+    /// The usual paths below it.
+    paths: Vec<(&'static str, PathAndQuery)>,
     headers: HeaderMap,
+    /// The headers of tries by credential.
+    heads: Vec<Result<Heads, UnusableKey>>,
     extra: Vec<(HeaderName, Secret)>,
-    stack: InFlight<Leaf>,
+    bound: InFlight,
+    leaf: Leaf,
+}
+
+/// The headers of tries with one credential.
+struct Heads {
+    whole: Arc<Letterhead>,
+    stream: Arc<Letterhead>,
 }
 
 impl std::fmt::Debug for Unit {
@@ -80,17 +92,24 @@ impl Unit {
             _ => base_path(&settings.base_url)?,
         };
         let extra = extra_headers(&settings)?;
+        let headers = common_headers(&extra)?;
+        let codec = codec(&settings);
+        let credentials = credentials(&name, &settings, &keys, metrics);
+        let heads = credentials.iter().map(|one| Heads::new(&*codec, &headers, one.secret.as_ref()));
         Ok(Self {
-            codec: codec(&settings),
-            credentials: Credentials::new(&name, credentials(&name, &settings, &keys, metrics), bell.clone()),
+            heads: heads.collect(),
+            codec,
+            credentials: Credentials::new(&name, credentials, bell.clone()),
             allowance: Arc::new(Allowance::new(&settings, Instant::now())),
             checkup: Arc::default(),
             name,
             keys,
+            paths: PATHS.into_iter().filter_map(|path| Some((path, address(&base, path)?))).collect(),
             base,
-            headers: common_headers(&extra)?,
+            headers,
             extra,
-            stack: InFlightLayer::new(settings.max_concurrent).layer(Leaf::new(&settings)?),
+            bound: InFlight::new(settings.max_concurrent),
+            leaf: Leaf::new(&settings)?,
             settings,
         })
     }
@@ -154,7 +173,7 @@ impl Unit {
 
     /// The simulated provider behind it, if it is one inside this process.
     pub fn sim(&self) -> Option<&Sim> {
-        match self.stack.inner() {
+        match &self.leaf {
             Leaf::Sim(sim) => Some(sim),
             Leaf::Network(_) => None,
         }
@@ -164,69 +183,81 @@ impl Unit {
     ///
     /// # Errors
     /// [`CallError`]: no room, or the transport failed.
-    pub async fn send(
-        &self,
-        ask: &Ask,
-        encoded: Encoded,
-        key: Option<&Secret>,
-        progress: &Progress,
-    ) -> Result<http::Response<UpstreamBody>, CallError<TransportError>> {
-        let mut request = self.request(Method::POST, &encoded.path, encoded.body)?;
-        let headers = request.headers_mut();
-        let accept = if ask.stream() { "text/event-stream" } else { "application/json" };
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        headers.extend(encoded.headers);
-        request.extensions_mut().insert(progress.clone());
-        self.call(request, key).await
+    pub async fn send(&self, ask: &Ask, encoded: Encoded, lent: &Lent<'_>, progress: &Progress) -> Called {
+        let heads = self.heads[lent.slot()].as_ref().map_err(|unusable| unsendable(unusable.to_string()))?;
+        let usual = if ask.stream() { &heads.stream } else { &heads.whole };
+        let stands_there = |(name, value)| usual.headers().get(name) == Some(value);
+        let head = if encoded.headers.iter().all(stands_there) {
+            Arc::clone(usual)
+        } else {
+            let mut headers = usual.headers().clone();
+            headers.extend(encoded.headers);
+            Arc::new(Letterhead::new(headers))
+        };
+        let progress = Some(progress.clone());
+        let (method, path) = (Method::POST, self.address(&encoded.path)?);
+        self.call(Letter { method, path, head, body: encoded.body, progress }).await
     }
 
     /// Reads what is at a path below its address, and waits for the head of the answer.
     ///
     /// # Errors
     /// [`CallError`]: no room, or the transport failed.
-    pub async fn get(
-        &self,
-        path: &str,
-        key: Option<&Secret>,
-    ) -> Result<http::Response<UpstreamBody>, CallError<TransportError>> {
-        let mut request = self.request(Method::GET, path, Bytes::new())?;
-        let headers = request.headers_mut();
+    pub async fn get(&self, path: &str, key: Option<&Secret>) -> Called {
+        let mut headers = self.headers.clone();
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        headers.extend(self.codec.headers());
-        self.call(request, key).await
+        let headers = complete(headers, &*self.codec, key);
+        let head = headers.map_err(|unusable| unsendable(unusable.to_string()))?;
+        let (method, path, body) = (Method::GET, self.address(path)?, Bytes::new());
+        self.call(Letter { method, path, head, body, progress: None }).await
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<http::Request<RequestBody>, CallError<TransportError>> {
-        let uri = Uri::try_from(format!("{}{path}", self.base)).map_err(|_| {
-            let message = "base_url and the path of the request make no valid address".to_owned();
-            CallError::Transport(TransportError { kind: TransportErrorKind::Connect, message })
-        })?;
-        let mut request = http::Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        request.headers_mut().clone_from(&self.headers);
-        Ok(request)
-    }
-
-    async fn call(
-        &self,
-        mut request: http::Request<RequestBody>,
-        key: Option<&Secret>,
-    ) -> Result<http::Response<UpstreamBody>, CallError<TransportError>> {
-        if let Some(key) = key {
-            self.codec.authorize(key, request.headers_mut()).map_err(|unusable| {
-                let message = unusable.to_string();
-                CallError::Transport(TransportError { kind: TransportErrorKind::Connect, message })
-            })?;
+    /// A path below its address.
+    fn address(&self, path: &str) -> Result<PathAndQuery, CallError<TransportError>> {
+        if let Some((_, known)) = self.paths.iter().find(|(known, _)| *known == path) {
+            return Ok(known.clone());
         }
-        self.stack.clone().call(request).await
+        let unusable = "base_url and the path of the request make no valid address";
+        address(&self.base, path).ok_or_else(|| unsendable(unusable.to_owned()))
     }
+
+    async fn call(&self, letter: Letter) -> Called {
+        // Boxed, as all that a try becomes would else carry the room that its call takes.
+        Box::pin(self.bound.call(self.leaf.send(letter))).await
+    }
+}
+
+impl Heads {
+    fn new(codec: &dyn Codec, common: &HeaderMap, key: Option<&Secret>) -> Result<Self, UnusableKey> {
+        let head = |accept| {
+            let mut headers = common.clone();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            complete(headers, codec, key)
+        };
+        Ok(Self { whole: head("application/json")?, stream: head("text/event-stream")? })
+    }
+}
+
+/// Headers with what the protocol and the credential add.
+fn complete(
+    mut headers: HeaderMap,
+    codec: &dyn Codec,
+    key: Option<&Secret>,
+) -> Result<Arc<Letterhead>, UnusableKey> {
+    headers.extend(codec.headers());
+    key.map_or(Ok(()), |key| codec.authorize(key, &mut headers))?;
+    Ok(Arc::new(Letterhead::new(headers)))
+}
+
+/// The address of a path below a base; `None`: they make none.
+fn address(base: &str, path: &str) -> Option<PathAndQuery> {
+    Uri::try_from(format!("{base}{path}")).ok()?.into_parts().path_and_query
+}
+
+/// Nothing was sent.
+fn unsendable(message: String) -> CallError<TransportError> {
+    CallError::Transport(TransportError { kind: TransportErrorKind::Connect, message })
 }
 
 /// The credentials in the order in which they take turns; one without a secret where there is no key.
@@ -280,9 +311,6 @@ fn common_headers(extra: &[(HeaderName, Secret)]) -> Result<HeaderMap, String> {
     }
     Ok(headers)
 }
-
-/// The bytes of a request body.
-pub type RequestBody = Full<Bytes>;
 
 #[cfg(test)]
 mod tests {

@@ -55,6 +55,7 @@ pub struct Lent<'a> {
     credentials: &'a Credentials,
     model: &'a Arc<str>,
     pick: Option<Pick>,
+    slot: usize,
     key: Option<&'a Secret>,
 }
 
@@ -71,7 +72,7 @@ impl Credentials {
     pub fn next<'a>(&'a self, turn: &mut Turn, model: &'a Arc<str>, now: Instant) -> Option<Lent<'a>> {
         let pick = self.lock().next(turn, model, now)?;
         let key = self.keys[pick.slot].secret.as_ref();
-        Some(Lent { credentials: self, model, pick: Some(pick), key })
+        Some(Lent { credentials: self, model, pick: Some(pick), slot: pick.slot, key })
     }
 
     /// Whether any credential may be used for the model now.
@@ -172,6 +173,11 @@ impl Credentials {
 }
 
 impl<'a> Lent<'a> {
+    /// Its place among the provider's credentials.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
     /// The key to send.
     pub fn key(&self) -> Option<&'a Secret> {
         self.key

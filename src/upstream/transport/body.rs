@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{error::TransportError, lease::Lease, pool::Pool};
+use super::{error::TransportError, extent::Extent, lease::Lease, pool::Pool};
 
 /// The body of a provider's answer.
 ///
@@ -19,13 +19,21 @@ use super::{error::TransportError, lease::Lease, pool::Pool};
 /// at once (HTTP/1.1: the connection, HTTP/2: the stream). A reader that stops at its own end mark, like `[DONE]`,
 /// should poll once more for the end, or an HTTP/1.1 connection cannot be used again.
 pub struct NetworkBody {
-    incoming: Incoming,
+    coming: Coming,
     held: Option<(Lease, InFlight)>,
 }
 
+/// Where a body comes from.
+pub(super) enum Coming {
+    /// An HTTP/1.1 connection, which is in the lease.
+    One(Extent),
+    /// A stream of an HTTP/2 connection.
+    Two(Incoming),
+}
+
 impl NetworkBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease, in_flight: InFlight) -> Self {
-        let mut body = Self { incoming, held: Some((lease, in_flight)) };
+    pub(super) fn new(coming: Coming, lease: Lease, in_flight: InFlight) -> Self {
+        let mut body = Self { coming, held: Some((lease, in_flight)) };
         body.finish_if_over();
         body
     }
@@ -37,8 +45,28 @@ impl NetworkBody {
     }
 
     fn finish_if_over(&mut self) {
-        if self.incoming.is_end_stream() {
+        if self.is_end_stream() {
             self.finish();
+        }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+        match &mut self.coming {
+            Coming::One(extent) => {
+                let Some(one) = self.held.as_mut().and_then(|(lease, _)| lease.one()) else {
+                    return Poll::Ready(None);
+                };
+                let data = ready!(one.poll_body(extent, cx));
+                Poll::Ready(
+                    data.map(|data| {
+                        data.map(Frame::data).map_err(|error| TransportError::body_of_one(&error))
+                    }),
+                )
+            }
+            Coming::Two(incoming) => {
+                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| TransportError::body(&error))))
+            }
         }
     }
 }
@@ -51,28 +79,27 @@ impl Body for NetworkBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
-        match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                self.finish_if_over();
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                self.held = None;
-                Poll::Ready(Some(Err(TransportError::body(&error))))
-            }
-            None => {
-                self.finish();
-                Poll::Ready(None)
-            }
+        let frame = ready!(self.poll_data(cx));
+        match &frame {
+            Some(Ok(_)) => self.finish_if_over(),
+            Some(Err(_)) => self.held = None,
+            None => self.finish(),
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.coming {
+            Coming::One(extent) => extent.is_over(),
+            Coming::Two(incoming) => incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.coming {
+            Coming::One(extent) => extent.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            Coming::Two(incoming) => incoming.size_hint(),
+        }
     }
 }
 

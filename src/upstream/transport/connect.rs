@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Uri, uri};
 use http_body_util::Full;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::{
     client::legacy::connect::HttpConnector,
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,6 +28,7 @@ use super::{
     connection::Mouth,
     error::{TransportError, chain},
     names::{Names, literal},
+    one::One,
     tls,
     wire::{Greeted, Socket, Traffic, Wire},
 };
@@ -47,8 +48,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// How long we wait for the peer's HTTP/2 settings before we believe that it has no limits.
 const GREETING_PATIENCE: Duration = Duration::from_secs(1);
-/// Reads grow to this size, and written heads gather up to it.
-const BUFFER: usize = 64 * 1024;
 
 /// Where requests go.
 pub(super) struct Target {
@@ -62,7 +61,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn new(base_url: &Uri) -> Result<Self, String> {
+    pub(super) fn new(base_url: &Uri) -> Result<Self, String> {
         let (Some(scheme), Some(authority)) = (base_url.scheme(), base_url.authority()) else {
             return Err("base_url needs a scheme and a host, like \"https://api.openai.com/v1\"".into());
         };
@@ -102,24 +101,26 @@ pub(super) struct Connector {
     http: HttpVersion,
     timeout: Duration,
     streams: usize,
-    one: http1::Builder,
+    max_head: usize,
     two: http2::Builder<TokioExecutor>,
     open: Arc<AtomicUsize>,
 }
 
 /// A connection that takes requests.
-pub(super) struct Opened {
-    pub(super) speaker: Speaker,
-    pub(super) traffic: Arc<Traffic>,
-    pub(super) address: Option<IpAddr>,
+pub(super) enum Opened {
+    /// HTTP/1.1: one request at a time.
+    One(Box<One>),
+    /// HTTP/2.
+    Two(Spoken),
 }
 
-/// The end of a connection that requests go into.
-pub(super) enum Speaker {
-    /// HTTP/1.1: one request at a time.
-    One(Mouth<http1::SendRequest<Body>>),
-    /// HTTP/2, and how many streams it may carry.
-    Two(Mouth<http2::SendRequest<Body>>, usize),
+/// An HTTP/2 connection that was just opened.
+pub(super) struct Spoken {
+    pub(super) mouth: Mouth,
+    /// How many streams it may carry.
+    pub(super) limit: usize,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) address: Option<IpAddr>,
 }
 
 impl Connector {
@@ -142,7 +143,7 @@ impl Connector {
             http: options.http,
             timeout: options.connect_timeout,
             streams: options.streams_per_connection.max(1),
-            one: one(options),
+            max_head: options.max_head_bytes,
             two: two(options),
             open: Arc::default(),
         })
@@ -190,13 +191,12 @@ impl Connector {
         let address = stream.peer_addr().ok().map(|peer| peer.ip());
         let (socket, two) = self.step(end, "the TLS handshake", self.secured(stream)).await?;
         let wire = Wire::new(socket, &self.open);
+        if !two {
+            return Ok(Opened::One(Box::new(One::new(wire, address, self.max_head))));
+        }
         let traffic = wire.traffic();
-        let speaker = if two {
-            self.step(end, "the HTTP/2 handshake", self.speak_two(wire)).await?
-        } else {
-            self.step(end, "the HTTP handshake", self.speak_one(wire)).await?
-        };
-        Ok(Opened { speaker, traffic, address })
+        let (mouth, limit) = self.step(end, "the HTTP/2 handshake", self.speak_two(wire)).await?;
+        Ok(Opened::Two(Spoken { mouth, limit, traffic, address }))
     }
 
     async fn step<T>(
@@ -230,15 +230,7 @@ impl Connector {
         Ok((Socket::Secure(Box::new(stream)), two))
     }
 
-    async fn speak_one(&self, wire: Wire) -> Result<Speaker, String> {
-        let (sender, connection) =
-            self.one.handshake(TokioIo::new(wire)).await.map_err(|error| chain(&error))?;
-        let mouth = driven(sender, connection);
-        // Ready once its task has taken its first turn; until then the pool would take the connection for a dead one.
-        if mouth.ready().await { Ok(Speaker::One(mouth)) } else { Err("the connection broke at once".into()) }
-    }
-
-    async fn speak_two(&self, mut wire: Wire) -> Result<Speaker, String> {
+    async fn speak_two(&self, mut wire: Wire) -> Result<(Mouth, usize), String> {
         let greeting = wire.expect_greeting();
         let (sender, connection) =
             self.two.handshake(TokioIo::new(wire)).await.map_err(|error| chain(&error))?;
@@ -249,15 +241,15 @@ impl Connector {
             Ok(Err(_)) => return Err("the provider closed the connection before it spoke HTTP/2".into()),
             Err(_) => usize::MAX,
         };
-        Ok(Speaker::Two(mouth, self.streams.min(allowed).max(1)))
+        Ok((mouth, self.streams.min(allowed).max(1)))
     }
 }
 
 /// Runs a connection in a task of its own and shuts its mouth at the end.
-fn driven<S: Send + 'static, E: Send>(
-    sender: S,
+fn driven<E: Send>(
+    sender: http2::SendRequest<Body>,
     connection: impl Future<Output = Result<(), E>> + Send + 'static,
-) -> Mouth<S> {
+) -> Mouth {
     let mouth = Mouth::new(sender);
     let shut = mouth.shutter();
     tokio::spawn(async move {
@@ -280,12 +272,6 @@ fn tcp(names: &Names, timeout: Duration) -> HttpConnector<Names> {
     #[cfg(target_os = "linux")]
     tcp.set_tcp_user_timeout(Some(TCP_PROBE_AFTER + TCP_PROBE_EVERY * TCP_PROBES));
     tcp
-}
-
-fn one(options: &TransportOptions) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(options.max_head_bytes).max_buf_size(options.max_head_bytes.max(BUFFER));
-    builder
 }
 
 fn two(options: &TransportOptions) -> http2::Builder<TokioExecutor> {

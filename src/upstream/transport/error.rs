@@ -1,6 +1,8 @@
 //! What fails on the way to a provider, as data.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io};
+
+use super::{head::Unreadable, one::Broken};
 
 /// A request that got no answer, or an answer that broke off.
 #[derive(Clone, Debug)]
@@ -32,24 +34,54 @@ impl TransportError {
     }
 
     /// The error of a request that got no head of an answer.
-    pub(super) fn head(target: &str, error: Option<&hyper::Error>) -> Self {
-        let Some(error) = error else {
-            let message = format!("{target}: the connection ended before the request was sent");
-            return Self { kind: TransportErrorKind::Connect, message };
+    pub(super) fn head(target: &str, fault: Option<&Fault>) -> Self {
+        let (kind, what) = match fault {
+            None => {
+                let what = "the connection ended before the request was sent";
+                (TransportErrorKind::Connect, what.to_owned())
+            }
+            Some(Fault::One(broken)) => broken.told(),
+            Some(Fault::Two(error)) if h2_of(error).is_some_and(h2::Error::is_library) => {
+                (TransportErrorKind::Protocol, chain(error))
+            }
+            Some(Fault::Two(error)) => (TransportErrorKind::Reset, chain(error)),
         };
-        let kind = if error.is_parse_too_large() {
-            TransportErrorKind::TooLarge
-        } else if error.is_parse() || h2_of(error).is_some_and(h2::Error::is_library) {
-            TransportErrorKind::Protocol
-        } else {
-            TransportErrorKind::Reset
-        };
-        Self { kind, message: format!("{target}: {}", chain(error)) }
+        Self { kind, message: format!("{target}: {what}") }
     }
 
     /// The error of a body that broke off.
     pub(super) fn body(error: &hyper::Error) -> Self {
         Self { kind: TransportErrorKind::Body, message: chain(error) }
+    }
+
+    /// The same over HTTP/1.1.
+    pub(super) fn body_of_one(error: &io::Error) -> Self {
+        let message = format!("error reading a body from connection: {error}");
+        Self { kind: TransportErrorKind::Body, message }
+    }
+}
+
+/// Why a request got no head of an answer.
+pub(super) enum Fault {
+    /// Over HTTP/1.1.
+    One(Broken),
+    /// Over HTTP/2.
+    Two(hyper::Error),
+}
+
+impl Broken {
+    /// The same for those who look for the reason, in the words that hyper has for it.
+    fn told(&self) -> (TransportErrorKind, String) {
+        match self {
+            Self::Closed => {
+                (TransportErrorKind::Reset, "connection closed before message completed".to_owned())
+            }
+            Self::Io(error) => (TransportErrorKind::Reset, format!("connection error: {error}")),
+            Self::Head(Unreadable::TooLarge) => {
+                (TransportErrorKind::TooLarge, "message head is too large".to_owned())
+            }
+            Self::Head(Unreadable::Malformed(what)) => (TransportErrorKind::Protocol, (*what).to_owned()),
+        }
     }
 }
 

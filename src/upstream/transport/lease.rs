@@ -1,35 +1,36 @@
 //! A connection in the hands of one request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout},
-};
+use http::Response;
+use tokio::time::Instant;
 
 use super::{
+    body::Coming,
     connect::Body,
-    connection::Connection,
-    error::{Unprocessed, broke, unprocessed},
+    connection::{Connection, Two},
+    error::{Fault, Unprocessed, broke, unprocessed},
+    letter::Letter,
+    one::One,
     pool::Pool,
 };
 
 /// A stale connection shows itself within a round trip or two; what breaks later broke while the provider worked.
-const STALE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+const STALE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection for one request. Dropped before `finish`, it ends the request: the HTTP/1.1 connection is closed,
 /// the HTTP/2 stream is counted as over.
 pub(super) struct Lease {
     pool: Arc<Pool>,
     connection: Option<Connection>,
+    /// When it was handed out.
+    since: Instant,
 }
 
 /// A request that got no answer.
 pub(super) struct Failed {
     /// None: the connection had ended before it could be sent.
-    pub(super) error: Option<hyper::Error>,
+    pub(super) fault: Option<Fault>,
     /// No byte of the request was written.
     unsent: bool,
     /// The connection was used before, and broke before a byte of the answer came.
@@ -37,55 +38,36 @@ pub(super) struct Failed {
 }
 
 impl Lease {
-    pub(super) fn new(pool: &Arc<Pool>, connection: Connection) -> Self {
-        Self { pool: pool.clone(), connection: Some(connection) }
+    pub(super) fn new(pool: &Arc<Pool>, connection: Connection, since: Instant) -> Self {
+        Self { pool: pool.clone(), connection: Some(connection), since }
     }
 
-    /// Whether the request has to be dressed for HTTP/2.
+    /// Whether it is a stream of an HTTP/2 connection.
     pub(super) fn is_two(&self) -> bool {
         matches!(self.connection, Some(Connection::Two(_)))
     }
 
+    /// The HTTP/1.1 connection, if it is one.
+    pub(super) fn one(&mut self) -> Option<&mut One> {
+        match &mut self.connection {
+            Some(Connection::One(one)) => Some(one),
+            _ => None,
+        }
+    }
+
     /// Sends one request and waits for the head of its answer.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Failed> {
-        let connection = self.connection.as_ref().expect("only finish and drop take it");
-        let at = Instant::now();
-        let traffic = match connection {
-            Connection::One(one) => &one.traffic,
-            Connection::Two(two) => &two.traffic,
-        };
-        let read = traffic.read();
-        let sent = match connection {
-            Connection::One(one) => match one.mouth.with(|sender| sender.try_send_request(request)) {
-                Some(answer) => Some(answer.await),
-                None => None,
-            },
-            Connection::Two(two) => match two.mouth.with(|sender| sender.try_send_request(request)) {
-                Some(answer) => Some(answer.await),
-                None => None,
-            },
-        };
-        let (error, unsent) = match sent {
-            Some(Ok(response)) => {
-                if let Connection::Two(two) = connection {
-                    two.answers();
+    pub(super) async fn send(&mut self, letter: &Letter) -> Result<Response<Coming>, Failed> {
+        let target = &self.pool.connector.target;
+        match self.connection.as_mut().expect("only finish and drop take it") {
+            Connection::One(one) => match one.ask(letter, target).await {
+                Ok(head) => Ok(head.response.map(Coming::One)),
+                Err(broken) => {
+                    let stale = one.reused && !one.has_heard() && self.since.elapsed() < STALE_WITHIN;
+                    Err(Failed { fault: Some(Fault::One(broken)), unsent: false, stale })
                 }
-                return Ok(response);
-            }
-            Some(Err(mut error)) => {
-                let unsent = error.take_message().is_some();
-                (Some(error.into_error()), unsent)
-            }
-            None => (None, true),
-        };
-        let reused = match connection {
-            Connection::One(one) => one.reused,
-            Connection::Two(two) => two.has_answered(),
-        };
-        // Over HTTP/2 other streams' bytes say nothing about ours: of that one not even the head has come.
-        let silent = traffic.read() == read || self.is_two() && error.as_ref().is_some_and(broke);
-        let stale = reused && silent && at.elapsed() < STALE_WITHIN;
-        Err(Failed { error, unsent, stale })
+            },
+            Connection::Two(two) => send_two(two, letter.for_two(target), self.since).await,
+        }
     }
 
     /// Whether a failed request may be sent again: it was stale, never sent, or the peer says that it did not touch it.
@@ -93,7 +75,10 @@ impl Lease {
         match &self.connection {
             Some(Connection::One(_)) => failed.stale,
             Some(Connection::Two(two)) => {
-                let unprocessed = failed.error.as_ref().and_then(unprocessed);
+                let unprocessed = match &failed.fault {
+                    Some(Fault::Two(error)) => unprocessed(error),
+                    _ => None,
+                };
                 match unprocessed {
                     Some(Unprocessed::GoingAway) => self.pool.retire(two),
                     Some(Unprocessed::Refused) => two.refused(),
@@ -108,19 +93,7 @@ impl Lease {
     /// The answer has ended well: the connection is free for the next request.
     pub(super) fn finish(mut self) {
         match self.connection.take() {
-            Some(Connection::One(one)) if one.mouth.is_ready() => self.pool.give_back(one),
-            Some(Connection::One(one)) if !one.mouth.is_closed() => {
-                // The end of the answer was seen here before the connection's own task has turned round.
-                let Ok(runtime) = Handle::try_current() else {
-                    return;
-                };
-                let pool = self.pool.clone();
-                runtime.spawn(async move {
-                    if let Ok(true) = timeout(pool.idle_timeout(), one.mouth.ready()).await {
-                        pool.give_back(one);
-                    }
-                });
-            }
+            Some(Connection::One(one)) if one.may_go_on() => self.pool.give_back(one),
             other => self.connection = other,
         }
     }
@@ -132,4 +105,32 @@ impl Drop for Lease {
             self.pool.end_stream(two);
         }
     }
+}
+
+/// The same over HTTP/2; `since`: when the stream was handed out.
+async fn send_two(
+    two: &Two,
+    request: http::Request<Body>,
+    since: Instant,
+) -> Result<Response<Coming>, Failed> {
+    let read = two.traffic.read();
+    let sent = match two.mouth.with(|sender| sender.try_send_request(request)) {
+        Some(answer) => Some(answer.await),
+        None => None,
+    };
+    let (error, unsent) = match sent {
+        Some(Ok(response)) => {
+            two.answers();
+            return Ok(response.map(Coming::Two));
+        }
+        Some(Err(mut error)) => {
+            let unsent = error.take_message().is_some();
+            (Some(error.into_error()), unsent)
+        }
+        None => (None, true),
+    };
+    // Other streams' bytes say nothing about ours: of one whose connection broke not even the head has come.
+    let silent = two.traffic.read() == read || error.as_ref().is_some_and(broke);
+    let stale = two.has_answered() && silent && since.elapsed() < STALE_WITHIN;
+    Err(Failed { fault: error.map(Fault::Two), unsent, stale })
 }

@@ -4,8 +4,8 @@
 //! is then reused; over HTTP/2 it carries up to `streams_per_connection` streams, or as many as the peer's settings
 //! allow if that is fewer, and past that another connection is opened: hyper would queue them inside the first one.
 //!
-//! It stands on hyper's single connections and hyper-util's TCP connector, not on hyper-util's pooling client. That
-//! one keeps a single HTTP/2 connection a host, makes every request of a first burst dial on its own until ALPN has
+//! It stands on connections of its own for HTTP/1.1 ([`one`]), hyper's single ones for HTTP/2 and hyper-util's TCP
+//! connector, not on hyper-util's pooling client. That one keeps a single HTTP/2 connection a host, makes every request of a first burst dial on its own until ALPN has
 //! decided, fails all who wait for an HTTP/2 connection when the request that dials it is dropped (which hedging
 //! does on purpose), and hides which connection a request took, which a safe replay has to know.
 
@@ -13,8 +13,12 @@ mod body;
 mod connect;
 mod connection;
 mod error;
+mod extent;
+mod head;
 mod lease;
+mod letter;
 mod names;
+mod one;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -24,24 +28,19 @@ mod wire;
 use std::{
     fmt,
     path::PathBuf,
-    pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, Version, header::HOST, request::Parts, uri};
-use http_body_util::Full;
+use http::{Response, Uri};
 
 use crate::config::{HttpVersion, Provider};
-
-use super::progress::Progress;
 
 use self::{body::InFlight, connect::Connector, names::Names, pool::Pool};
 pub use self::{
     body::NetworkBody,
     error::{TransportError, TransportErrorKind},
+    letter::{Letter, Letterhead},
 };
 
 /// How often a request is sent again after a stale connection, at most.
@@ -90,10 +89,7 @@ impl TransportOptions {
     }
 }
 
-/// A provider at the other end of the network, as a service. Clones share the connections.
-///
-/// A request's path and query are sent as they are; its scheme and authority are ignored, so a request cannot go
-/// anywhere but to the provider. `host` and `content-length` are set here.
+/// A provider at the other end of the network. Clones share the connections.
 ///
 /// There is no time limit but the connect timeout: whoever waits drops the future or the body, which closes the
 /// provider's request at once.
@@ -143,24 +139,23 @@ impl Network {
     ///
     /// # Errors
     /// Those of [`TransportErrorKind`] but `Body`.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<NetworkBody>, TransportError> {
+    pub async fn send(&self, letter: Letter) -> Result<Response<NetworkBody>, TransportError> {
         let in_flight = InFlight::new(&self.pool);
-        let (parts, body) = request.into_parts();
         let mut lease = self.pool.acquire().await?;
-        if let Some(progress) = parts.extensions.get::<Progress>() {
+        if let Some(progress) = &letter.progress {
             progress.handed_over();
         }
         let mut replays = 0;
         loop {
-            let failed = match lease.send(self.dressed(&parts, body.clone(), lease.is_two())).await {
+            let failed = match lease.send(&letter).await {
                 Ok(response) => {
-                    return Ok(response.map(|incoming| NetworkBody::new(incoming, lease, in_flight)));
+                    return Ok(response.map(|coming| NetworkBody::new(coming, lease, in_flight)));
                 }
                 Err(failed) => failed,
             };
             let may_replay = lease.may_replay(&failed);
             if !may_replay || replays == MAX_REPLAYS {
-                return Err(TransportError::head(&self.pool.connector.target.shown, failed.error.as_ref()));
+                return Err(TransportError::head(&self.pool.connector.target.shown, failed.fault.as_ref()));
             }
             replays += 1;
             self.pool.replays.fetch_add(1, Ordering::Relaxed);
@@ -175,30 +170,6 @@ impl Network {
             };
         }
     }
-
-    /// The request in the form of the protocol: HTTP/1.1 wants a bare path, HTTP/2 a whole URI and no `host`.
-    fn dressed(&self, parts: &Parts, body: Full<Bytes>, two: bool) -> Request<Full<Bytes>> {
-        let target = &self.pool.connector.target;
-        let mut request = Request::new(body);
-        *request.method_mut() = parts.method.clone();
-        *request.headers_mut() = parts.headers.clone();
-        let path = parts.uri.path_and_query().cloned();
-        let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-        let mut address = uri::Parts::default();
-        address.path_and_query = Some(path);
-        if two {
-            let named = request.headers_mut().remove(HOST);
-            let named = named.as_ref().map(HeaderValue::as_bytes).and_then(|host| host.try_into().ok());
-            address.scheme = Some(target.scheme.clone());
-            address.authority = Some(named.unwrap_or_else(|| target.authority.clone()));
-            *request.version_mut() = Version::HTTP_2;
-        } else {
-            request.headers_mut().entry(HOST).or_insert_with(|| target.host_header.clone());
-        }
-        *request.uri_mut() =
-            Uri::from_parts(address).expect("a path alone, or with scheme and authority, is a URI");
-        request
-    }
 }
 
 impl fmt::Debug for Network {
@@ -207,20 +178,5 @@ impl fmt::Debug for Network {
             .field("target", &self.pool.connector.target.shown)
             .field("stats", &self.stats())
             .finish()
-    }
-}
-
-impl tower::Service<Request<Full<Bytes>>> for Network {
-    type Response = Response<NetworkBody>;
-    type Error = TransportError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, TransportError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        let network = self.clone();
-        Box::pin(async move { network.send(request).await })
     }
 }

@@ -13,10 +13,11 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    connect::{Connector, Opened, Speaker},
-    connection::{Connection, One, Two},
+    connect::{Connector, Opened},
+    connection::{Connection, Two},
     error::TransportError,
     lease::Lease,
+    one::One,
 };
 
 /// How much longer a request waits than the attempt it waits for: the attempt's own error says more.
@@ -37,7 +38,7 @@ pub(super) struct Pool {
 }
 
 struct State {
-    idle: Vec<One>,
+    idle: Vec<Idle>,
     shared: Vec<Arc<Two>>,
     waiting: VecDeque<Waiter>,
     next_waiter: u64,
@@ -47,6 +48,12 @@ struct State {
     /// The addresses of the provider as last looked up; none yet: any will do.
     addresses: Option<Vec<IpAddr>>,
     kept: bool,
+}
+
+/// An HTTP/1.1 connection that waits for a request.
+struct Idle {
+    one: Box<One>,
+    since: Instant,
 }
 
 type Dealt = Result<Connection, TransportError>;
@@ -59,8 +66,8 @@ struct Waiter {
 impl State {
     /// A connection with room for one more request.
     fn take(&mut self, now: Instant, idle_timeout: Duration) -> Option<Connection> {
-        while let Some(one) = self.idle.pop() {
-            if one.mouth.is_ready() && now.duration_since(one.since) < idle_timeout {
+        while let Some(Idle { mut one, since }) = self.idle.pop() {
+            if now.duration_since(since) < idle_timeout && one.is_quiet() {
                 return Some(Connection::One(one));
             }
         }
@@ -71,6 +78,9 @@ impl State {
 
     /// Deals connections to those who wait.
     fn serve(&mut self, idle_timeout: Duration) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let now = Instant::now();
         while !self.waiting.is_empty() {
             let Some(connection) = self.take(now, idle_timeout) else {
@@ -99,15 +109,14 @@ impl State {
 
     /// Adds a new connection, with `streams` of its streams taken already.
     fn add(&mut self, opened: Opened, streams: usize) -> Connection {
-        let Opened { speaker, traffic, address } = opened;
-        match speaker {
-            Speaker::One(mouth) => {
+        match opened {
+            Opened::One(one) => {
                 self.per_connection = 1;
-                Connection::One(One { mouth, traffic, reused: false, address, since: Instant::now() })
+                Connection::One(one)
             }
-            Speaker::Two(mouth, limit) => {
-                self.per_connection = limit;
-                let two = Arc::new(Two::new(mouth, limit, streams, traffic, address));
+            Opened::Two(spoken) => {
+                self.per_connection = spoken.limit;
+                let two = Arc::new(Two::new(spoken, streams));
                 self.shared.push(two.clone());
                 Connection::Two(two)
             }
@@ -146,8 +155,9 @@ impl Pool {
     pub(super) async fn acquire(self: &Arc<Self>) -> Result<Lease, TransportError> {
         let mut place = {
             let mut state = self.state();
-            if let Some(connection) = state.take(Instant::now(), self.idle_timeout) {
-                return Ok(Lease::new(self, connection));
+            let now = Instant::now();
+            if let Some(connection) = state.take(now, self.idle_timeout) {
+                return Ok(Lease::new(self, connection, now));
             }
             let (deal, dealt) = oneshot::channel();
             let id = state.next_waiter;
@@ -158,7 +168,7 @@ impl Pool {
         self.connect_for_waiters();
         let patience = self.connector.timeout() + GRACE;
         match tokio::time::timeout(patience, &mut place.dealt).await {
-            Ok(Ok(dealt)) => dealt.map(|connection| Lease::new(self, connection)),
+            Ok(Ok(dealt)) => dealt.map(|connection| Lease::new(self, connection, Instant::now())),
             _ => {
                 let shown = &self.connector.target.shown;
                 let message = format!("{shown}: no connection within {:?}", self.connector.timeout());
@@ -174,16 +184,18 @@ impl Pool {
         let mut state = self.state();
         let connection = state.add(opened, 1);
         self.keep(&mut state);
-        Ok(Lease::new(self, connection))
+        Ok(Lease::new(self, connection, Instant::now()))
     }
 
     /// Takes back an HTTP/1.1 connection whose answer has ended.
-    pub(super) fn give_back(&self, mut one: One) {
+    pub(super) fn give_back(&self, mut one: Box<One>) {
+        if !one.is_quiet() {
+            return;
+        }
+        one.reused = true;
         let mut state = self.state();
-        if one.mouth.is_ready() && state.wanted(one.address) {
-            one.reused = true;
-            one.since = Instant::now();
-            state.idle.push(one);
+        if state.wanted(one.address) {
+            state.idle.push(Idle { one, since: Instant::now() });
             state.serve(self.idle_timeout);
         }
     }
@@ -198,11 +210,6 @@ impl Pool {
     /// Sends no more requests over a connection whose peer is leaving.
     pub(super) fn retire(&self, two: &Arc<Two>) {
         self.state().shared.retain(|other| !Arc::ptr_eq(other, two));
-    }
-
-    /// How long an unused connection is kept.
-    pub(super) fn idle_timeout(&self) -> Duration {
-        self.idle_timeout
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -232,12 +239,12 @@ impl Pool {
         let mut state = self.state();
         state.connecting -= 1;
         if let Connection::One(one) = state.add(opened, 0) {
-            state.idle.push(one);
+            state.idle.push(Idle { one, since: Instant::now() });
         }
         state.serve(self.idle_timeout);
         // One that nobody waits for any more may be stale by the time it is used.
-        for one in &mut state.idle {
-            one.reused = true;
+        for idle in &mut state.idle {
+            idle.one.reused = true;
         }
         self.keep(&mut state);
     }
@@ -264,7 +271,7 @@ impl Pool {
     fn tidy(&self, now: Instant) -> bool {
         let mut state = self.state();
         let unused = |since: Instant| now.duration_since(since) >= self.idle_timeout;
-        state.idle.retain(|one| one.mouth.is_ready() && !unused(one.since));
+        state.idle.retain_mut(|idle| !unused(idle.since) && idle.one.is_quiet());
         state.shared.retain(|two| !two.mouth.is_closed() && !two.empty_since().is_some_and(unused));
         state.kept = state.connecting > 0 || self.connector.open() > 0;
         state.kept
@@ -276,7 +283,7 @@ impl Pool {
         let mut here = std::mem::take(&mut state.idle);
         let mut shared = std::mem::take(&mut state.shared);
         state.addresses = Some(addresses);
-        here.retain(|one| state.wanted(one.address));
+        here.retain(|idle| state.wanted(idle.one.address));
         shared.retain(|two| state.wanted(two.address));
         state.idle = here;
         state.shared = shared;

@@ -17,14 +17,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Network, NetworkBody, TransportError, TransportErrorKind, TransportOptions};
+use super::{Letter, Letterhead, Network, NetworkBody, TransportError, TransportErrorKind, TransportOptions};
 use crate::config::HttpVersion;
 
 type Answer = Response<BoxBody<Bytes, std::io::Error>>;
@@ -46,8 +46,10 @@ fn network(address: SocketAddr, http: HttpVersion) -> Network {
     Network::new(&options(&format!("http://{address}/v1"), http)).unwrap()
 }
 
-fn request(path: &str) -> Request<Full<Bytes>> {
-    Request::post(path).body(Full::from("ask")).unwrap()
+fn request(address: &str) -> Letter {
+    let path = address.parse::<Uri>().unwrap().into_parts().path_and_query.unwrap();
+    let head = Arc::new(Letterhead::new(HeaderMap::new()));
+    Letter { method: Method::POST, path, head, body: Bytes::from("ask"), progress: None }
 }
 
 async fn read(response: Response<NetworkBody>) -> Result<Bytes, TransportError> {
