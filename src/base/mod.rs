@@ -1,6 +1,7 @@
 //! The vocabulary that every other part may use; it knows nothing of them.
 
 pub mod account;
+pub mod boxed;
 pub mod calendar;
 pub mod clock;
 pub mod deadline;

@@ -108,20 +108,31 @@ impl Accounts {
         self.changed.notified()
     }
 
-    /// What is left for somebody in the tightest budget of a period; `None`: no budget limits that period.
-    pub fn remaining(&self, bound: &Bound, who: &Who<'_>, period: Period, now_s: i64) -> Option<Nanos> {
-        let mut tightest: Option<i64> = None;
+    /// What is left for somebody in the tightest budget of each of these periods; `None`: no budget limits that period.
+    pub fn remaining<const N: usize>(
+        &self,
+        bound: &Bound,
+        who: &Who<'_>,
+        periods: [Period; N],
+        now_s: i64,
+    ) -> [Option<Nanos>; N] {
+        let mut tightest = [None; N];
         let mut state = self.lock();
         bound.0.rules.applying(who, None, |at| {
             let rule = bound.rule(at as u32);
-            let line = rule.lines.iter().position(|line| line.period == period);
-            let Some(line) = line.filter(|_| rule.unit == Unit::Money) else { return };
-            let account = state.account_for(bound, at as u32, line, who, now_s);
-            let used = account.map_or(i64::MAX, |account| state.accounts[account as usize].used());
-            let left = rule.lines[line].limit.saturating_sub(used).max(0);
-            tightest = Some(tightest.map_or(left, |other| other.min(left)));
+            if rule.unit != Unit::Money {
+                return;
+            }
+            for (period, tightest) in periods.iter().zip(&mut tightest) {
+                let line = rule.lines.iter().position(|line| line.period == *period);
+                let Some(line) = line else { continue };
+                let account = state.account_for(bound, at as u32, line, who, now_s);
+                let used = account.map_or(i64::MAX, |account| state.accounts[account as usize].used());
+                let left = Nanos(rule.lines[line].limit.saturating_sub(used).max(0));
+                *tightest = Some(tightest.map_or(left, |other: Nanos| other.min(left)));
+            }
         });
-        tightest.map(Nanos)
+        tightest
     }
 
     /// Whether a hard budget of theirs has nothing left at all, so that nothing they ask for is admitted now.

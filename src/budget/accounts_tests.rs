@@ -264,7 +264,7 @@ fn a_quota_counts_each_request_once() {
     // Another attempt of a request that was counted.
     assert!(desk.admit(Estimate { counts: false, ..cent() }).unwrap().is_free());
     let who = Who { key: "bot", tags: &NO_TAGS, routes: &*ROUTES };
-    assert_eq!(desk.accounts.remaining(&desk.bound, &who, Period::Monthly, NOW), None);
+    assert_eq!(desk.accounts.remaining(&desk.bound, &who, [Period::Monthly], NOW), [None]);
     assert_eq!(desk.bound.bounds(&who, None), None);
 }
 
@@ -366,7 +366,7 @@ fn what_the_ledger_knows_is_taken_over() {
     // What was spent before the budget came is put in before it is used.
     accounts.load(vec![state("d", today, DOLLAR)]);
     let who = |key| Who { key, tags: &NO_TAGS, routes: &*ROUTES };
-    assert_eq!(accounts.remaining(&bound, &who("d"), Period::Daily, NOW), Some(Nanos::ZERO));
+    assert_eq!(accounts.remaining(&bound, &who("d"), [Period::Daily], NOW), [Some(Nanos::ZERO)]);
     // A reload keeps what was spent.
     let (again, fresh) = accounts.bind(Rules::compile([&daily(2)], []).unwrap(), &["a"], NOW);
     assert_eq!(fresh.len(), 1, "the same budget for all is another account");

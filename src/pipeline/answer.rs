@@ -18,12 +18,13 @@ use crate::{
     quality::Findings,
     route::{Chain, Missing, Target},
     spend::{Purse, Remaining},
-    upstream::{Cut, Frame, Live, Trail, Tried, label},
+    upstream::{Cut, Frame, Live, Trail, Tried},
 };
 
 use super::{
     cache::{Follower, Next},
     idempotency::Keeper,
+    refusal::Refusal,
     verdict::Verdict,
 };
 
@@ -138,7 +139,7 @@ impl Facts {
     pub fn of(chain: &Chain, trail: &Trail) -> Self {
         Self {
             route: Arc::clone(&chain.route),
-            route_label: label(chain).into(),
+            route_label: Arc::clone(&chain.label),
             target: trail.tried.last().map(|tried| Arc::clone(&tried.target)),
             attempts: trail.attempts(),
             fallbacks: trail.fallbacks,
@@ -187,6 +188,14 @@ impl Facts {
     /// The metrics label of the provider.
     pub fn provider_label(&self) -> &str {
         self.target.as_ref().map_or(crate::metrics::NONE, |target| &target.provider)
+    }
+}
+
+/// What is known of the way to an answer, or to a refusal.
+pub fn facts(result: &mut Result<Answer, Box<Refusal>>) -> Option<&mut Facts> {
+    match result {
+        Ok(answer) => Some(&mut answer.facts),
+        Err(refusal) => refusal.facts.as_mut(),
     }
 }
 

@@ -47,12 +47,12 @@ pub(super) async fn find<S>(
     desk: &Desk,
     job: &Job,
     by: WantedBy<'_>,
-    tier: Option<&Arc<RouteEntry>>,
-    inner: S,
+    inner: &mut S,
 ) -> Result<Found, Box<Refusal>>
 where
-    S: Service<Classified, Response = Answer, Error = Box<Refusal>, Future: Send> + Send,
+    S: Service<Classified, Response = Answer, Error = Box<Refusal>, Future: Send> + Clone + Send,
 {
+    let tier = wished_tier(job)?;
     let tiers = job.snapshot.tiers.as_deref().ok_or_else(no_tiers)?;
     may_use_auto(job, tier)?;
     if job.ask.endpoint() == Endpoint::Embeddings {
@@ -61,18 +61,17 @@ where
     // All that may be refused is looked at first: a rating costs money.
     let listed = listed(job, by)?;
     let prompt = Prompt::of(&job.ask);
-    let begun = Instant::now();
     let is_rated = job.snapshot.config.classifier.kind == ClassifierKind::Llm && tier.is_none();
-    let rated = match is_rated && is_worth_a_rating(desk, job, tiers) {
+    let (rated, waited) = match is_rated && is_worth_a_rating(desk, job, tiers) {
         true => {
-            let rating = desk.ratings.rate(job, &prompt.text, inner).await;
+            let begun = Instant::now();
+            // Boxed: few gateways ask a model, and its question is as large as a whole request.
+            let rating = Box::pin(desk.ratings.rate(job, &prompt.text, inner.clone())).await;
             desk.metrics.rated(rating.as_str());
-            rating.number()
+            (rating.number(), begun.elapsed())
         }
-        false => None,
+        false => (None, Duration::ZERO),
     };
-    // Without a rating no time has passed.
-    let waited = begun.elapsed();
     let opinion = job.snapshot.classifier.classify(&prompt);
     let task = job.wishes.task.as_deref().unwrap_or(opinion.task.as_str());
     let complexity = rated.map_or(opinion.complexity, |rated| rated.max(least(&prompt.shape)));

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
 use crate::{
+    base::boxed::boxed,
     budget::{Action, Exceeded},
     config::Ack,
     keys::VirtualKey,
@@ -16,11 +17,11 @@ use crate::{
     price::Price,
     route::{Chain, Missing},
     spend::{Purpose, Purse, Till, Unfunded},
-    upstream::{Trail, label},
+    upstream::Trail,
 };
 
 use super::{
-    answer::Answer,
+    answer::{Answer, facts},
     job::{Funded, Job, Planned},
     plan,
     refusal::Refusal,
@@ -63,15 +64,13 @@ where
         let next = self.inner.clone();
         // The one that was polled ready serves this call.
         let mut inner = std::mem::replace(&mut self.inner, next);
-        Box::pin(async move {
+        boxed(|| async move {
             let funded = fund(&till, planned).await?;
             let tier = funded.purse.cheaper_tier();
             let mut result = inner.call(funded).await;
-            let facts = match &mut result {
-                Ok(answer) => Some(&mut answer.facts),
-                Err(refusal) => refusal.facts.as_mut(),
-            };
-            if let Some(facts) = facts {
+            if tier.is_some()
+                && let Some(facts) = facts(&mut result)
+            {
                 facts.verdict.tier = tier;
             }
             result
@@ -115,14 +114,14 @@ fn purpose(job: &mut Job, chain: &Chain, verdict: Verdict) -> Purpose {
     let key = job.key.as_deref();
     let is_own = key.is_some_and(VirtualKey::is_own);
     let origin = Origin {
-        request_id: job.id.as_str().into(),
+        request_id: Arc::clone(job.id.text()),
         key: key.map_or_else(|| "".into(), |key| Arc::clone(key.name())),
         tags: Arc::clone(&job.tags),
         route: Arc::clone(&chain.route),
         tier: verdict.tier,
         task: verdict.task,
         complexity: verdict.complexity,
-        requested_model: job.ask.model().into(),
+        requested_model: requested(job, chain),
         stream: job.ask.stream(),
         cache: job.cache,
     };
@@ -133,8 +132,8 @@ fn purpose(job: &mut Job, chain: &Chain, verdict: Verdict) -> Purpose {
         bound: snapshot.bound.clone(),
         deadline: job.timing.deadline,
         defaults: Arc::clone(&chain.defaults),
-        routes: Arc::clone(&chain.routes),
-        route_label: label(chain).into(),
+        routes: chain.routes.clone(),
+        route_label: Arc::clone(&chain.label),
         first_choice: chain.targets.first().and_then(|target| target.price.clone()),
         // Who always uses the baseline model has no need of Weir's own calls: all that they cost is lost again.
         baseline: snapshot
@@ -145,6 +144,12 @@ fn purpose(job: &mut Job, chain: &Chain, verdict: Verdict) -> Purpose {
         durable: snapshot.config.ledger.ack == Ack::Durable,
         tokens: job.tokens.take(),
     }
+}
+
+/// What the client named; most name the route itself.
+fn requested(job: &Job, chain: &Chain) -> Arc<str> {
+    let named = job.ask.model();
+    if *named == *chain.route { Arc::clone(&chain.route) } else { named.into() }
 }
 
 /// Holds for the first target that may be paid for; those before it are passed over. Where each is out of the question
@@ -204,7 +209,8 @@ fn cheaper(job: &Job, chain: &Chain, unfunded: &Unfunded) -> Option<(Arc<str>, C
     let (route, defaults) = (Arc::clone(&chain.route), Arc::clone(&chain.defaults));
     let cheaper = Chain {
         route,
-        routes: Arc::clone(&chain.routes),
+        label: Arc::clone(&chain.label),
+        routes: chain.routes.clone(),
         configured: chain.configured,
         defaults,
         // What is to be cheap is not made dearer again.

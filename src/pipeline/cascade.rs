@@ -7,7 +7,7 @@ use crate::{
     quality::Findings,
     route::{Cascade, Chain, Wanted},
     spend::Posted,
-    upstream::{Errand, Executed, Trail, Won, execute, label},
+    upstream::{Errand, Executed, Trail, Won, execute},
 };
 
 use super::{budget, job::Job, plan};
@@ -56,7 +56,7 @@ async fn escalate(
     cascade: &Cascade,
     check: QualityCheck,
 ) -> Served {
-    let count = |result| errand.metrics.escalated(label(errand.chain), check, result);
+    let count = |result| errand.metrics.escalated(&errand.chain.label, check, result);
     let Some(mut chain) = way(job, cascade, &first.trail) else {
         count("failed");
         return first.into();

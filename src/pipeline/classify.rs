@@ -1,15 +1,17 @@
 //! What a request asks for, by the precedence of the contract; only what its key may use gets through.
 
 use std::{
+    future::ready,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use tower::{Layer, Service};
 
 use crate::{
+    base::boxed::boxed,
     config::Order,
     metrics::Metrics,
     route::{AUTO, RouteEntry, Unknown, Wanted, WantedBy},
@@ -17,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    answer::Answer,
+    answer::{Answer, facts},
     auto,
     conversations::{Conversations, Kept, Place},
     job::{Asked, Classified, Job},
@@ -87,62 +89,80 @@ where
 {
     type Response = Answer;
     type Error = Box<Refusal>;
-    type Future = BoxFuture<'static, Result<Answer, Box<Refusal>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Answer, Box<Refusal>>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, Asked(job): Asked) -> Self::Future {
-        let desk = Arc::clone(&self.desk);
-        let next = self.inner.clone();
-        // The one that was polled ready serves this call.
-        let mut inner = std::mem::replace(&mut self.inner, next.clone());
-        Box::pin(async move {
-            let mut found = find(&desk, &job, next).await?;
-            let wanted = std::mem::take(&mut found.wanted);
-            let route = only_route(&wanted).cloned();
-            let snapshot = Arc::clone(&job.snapshot);
-            let verdict = found.verdict.clone();
-            let mut result = inner.call(Classified { job, wanted, verdict }).await;
-            if let (Ok(answer), Some(place), Some(route)) = (&result, &found.place, &route)
-                && let Some(kept) = kept(answer, &found, route)
-            {
-                desk.conversations.keep(place, kept, &snapshot.config.classifier.sticky);
+        let by = wanted_by(&job);
+        if asks_auto(by) {
+            let (desk, mut inner) = (Arc::clone(&self.desk), self.inner.clone());
+            return Either::Right(boxed(|| async move {
+                let found = auto::find(&desk, &job, wanted_by(&job), &mut inner).await?;
+                answer(&desk, job, found, inner).await
+            }));
+        }
+        match named(&self.desk, &job, by) {
+            // Nothing is to be done with the answer.
+            Ok(Found { wanted, verdict, place: None, .. }) => {
+                Either::Left(self.inner.call(Classified { job, wanted, verdict }))
             }
-            let facts = match &mut result {
-                Ok(answer) => Some(&mut answer.facts),
-                Err(refusal) => refusal.facts.as_mut(),
-            };
-            if let Some(facts) = facts {
-                // A budget may have sent it to another tier.
-                let tier = facts.verdict.tier.take().or(found.verdict.tier);
-                facts.verdict = Verdict { tier, ..found.verdict };
-                facts.waited += found.waited;
+            Ok(found) => {
+                let (desk, inner) = (Arc::clone(&self.desk), self.inner.clone());
+                Either::Right(boxed(|| async move { answer(&desk, job, found, inner).await }))
             }
-            result
-        })
+            Err(refusal) => Either::Right(Box::pin(ready(Err(refusal)))),
+        }
     }
 }
 
-/// Reads what the client named: its own list, else a route, else `model`.
-async fn find<S>(desk: &Desk, job: &Job, inner: S) -> Result<Found, Box<Refusal>>
+/// What the service behind makes of a request, with what was found out about it; remembers who has its conversation.
+async fn answer<S>(desk: &Desk, job: Box<Job>, mut found: Found, mut inner: S) -> Result<Answer, Box<Refusal>>
 where
-    S: Service<Classified, Response = Answer, Error = Box<Refusal>, Future: Send> + Send,
+    S: Service<Classified, Response = Answer, Error = Box<Refusal>>,
 {
-    let tier = auto::wished_tier(job)?;
-    let by = match (names(job), &job.wishes.route) {
+    let wanted = std::mem::take(&mut found.wanted);
+    let route = only_route(&wanted).filter(|_| found.place.is_some()).cloned();
+    let snapshot = Arc::clone(&job.snapshot);
+    let verdict = found.verdict.clone();
+    let mut result = inner.call(Classified { job, wanted, verdict }).await;
+    if let (Ok(answer), Some(place), Some(route)) = (&result, &found.place, &route)
+        && let Some(kept) = kept(answer, &found, route)
+    {
+        desk.conversations.keep(place, kept, &snapshot.config.classifier.sticky);
+    }
+    if let Some(facts) = facts(&mut result) {
+        // A budget may have sent it to another tier.
+        let tier = facts.verdict.tier.take().or(found.verdict.tier);
+        facts.verdict = Verdict { tier, ..found.verdict };
+        facts.waited += found.waited;
+    }
+    result
+}
+
+/// What the client named: its own list, else a route, else `model`.
+fn wanted_by(job: &Job) -> WantedBy<'_> {
+    match (names(job), &job.wishes.route) {
         ([], Some(route)) => WantedBy::Route(route),
         ([], None) => WantedBy::Name(job.ask.model()),
         (names, _) => WantedBy::List(names),
-    };
-    let asks_auto = match by {
+    }
+}
+
+/// Whether a route is to be chosen.
+fn asks_auto(by: WantedBy<'_>) -> bool {
+    match by {
         WantedBy::Name(name) | WantedBy::Route(name) => name == AUTO,
         WantedBy::List(names) => names.iter().any(|name| name == AUTO),
-    };
-    if asks_auto {
-        return auto::find(desk, job, by, tier, inner).await;
     }
+}
+
+/// Finds what the client named.
+fn named(desk: &Desk, job: &Job, by: WantedBy<'_>) -> Result<Found, Box<Refusal>> {
+    // A name that stands for no tier is wrong also where no tier is chosen.
+    auto::wished_tier(job)?;
     let wanted = job.snapshot.book.wanted(by).map_err(|unknown| Box::new(unknown_name(&unknown)))?;
     for item in &wanted {
         may_use(job, item)?;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use tower::Service;
 
 use crate::{
+    base::boxed::boxed,
     metrics::Metrics,
     route::{Chain, Missing, Target},
     spend::{Posted, Unfunded},
@@ -57,7 +58,7 @@ impl Service<Funded> for Dispatch {
 
     fn call(&mut self, funded: Funded) -> Self::Future {
         let metrics = Arc::clone(&self.metrics);
-        Box::pin(async move { dispatch(&metrics, funded).await })
+        boxed(|| async move { dispatch(&metrics, funded).await })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout_at;
 use tower::{Layer, Service};
@@ -56,7 +56,7 @@ where
 {
     type Response = Answer;
     type Error = Box<Refusal>;
-    type Future = BoxFuture<'static, Result<Answer, Box<Refusal>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Answer, Box<Refusal>>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -64,13 +64,13 @@ where
 
     fn call(&mut self, Asked(job): Asked) -> Self::Future {
         let Some(key) = key(&job) else {
-            return Box::pin(self.inner.call(Asked(job)));
+            return Either::Left(self.inner.call(Asked(job)));
         };
         let till = Arc::clone(&self.till);
         let next = self.inner.clone();
         // The one that was polled ready serves this call.
         let mut inner = std::mem::replace(&mut self.inner, next);
-        Box::pin(async move {
+        Either::Right(Box::pin(async move {
             let settings = &job.snapshot.config.ledger;
             let (request, oldest) = (digest(&job), settings.idempotency_ttl.0);
             let most = settings.idempotency_max_bytes.bytes().min(MOST_KEPT);
@@ -84,7 +84,7 @@ where
                     Ok(inner.call(Asked(job)).await?.kept_by(keeper).await)
                 }
             }
-        })
+        }))
     }
 }
 

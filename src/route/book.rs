@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     config::{Capabilities, Config, FallbackReason, HedgeAfter, Model, Order, Provider, Route, Weights},
-    metrics::OTHER,
+    metrics::{DIRECT, OTHER},
     price::{Catalogue, Price},
     quality::Checks,
 };
@@ -131,6 +131,8 @@ pub struct Book {
     pub(super) providers: BTreeMap<Arc<str>, ProviderEntry>,
     /// The most tries of a request where its route says nothing.
     pub(super) max_attempts: usize,
+    /// How metrics name what is no route.
+    pub(super) direct: Arc<str>,
 }
 
 /// What the chain builder knows of a provider.
@@ -208,7 +210,13 @@ impl Book {
             (name.as_str().into(), ProviderEntry { on: is_on(name), settings: settings.clone() })
         });
         let providers = providers.collect();
-        Self { routes, targets, providers, max_attempts: config.retry.max_attempts as usize }
+        Self {
+            routes,
+            targets,
+            providers,
+            max_attempts: config.retry.max_attempts as usize,
+            direct: DIRECT.into(),
+        }
     }
 
     /// All routes, by name.

@@ -1,8 +1,8 @@
 //! From what a client names to the targets that are tried, in order.
 
-use std::sync::Arc;
+use std::{ops::Deref, slice, sync::Arc};
 
-use crate::config::FallbackReason;
+use crate::{config::FallbackReason, metrics};
 
 use super::{
     book::{Book, Cascade, Race, RouteEntry, Target},
@@ -60,9 +60,11 @@ pub struct Chain {
     /// The route at the entry; a model's own name where one was named directly.
     pub route: Arc<str>,
     /// Every entry, each once: `route`, and the others where the client lists several. Budgets of all of them apply.
-    pub routes: Arc<[Arc<str>]>,
-    /// Whether `route` is a route of the configuration; metrics count any other as `direct`.
+    pub routes: Entries,
+    /// Whether `route` is a route of the configuration.
     pub configured: bool,
+    /// The entry as metrics name it: `direct` where it is no route, since clients must not make new labels.
+    pub label: Arc<str>,
     /// The targets, each once.
     pub targets: Vec<Arc<Target>>,
     /// The first target that may be tried: those before it have no budget left.
@@ -174,8 +176,9 @@ impl Book {
         Chain {
             turns,
             route: Arc::clone(entry.name()),
-            routes: entries(wanted),
+            routes: Entries::of(wanted),
             configured: route.is_some(),
+            label: Arc::clone(route.map_or(&self.direct, |route| &route.name)),
             targets,
             start: 0,
             skipped: Vec::new(),
@@ -228,6 +231,10 @@ impl<R: Fn(&Target) -> Rank, D: FnMut() -> f64> Way<'_, R, D> {
     }
 
     fn add_route(&mut self, route: &RouteEntry, targets: &mut Vec<Arc<Target>>) {
+        if let [(only, _)] = &route.targets[..] {
+            // However it does, nothing comes before it.
+            return add(targets, only);
+        }
         let arranged = arrange(route.order, &route.weights, &route.targets, &self.rank, &mut self.draw);
         arranged.iter().for_each(|target| add(targets, target));
     }
@@ -253,8 +260,9 @@ impl Chain {
     fn empty() -> Self {
         Self {
             route: "none".into(),
-            routes: Arc::default(),
+            routes: Entries::default(),
             configured: false,
+            label: metrics::DIRECT.into(),
             targets: Vec::new(),
             turns: Vec::new(),
             start: 0,
@@ -332,15 +340,46 @@ fn default_tries(targets: &[Arc<Target>], most: usize) -> usize {
     targets.len().min(most) + repeats
 }
 
-/// The names of what is wanted, each once.
-fn entries(wanted: &[Wanted]) -> Arc<[Arc<str>]> {
-    let mut names: Vec<Arc<str>> = Vec::with_capacity(wanted.len());
-    for item in wanted {
-        if !names.contains(item.name()) {
-            names.push(Arc::clone(item.name()));
+/// The names of entries, each once.
+#[derive(Clone, Debug)]
+pub enum Entries {
+    /// One, as nearly all requests have.
+    One(Arc<str>),
+    /// Those of a list, or none.
+    Several(Arc<[Arc<str>]>),
+}
+
+impl Entries {
+    /// The names of what is wanted.
+    fn of(wanted: &[Wanted]) -> Self {
+        if let [only] = wanted {
+            return Self::One(Arc::clone(only.name()));
+        }
+        let mut names: Vec<Arc<str>> = Vec::with_capacity(wanted.len());
+        for item in wanted {
+            if !names.contains(item.name()) {
+                names.push(Arc::clone(item.name()));
+            }
+        }
+        Self::Several(names.into())
+    }
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self::Several(Arc::default())
+    }
+}
+
+impl Deref for Entries {
+    type Target = [Arc<str>];
+
+    fn deref(&self) -> &[Arc<str>] {
+        match self {
+            Self::One(name) => slice::from_ref(name),
+            Self::Several(names) => names,
         }
     }
-    names.into()
 }
 
 fn add(targets: &mut Vec<Arc<Target>>, target: &Arc<Target>) {

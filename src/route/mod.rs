@@ -10,7 +10,7 @@ mod tries;
 
 pub use backoff::backoff;
 pub use book::{Book, Cascade, Race, RouteEntry, Target};
-pub use chain::{Chain, Turn, Unknown, Wanted, WantedBy};
+pub use chain::{Chain, Entries, Turn, Unknown, Wanted, WantedBy};
 pub use fit::{Missing, fits};
 pub use order::Rank;
 pub use tiers::{AUTO, Nature, Pick, Tiers};

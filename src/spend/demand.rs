@@ -1,6 +1,6 @@
 //! What an attempt may cost at most.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::{
     base::money::Nanos,
@@ -25,57 +25,72 @@ const BYTES_A_TOKEN: u64 = 4;
 pub struct Demand {
     ask: Arc<Ask>,
     defaults: Arc<[(String, String)]>,
-    /// Save that pictures and files count for nothing.
-    bounds: Bounds,
+    /// Save that pictures and files count for nothing; once somebody asked.
+    bounds: OnceLock<Bounds>,
 }
 
 impl Demand {
     /// The demand of a request, with the defaults of its route.
     pub fn new(ask: Arc<Ask>, defaults: Arc<[(String, String)]>) -> Self {
-        let bounds = ask.bounds(&defaults, None, &Attachment { picture: 0, file: 0 });
-        Self { ask, defaults, bounds }
+        Self { ask, defaults, bounds: OnceLock::new() }
     }
 
-    /// What it may cost on a target at most, where pictures and files count as `per`. `tight`: count its tokens instead
-    /// of its bytes, which takes longer.
-    pub fn estimate(&self, target: &Target, price: &Price, per: &Attachment, tight: bool) -> Estimate {
+    /// Looked for where money depends on it: a body may be long.
+    fn bounds(&self) -> &Bounds {
+        let nothing = Attachment { picture: 0, file: 0 };
+        self.bounds.get_or_init(|| self.ask.bounds(&self.defaults, None, &nothing))
+    }
+
+    /// What it may cost on a target at most, where pictures and files count as `per` says. `tight`: count its tokens
+    /// instead of its bytes, which takes longer.
+    pub fn estimate(
+        &self,
+        target: &Target,
+        price: &Price,
+        per: impl FnOnce() -> Attachment,
+        tight: bool,
+    ) -> Estimate {
         let prefix = target.system_prefix.as_ref().map_or(0, |prefix| prefix.len() as u64);
+        let bounds = self.bounds();
         let input = prefix.saturating_add(match (tight, self.ask.has_parts()) {
-            (true, _) => self.ask.tight_bound(&self.defaults, None, per),
-            (false, true) => self.ask.bounds(&self.defaults, None, per).input,
-            (false, false) => self.bounds.input,
+            (true, _) => self.ask.tight_bound(&self.defaults, None, &per()),
+            (false, true) => self.ask.bounds(&self.defaults, None, &per()).input,
+            (false, false) => bounds.input,
         });
         let rates = price.highest(input);
         let reading = [
             Some(rates.input.max(rates.cached_input)),
             // Some providers write to their cache unasked, at the price for its usual time.
             Some(rates.cache_write),
-            self.bounds.cache_control.then_some(rates.cache_write_1h),
-            self.bounds.audio_input.then_some(rates.audio_input),
+            bounds.cache_control.then_some(rates.cache_write_1h),
+            bounds.audio_input.then_some(rates.audio_input),
         ];
         let reading = reading.into_iter().flatten().max().unwrap_or_default();
         let writing = rates.output.max(rates.reasoning);
-        let writing = if self.bounds.audio_output { writing.max(rates.audio_output) } else { writing };
-        let extra = self.bounds.extra_output.saturating_mul(self.bounds.answers);
+        let writing = if bounds.audio_output { writing.max(rates.audio_output) } else { writing };
+        let extra = bounds.extra_output.saturating_mul(bounds.answers);
         Estimate {
             input: Nanos::cost([(input, reading), (extra, writing)]),
-            output_pico: u128::from(writing.0) * u128::from(self.bounds.answers),
+            output_pico: u128::from(writing.0) * u128::from(bounds.answers),
             wanted: self.wanted(target),
-            client: self.bounds.limit,
+            client: bounds.limit,
             ..Self::unpriced()
         }
     }
 
     /// The limit of an answer that Weir takes a provider to have where nobody says one.
     pub fn assumed_limit(&self) -> Option<u64> {
+        if self.ask.endpoint() != Endpoint::Completions {
+            return None;
+        }
         let said = self.ask.field("max_tokens").is_some()
             || self.defaults.iter().any(|(name, _)| name == "max_tokens");
-        self.bounds.limit.filter(|_| self.ask.endpoint() == Endpoint::Completions && !said)
+        self.bounds().limit.filter(|_| !said)
     }
 
     /// Whether the price says what the request may take: speech is priced apart.
     pub fn is_priced_by(&self, price: &Price) -> bool {
-        !self.bounds.audio_output || price.prices_audio()
+        price.prices_audio() || !self.bounds().audio_output
     }
 
     /// The estimate on a target whose price nobody knows, where no budget counts money.
@@ -94,13 +109,13 @@ impl Demand {
 
     /// The tokens that client and model allow one answer to have; `u64::MAX` where neither says.
     pub fn wanted(&self, target: &Target) -> u64 {
-        let client = self.bounds.limit.unwrap_or(u64::MAX);
+        let client = self.bounds().limit.unwrap_or(u64::MAX);
         client.min(target.max_output_tokens.unwrap_or(u64::MAX))
     }
 
     /// How many answers it asks for at once.
     pub fn answers(&self) -> u64 {
-        self.bounds.answers
+        self.bounds().answers
     }
 
     /// The tokens of its input, as the model most likely counts them.

@@ -58,6 +58,7 @@ pub struct Hold {
     pub(super) position: u32,
     /// When it was admitted, in milliseconds since 1970.
     pub(super) time: i64,
+    /// When it was sent; before that, when its request began.
     pub(super) begun: Instant,
     pub(super) first_byte: Option<Duration>,
     /// What the checks of its answer found.
@@ -138,10 +139,12 @@ impl Hold {
             self.purse.put_back(held, &self.target);
             return Posted { cost: Nanos::ZERO, ack: None };
         }
-        self.purse.ended(Instant::now());
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.begun);
+        self.purse.ended(now);
         let (usage, kind) = self.usage(spent, &held);
         let cost = self.cost(spent, &held, &usage);
-        let entry = self.entry(outcome, usage, kind, cost);
+        let entry = self.entry(outcome, usage, kind, cost, took);
         let charges = match spent {
             Spent::Nothing => {
                 self.purse.put_back(held, &self.target);
@@ -150,7 +153,7 @@ impl Hold {
             _ => self.purse.charge(held, cost, &usage),
         };
         if let Spent::Counted(usage) = &spent {
-            self.purse.till.usual.saw(&self.target, usage, self.begun.elapsed());
+            self.purse.till.usual.saw(&self.target, usage, took);
         }
         self.count(&entry);
         let ledger = &self.purse.till.ledger;
@@ -223,7 +226,7 @@ impl Hold {
         }
     }
 
-    fn entry(&self, outcome: Outcome, usage: Usage, kind: Kind, spent: Nanos) -> Entry {
+    fn entry(&self, outcome: Outcome, usage: Usage, kind: Kind, spent: Nanos, took: Duration) -> Entry {
         let purse = &self.purse;
         let would = |price: &Option<Arc<Price>>| price.as_ref().map(|price| cost(price, &usage));
         Entry {
@@ -244,7 +247,7 @@ impl Hold {
             baseline: would(&purse.baseline).map(|cost| if self.position == 0 { Nanos::ZERO } else { cost }),
             first_choice: would(&purse.first_choice).filter(|_| self.position > 0),
             first_byte_ms: self.first_byte.map(millis),
-            duration_ms: millis(self.begun.elapsed()),
+            duration_ms: millis(took),
             overhead_us: micros(self.idle),
             budget: None,
         }

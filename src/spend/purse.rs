@@ -24,7 +24,7 @@ use crate::{
     limit::tokens::TokenReservation,
     openai::{Ask, Attachment, Usage},
     price::Price,
-    route::Target,
+    route::{Entries, Target},
 };
 
 use super::{demand::Demand, hold::Hold, till::Till, unfunded::Unfunded};
@@ -52,7 +52,7 @@ pub struct Purpose {
     /// Fields that apply where the client said nothing.
     pub defaults: Arc<[(String, String)]>,
     /// The entries of the chain, whose budgets apply.
-    pub routes: Arc<[Arc<str>]>,
+    pub routes: Entries,
     /// The metrics label of the chain's entry.
     pub route_label: Arc<str>,
     /// The price of the chain's first choice.
@@ -101,7 +101,7 @@ pub(super) struct Inner {
     escalated: AtomicBool,
     pub(super) attempts: AtomicU32,
     bound: Bound,
-    routes: Arc<[Arc<str>]>,
+    routes: Entries,
     own_tags: Arc<BTreeMap<String, String>>,
     ceiling: Option<Nanos>,
     cost: AtomicI64,
@@ -222,7 +222,7 @@ impl Purse {
             target: Arc::clone(target),
             position: if self.0.escalated.load(Ordering::Relaxed) { 0 } else { position },
             time: self.0.till.clock.millis(),
-            begun: Instant::now(),
+            begun: self.0.begun,
             first_byte: None,
             quality: None,
             number: 0,
@@ -237,14 +237,15 @@ impl Purse {
         if inner.bound.is_empty() && inner.ceiling.is_none() {
             return Ok(Held::free());
         }
-        let until = inner.deadline.at_most(inner.begun, PATIENCE).instant();
-        let mut tight = false;
+        let (mut tight, mut listens) = (false, false);
         loop {
             // Anew each time: what runs beside it may have taken its share of the request's own limit.
             let estimate = inner.estimate(target, tight)?;
-            // Listened to before asking: a release between the two must not be missed.
-            let mut changed = pin!(till.accounts.changed());
-            changed.as_mut().enable();
+            // Listened to before asking, where it may have to wait: a release between the two must not be missed.
+            let mut changed = pin!(listens.then(|| till.accounts.changed()));
+            if let Some(changed) = changed.as_mut().as_pin_mut() {
+                changed.enable();
+            }
             let (swap, swap_for) = inner.lock().spare.take().unzip();
             let wish = inner.wish(target, estimate);
             match till.accounts.admit(&inner.bound, &wish, swap, till.clock.seconds()) {
@@ -266,7 +267,16 @@ impl Purse {
                 }
                 Admission::Exceeded(exceeded) => {
                     let waits = exceeded.may_free && (wait || !exceeded.target_only);
-                    if !waits || timeout_at(until, changed).await.is_err() {
+                    let until = inner.deadline.at_most(inner.begun, PATIENCE).instant();
+                    let goes_on = match changed.as_mut().as_pin_mut() {
+                        _ if !waits => false,
+                        Some(changed) => timeout_at(until, changed).await.is_ok(),
+                        None => {
+                            listens = true;
+                            true
+                        }
+                    };
+                    if !goes_on {
                         till.metrics.refused(&exceeded.budget, action(&exceeded));
                         return Err(Unfunded::Budget(exceeded));
                     }
@@ -319,9 +329,13 @@ impl Purse {
 
     /// What the tightest budgets have left.
     pub fn remaining(&self) -> Remaining {
-        let (inner, now) = (&*self.0, self.0.till.clock.seconds());
-        let left = |period| inner.till.accounts.remaining(&inner.bound, &inner.who(), period, now);
-        Remaining { daily: left(Period::Daily), monthly: left(Period::Monthly) }
+        let inner = &*self.0;
+        if inner.bound.is_empty() {
+            return Remaining::default();
+        }
+        let (periods, now) = ([Period::Daily, Period::Monthly], inner.till.clock.seconds());
+        let [daily, monthly] = inner.till.accounts.remaining(&inner.bound, &inner.who(), periods, now);
+        Remaining { daily, monthly }
     }
 }
 
@@ -343,22 +357,24 @@ impl Inner {
     /// What an attempt on the target may cost.
     fn estimate(&self, target: &Target, tight: bool) -> Result<Estimate, Unfunded> {
         let name = TargetName { model: &target.name, provider: &target.provider };
-        let bounds = self.bound.bounds(&self.who(), Some(&name));
+        let bounds = || self.bound.bounds(&self.who(), Some(&name));
         let Some(price) = target.price.as_ref().filter(|price| self.demand.is_priced_by(price)) else {
-            return match bounds.is_some() || self.ceiling.is_some() {
+            return match bounds().is_some() || self.ceiling.is_some() {
                 true => Err(Unfunded::Unpriced(Arc::clone(&target.name))),
                 false => Ok(Demand::unpriced()),
             };
         };
-        let per = bounds.map_or(ASSUMED, |bounds| Attachment {
-            picture: bounds.picture_tokens,
-            file: bounds.file_tokens,
-        });
+        let per = || {
+            bounds().map_or(ASSUMED, |bounds| Attachment {
+                picture: bounds.picture_tokens,
+                file: bounds.file_tokens,
+            })
+        };
         let usual = self.till.usual.of(target).output;
         // Attempts that run beside this one may cost all that is held for them.
         let out = self.out.load(Ordering::Relaxed);
         let spent = Nanos(self.cost.load(Ordering::Relaxed).saturating_add(out));
-        let estimate = self.demand.estimate(target, price, &per, tight);
+        let estimate = self.demand.estimate(target, price, per, tight);
         Ok(Estimate { ceiling: self.ceiling, spent, usual, ..estimate })
     }
 
@@ -422,6 +438,9 @@ impl Inner {
     }
 
     fn settle(&self, held: Held, cost: Nanos) -> Vec<Charge> {
+        if held.is_free() {
+            return Vec::new();
+        }
         let settled = self.till.accounts.settle(held, cost, self.till.clock.seconds());
         for overrun in &settled.overruns {
             tracing::warn!(budget = %overrun.budget, by = %overrun.by, "an upstream took more than it was allowed");

@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     attempt::{Failed, Won},
-    execute::{Errand, Stopped, Trail, Tried, label},
+    execute::{Errand, Stopped, Trail, Tried},
     probe::Why,
     progress::Progress,
 };
@@ -133,7 +133,7 @@ impl Errand<'_> {
         let Some((from, failure)) = course.last.as_ref().filter(|(from, _)| *from != at) else { return };
         let (from, to) = (&course.targets[*from], &course.targets[at]);
         course.trail.fallbacks += 1;
-        self.metrics.fallback(label(self.chain), from.label(), to.label(), failure.outcome);
+        self.metrics.fallback(&self.chain.label, from.label(), to.label(), failure.outcome);
         tracing::info!(from = %from.name, to = %to.name, outcome = %failure.outcome, "moves on");
     }
 

@@ -8,7 +8,7 @@ use crate::{
     base::{deadline::Deadline, outcome::Outcome},
     config::Retry,
     health::{PromptSize, Refused},
-    metrics::{DIRECT, Metrics},
+    metrics::Metrics,
     openai::{Ask, estimate},
     provider::Failure,
     quality::Want,
@@ -313,9 +313,4 @@ impl Errand<'_> {
         };
         attempt.make(ward).await.map_err(Ended::of)
     }
-}
-
-/// The label of a chain's entry; clients cannot make new ones.
-pub fn label(chain: &Chain) -> &str {
-    if chain.configured { &chain.route } else { DIRECT }
 }

@@ -27,7 +27,7 @@ pub use attempt::Won;
 pub use checkup::{Checkup, Shown, keep_checking};
 pub use credentials::{Shut, Standing};
 pub use diary::Diary;
-pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute, label};
+pub use execute::{Errand, Executed, Stopped, Timing, Trail, Tried, execute};
 pub use fleet::{Fleet, Vitals};
 pub use live::{Cut, Frame, Live};
 pub use outage::{Outages, targets_up};

@@ -10,7 +10,7 @@ use crate::{base::outcome::Outcome, route::Missing};
 use super::{
     attempt::Won,
     course::{Course, Ended, Lane, Lost},
-    execute::{Errand, label},
+    execute::Errand,
     probe::Why,
 };
 
@@ -210,7 +210,7 @@ impl Errand<'_> {
     }
 
     pub(super) fn count_hedge(&self, outcome: &str) {
-        self.metrics.health().hedge(label(self.chain), outcome);
+        self.metrics.health().hedge(&self.chain.label, outcome);
     }
 }
 

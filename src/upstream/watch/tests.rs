@@ -14,7 +14,7 @@ use crate::{
     },
     metrics::Metrics,
     openai::{Ask, Endpoint},
-    route::{Book, Target},
+    route::{Book, Entries, Target},
     spend::{Purpose, Purse, Till},
     upstream::{Kind, fleet::Fleet},
 };
@@ -54,7 +54,7 @@ impl World {
             ask: Arc::new(ask),
             bound: Bound::default(),
             defaults: Arc::default(),
-            routes: Arc::default(),
+            routes: Entries::default(),
             route_label: "direct".into(),
             first_choice: None,
             baseline: None,
