@@ -1,7 +1,7 @@
 //! The set of virtual keys: who a presented key belongs to.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -11,7 +11,10 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::{base::secret::Secret, config};
+use crate::{
+    base::{map::NameMap, secret::Secret},
+    config,
+};
 
 /// The longest key that is looked at, in bytes: hashing what a stranger sends stays cheap.
 pub const MAX_LENGTH: usize = 512;
@@ -155,7 +158,7 @@ struct Entry {
 #[derive(Clone, Default)]
 pub struct KeyRing {
     /// By the first bytes of the digest. A list, since two digests may begin alike.
-    by_id: HashMap<Id, Vec<Entry>>,
+    by_id: NameMap<Id, Vec<Entry>>,
     /// The names of all keys, also of those that are off.
     names: HashSet<String>,
     warnings: Vec<String>,

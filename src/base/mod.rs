@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod clock;
 pub mod deadline;
 pub mod id;
+pub mod map;
 pub mod money;
 pub mod outcome;
 pub mod secret;

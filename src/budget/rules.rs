@@ -1,11 +1,12 @@
 //! The budgets as configured, compiled for admission.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     base::{
         account::{AccountKey, Period},
         calendar::Zone,
+        map::NameMap,
         money::Nanos,
     },
     config::{Budget, Enforce, Scope},
@@ -179,7 +180,7 @@ impl Rules {
     }
 }
 
-type ByName = HashMap<Box<str>, Vec<usize>>;
+type ByName = NameMap<Box<str>, Vec<usize>>;
 
 /// Which rules apply to whom.
 #[derive(Debug, Default)]
@@ -204,7 +205,7 @@ impl Index {
             Scope::Tag(key, value) => {
                 let known = self.tags.iter().position(|(known, _)| **known == **key);
                 let place = known.unwrap_or_else(|| {
-                    self.tags.push((key.as_str().into(), ByName::new()));
+                    self.tags.push((key.as_str().into(), ByName::default()));
                     self.tags.len() - 1
                 });
                 (&mut self.tags[place].1, value)

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    base::account::{AccountKey, AccountState},
+    base::{
+        account::{AccountKey, AccountState},
+        map::NameMap,
+    },
     config::Scope,
 };
 
@@ -40,7 +43,7 @@ pub(super) struct State {
 struct Group {
     budget: Arc<str>,
     /// The place of each holder among the members.
-    holders: HashMap<Arc<str>, u32>,
+    holders: NameMap<Arc<str>, u32>,
     /// The accounts of each holder, by period. Never shrinks, so that a walk can go on where it stopped.
     members: Vec<[u32; 3]>,
 }
@@ -126,7 +129,11 @@ impl State {
     fn group(&mut self, budget: &Arc<str>) -> u32 {
         let known = self.groups.iter().position(|group| group.budget == *budget);
         let at = known.unwrap_or_else(|| {
-            self.groups.push(Group { budget: budget.clone(), holders: HashMap::new(), members: Vec::new() });
+            self.groups.push(Group {
+                budget: budget.clone(),
+                holders: NameMap::default(),
+                members: Vec::new(),
+            });
             self.groups.len() - 1
         });
         at as u32

@@ -1,14 +1,11 @@
 //! The limiters of every key, by its name, across reloads.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::time::Instant;
 
 use super::{bucket::Bucket, concurrency::Concurrency};
-use crate::keys::VirtualKey;
+use crate::{base::map::NameMap, keys::VirtualKey};
 
 /// What one key has used.
 #[derive(Debug)]
@@ -33,7 +30,7 @@ impl KeyLimits {
 
 /// The limiters of the configured keys.
 #[derive(Debug, Default)]
-pub struct Limits(RwLock<HashMap<Arc<str>, Arc<KeyLimits>>>);
+pub struct Limits(RwLock<NameMap<Arc<str>, Arc<KeyLimits>>>);
 
 impl Limits {
     /// The limiters of this key, made at its first use. They are found by its name: a key whose secret changed
@@ -53,7 +50,7 @@ impl Limits {
     /// Takes over a new set of keys: changed limits hold at once and keep what was used, removed keys go.
     pub fn reload<'a>(&self, keys: impl IntoIterator<Item = &'a Arc<VirtualKey>>, now: Instant) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let mut kept = HashMap::with_capacity(known.len());
+        let mut kept = NameMap::with_capacity_and_hasher(known.len(), Default::default());
         for key in keys {
             if let Some(limits) = known.remove(key.name()) {
                 limits.rpm.set_limit(key.rpm(), now);

@@ -1,10 +1,11 @@
 //! Which model has which conversation.
 
 use std::{
-    hash::{BuildHasher as _, Hash as _, RandomState},
+    hash::{BuildHasher as _, Hash as _},
     sync::Arc,
 };
 
+use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use crate::config::Sticky;
@@ -14,6 +15,8 @@ use super::{job::Job, recent::Recent};
 /// The conversations that were answered lately. No text is kept, only hashes.
 #[derive(Debug, Default)]
 pub struct Conversations {
+    /// All that is said is hashed for each request, so it has to be fast; who finds two conversations of one hash can make a
+    /// target be preferred, no more.
     hasher: RandomState,
     answered: Recent<Kept>,
 }

@@ -1,12 +1,11 @@
 //! The usual output of models, with their pace.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use crate::{openai::Usage, route::Target};
+use crate::{base::map::NameMap, openai::Usage, route::Target};
 
 /// How much each new answer counts: an eighth, as round-trip times are smoothed in TCP (RFC 6298).
 const SHARE: u64 = 8;
@@ -54,7 +53,7 @@ fn smoothed(before: u64, now: u64) -> u64 {
 
 /// The habits of the configured models.
 #[derive(Debug, Default)]
-pub struct Usual(Mutex<HashMap<Arc<str>, Habit>>);
+pub struct Usual(Mutex<NameMap<Arc<str>, Habit>>);
 
 impl Usual {
     /// What a target usually does.
