@@ -80,7 +80,8 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
         shows: shows(&job, &chain),
         escalated: false,
     };
-    let Executed { result, trail } = execute(errand).await;
+    // Boxed where it is made: as a part of this future it would be copied, twice.
+    let Executed { result, trail } = boxed(|| execute(errand)).await;
     let won = match result {
         Ok(won) => won,
         Err(stopped) => {
@@ -96,7 +97,7 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
             let Served { whole, also, escalated, unfunded } = better(errand, &job, first).await;
             let Whole { body, posted, findings, trail, max_output } = whole;
             for posted in also.into_iter().chain([posted]) {
-                if !recorded(posted).await {
+                if posted.is_awaited() && !recorded(posted).await {
                     return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
                 }
             }

@@ -85,24 +85,18 @@ impl fmt::Display for Missing {
 /// The first thing that it lacks.
 pub fn fits(needs: &Needs, target: &Target) -> Result<(), Missing> {
     let can = &target.capabilities;
-    let checks = [
-        (needs.tools, can.tools, Missing::Tools),
-        (needs.vision, can.vision, Missing::Vision),
-        (needs.audio, can.audio, Missing::Audio),
-        (needs.files, can.files, Missing::Files),
-        (needs.json_schema, can.json_schema, Missing::JsonSchema),
-        (needs.json_mode, can.json_mode, Missing::JsonMode),
-        (needs.streaming, can.streaming, Missing::Streaming),
-    ];
-    for (needed, can, missing) in checks {
-        if needed && can == Some(false) {
-            return Err(missing);
-        }
-    }
-    match target.context_window {
-        Some(window) if needs.tokens > window => Err(Missing::ContextWindow),
-        _ => Ok(()),
-    }
+    let lacks = |needed: bool, can: Option<bool>| needed && can == Some(false);
+    Err(match () {
+        () if lacks(needs.tools, can.tools) => Missing::Tools,
+        () if lacks(needs.vision, can.vision) => Missing::Vision,
+        () if lacks(needs.audio, can.audio) => Missing::Audio,
+        () if lacks(needs.files, can.files) => Missing::Files,
+        () if lacks(needs.json_schema, can.json_schema) => Missing::JsonSchema,
+        () if lacks(needs.json_mode, can.json_mode) => Missing::JsonMode,
+        () if lacks(needs.streaming, can.streaming) => Missing::Streaming,
+        () if target.context_window.is_some_and(|window| needs.tokens > window) => Missing::ContextWindow,
+        () => return Ok(()),
+    })
 }
 
 #[cfg(test)]

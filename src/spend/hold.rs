@@ -282,6 +282,11 @@ impl Drop for Hold {
 }
 
 impl Posted {
+    /// Whether somebody waits until the row is on the disk.
+    pub fn is_awaited(&self) -> bool {
+        self.ack.is_some()
+    }
+
     /// Waits until the row is on the disk, where the configuration says so.
     ///
     /// # Errors

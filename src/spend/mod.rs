@@ -1,5 +1,6 @@
 //! Leave to spend: no attempt goes to an upstream without a hold, which is settled exactly once.
 
+mod asking;
 mod demand;
 mod hold;
 mod purse;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering},
@@ -10,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
     base::{
@@ -19,24 +18,15 @@ use crate::{
         money::Nanos,
         outcome::Outcome,
     },
-    budget::{Action, Admission, Ask as Wish, Bound, Estimate, Exceeded, Held, TargetName, Unit, Who},
+    budget::{Admission, Bound, Held, Who},
     ledger::{Entry, Origin},
     limit::tokens::TokenReservation,
-    openai::{Ask, Attachment, Usage},
+    openai::{Ask, Usage},
     price::Price,
     route::{Entries, Target},
 };
 
 use super::{demand::Demand, hold::Hold, till::Till, unfunded::Unfunded};
-
-/// How long a request waits for others to settle what they hold, before it does not fit.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long it waits for the ledger to allow more: a disk that hangs is one that cannot record.
-const RAISE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a picture and a file count as where only the client limits the cost: as budgets do by default.
-const ASSUMED: Attachment = Attachment { picture: 4096, file: 131_072 };
 
 /// What a purse is for.
 #[derive(Debug)]
@@ -94,19 +84,19 @@ pub(super) struct Inner {
     pub(super) baseline: Option<Arc<Price>>,
     pub(super) durable: bool,
     pub(super) begun: Instant,
-    deadline: Deadline,
+    pub(super) deadline: Deadline,
     /// Whether a row says that the request came to nothing.
     noted: AtomicBool,
     /// Whether an answer failed its checks, so that what follows is beside the chain.
     escalated: AtomicBool,
     pub(super) attempts: AtomicU32,
-    bound: Bound,
+    pub(super) bound: Bound,
     routes: Entries,
     own_tags: Arc<BTreeMap<String, String>>,
-    ceiling: Option<Nanos>,
-    cost: AtomicI64,
+    pub(super) ceiling: Option<Nanos>,
+    pub(super) cost: AtomicI64,
     /// What the attempts under way may cost.
-    out: AtomicI64,
+    pub(super) out: AtomicI64,
     /// What the answer would have cost on the baseline model; `None`: that is not known.
     pub(super) worth: Mutex<Option<Nanos>>,
     /// The tokens of all attempts so far.
@@ -118,20 +108,20 @@ pub(super) struct Inner {
 
 /// What is held for the request beside its attempts.
 #[derive(Debug, Default)]
-struct Open {
+pub(super) struct Open {
     /// What is held for the next attempt, and for which target.
-    spare: Option<(Held, Arc<Target>)>,
+    pub(super) spare: Option<(Held, Arc<Target>)>,
     /// What counts the request for the quota of its key, until an attempt of it was settled.
-    count: Option<Held>,
+    pub(super) count: Option<Held>,
     /// Whether an attempt was settled.
-    counted: bool,
+    pub(super) counted: bool,
     /// How many attempts are under way, and since when there is one.
     under_way: u32,
     busy_since: Option<Instant>,
     /// The time before that in which attempts were under way.
     busy: Duration,
     /// Whether it goes on past soft limits, on a cheaper route.
-    downgraded: bool,
+    pub(super) downgraded: bool,
     tokens: Option<TokenReservation>,
 }
 
@@ -233,55 +223,13 @@ impl Purse {
     /// Waits for leave: for the ledger where it has to allow more, for others to settle where that may help.
     async fn admit(&self, target: &Arc<Target>, wait: bool) -> Result<Held, Unfunded> {
         let inner = &*self.0;
-        let till = &inner.till;
         if inner.bound.is_empty() && inner.ceiling.is_none() {
             return Ok(Held::free());
         }
-        let (mut tight, mut listens) = (false, false);
-        loop {
-            // Anew each time: what runs beside it may have taken its share of the request's own limit.
-            let estimate = inner.estimate(target, tight)?;
-            // Listened to before asking, where it may have to wait: a release between the two must not be missed.
-            let mut changed = pin!(listens.then(|| till.accounts.changed()));
-            if let Some(changed) = changed.as_mut().as_pin_mut() {
-                changed.enable();
-            }
-            let (swap, swap_for) = inner.lock().spare.take().unzip();
-            let wish = inner.wish(target, estimate);
-            match till.accounts.admit(&inner.bound, &wish, swap, till.clock.seconds()) {
-                Admission::Held(mut held) => {
-                    if let Some(count) = held.take_count() {
-                        inner.lock().count = Some(count);
-                    }
-                    return Ok(held);
-                }
-                Admission::Raise { marks, swap: kept } => {
-                    // Back in its place while this waits: a client that leaves now must not leave it held for ever.
-                    inner.lock().spare = kept.zip(swap_for);
-                    let raised = timeout(RAISE_PATIENCE, till.ledger.raise(marks.clone())).await;
-                    raised.ok().and_then(Result::ok).ok_or(Unfunded::Ledger)?;
-                    till.accounts.raised(&marks);
-                }
-                Admission::Exceeded(exceeded) if !tight && counting_may_help(&exceeded) => {
-                    tight = true;
-                }
-                Admission::Exceeded(exceeded) => {
-                    let waits = exceeded.may_free && (wait || !exceeded.target_only);
-                    let until = inner.deadline.at_most(inner.begun, PATIENCE).instant();
-                    let goes_on = match changed.as_mut().as_pin_mut() {
-                        _ if !waits => false,
-                        Some(changed) => timeout_at(until, changed).await.is_ok(),
-                        None => {
-                            listens = true;
-                            true
-                        }
-                    };
-                    if !goes_on {
-                        till.metrics.refused(&exceeded.budget, action(&exceeded));
-                        return Err(Unfunded::Budget(exceeded));
-                    }
-                }
-            }
+        match inner.ask(target, false)? {
+            Admission::Held(held) => Ok(held),
+            // Boxed, as what is seldom run: else its future would be a part of every request's.
+            first => Box::pin(inner.insist(target, wait, first)).await,
         }
     }
 
@@ -340,7 +288,7 @@ impl Purse {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Open> {
         // Every change under this lock is one assignment, so a panic elsewhere leaves it whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -350,42 +298,8 @@ impl Inner {
         self.downgraded.get().unwrap_or(&self.origin)
     }
 
-    fn who(&self) -> Who<'_> {
+    pub(super) fn who(&self) -> Who<'_> {
         Who { key: &self.origin.key, tags: &self.own_tags, routes: &self.routes }
-    }
-
-    /// What an attempt on the target may cost.
-    fn estimate(&self, target: &Target, tight: bool) -> Result<Estimate, Unfunded> {
-        let name = TargetName { model: &target.name, provider: &target.provider };
-        let bounds = || self.bound.bounds(&self.who(), Some(&name));
-        let Some(price) = target.price.as_ref().filter(|price| self.demand.is_priced_by(price)) else {
-            return match bounds().is_some() || self.ceiling.is_some() {
-                true => Err(Unfunded::Unpriced(Arc::clone(&target.name))),
-                false => Ok(Demand::unpriced()),
-            };
-        };
-        let per = || {
-            bounds().map_or(ASSUMED, |bounds| Attachment {
-                picture: bounds.picture_tokens,
-                file: bounds.file_tokens,
-            })
-        };
-        let usual = self.till.usual.of(target).output;
-        // Attempts that run beside this one may cost all that is held for them.
-        let out = self.out.load(Ordering::Relaxed);
-        let spent = Nanos(self.cost.load(Ordering::Relaxed).saturating_add(out));
-        let estimate = self.demand.estimate(target, price, per, tight);
-        Ok(Estimate { ceiling: self.ceiling, spent, usual, ..estimate })
-    }
-
-    fn wish<'a>(&'a self, target: &'a Target, estimate: Estimate) -> Wish<'a> {
-        let open = self.lock();
-        Wish {
-            who: self.who(),
-            target: Some(TargetName { model: &target.name, provider: &target.provider }),
-            estimate: Estimate { counts: !open.counted && open.count.is_none(), ..estimate },
-            downgraded: open.downgraded,
-        }
     }
 
     /// An attempt is sent; gives the time of the request so far in which none was under way.
@@ -470,19 +384,5 @@ impl Drop for Inner {
         if let Some(tokens) = open.tokens.take() {
             tokens.correct(self.used.load(Ordering::Relaxed), Instant::now());
         }
-    }
-}
-
-/// Whether counting tokens instead of bytes may let a try fit.
-fn counting_may_help(exceeded: &Exceeded) -> bool {
-    exceeded.unit == Unit::Money && exceeded.room > Nanos::ZERO
-}
-
-/// What becomes of a try that does not fit, as metrics name it.
-fn action(exceeded: &Exceeded) -> &'static str {
-    match exceeded.action {
-        _ if exceeded.target_only => "skip",
-        Action::Reject => "reject",
-        Action::Downgrade(_) => "downgrade",
     }
 }
