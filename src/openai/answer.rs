@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess};
-use serde_json::value::RawValue;
-
 use super::{
-    Endpoint,
-    fold::{self, Fold, Shape, To},
+    Endpoint, fault,
+    fold::{self, Fold, Value},
+    scan::Fault,
     usage::{BadUsage, Counts, Usage},
 };
 
@@ -21,7 +19,7 @@ pub struct AnswerFacts<'a> {
     /// Why the first choice ended.
     pub finish_reason: Option<String>,
     /// The JSON text of an error, which some providers send with a success status.
-    pub error: Option<&'a RawValue>,
+    pub error: Option<&'a str>,
     /// The body as a whole is an error without an envelope.
     pub is_error: bool,
 }
@@ -53,7 +51,7 @@ impl std::error::Error for Invalid {}
 pub fn inspect(body: &[u8], endpoint: Endpoint) -> Result<AnswerFacts<'_>, Invalid> {
     let text = std::str::from_utf8(body).map_err(|error| Invalid::Json(serde::de::Error::custom(error)))?;
     let mut answer = Answer::default();
-    fold::object(text, &mut answer).map_err(Invalid::Json)?;
+    fold::object(text, &mut answer).map_err(|Fault| Invalid::Json(fault::explain(text)))?;
     let (field, count) = match endpoint {
         Endpoint::Chat | Endpoint::Completions => ("choices", answer.choices),
         Endpoint::Embeddings => ("data", answer.data),
@@ -76,37 +74,37 @@ struct Answer<'a> {
 }
 
 impl<'de> Fold<'de> for Answer<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "choices" => {
                 let mut choices = Choices { finish_reason: &mut self.facts.finish_reason, count: 0 };
-                map.next_value_seed(To(&mut choices))?;
+                value.fold(&mut choices)?;
                 self.choices = choices.count;
             }
             "data" => {
                 let mut data = Elements(0);
-                map.next_value_seed(To(&mut data))?;
+                value.fold(&mut data)?;
                 self.data = data.0;
             }
-            "model" => self.facts.model = fold::text(fold::raw(map)?).map(Into::into),
-            "usage" => self.read_usage(map)?,
-            "x_groq" => drop(map.next_value_seed(To(&mut Groq(self)))?),
-            "object" => self.error_object = fold::raw(map)?.get() == "\"error\"",
-            "message" | "detail" => self.message = fold::is_something(fold::raw(map)?),
+            "model" => self.facts.model = fold::text(value.raw()?).map(Into::into),
+            "usage" => self.read_usage(value)?,
+            "x_groq" => drop(value.fold(&mut Groq(self))?),
+            "object" => self.error_object = value.raw()? == "\"error\"",
+            "message" | "detail" => self.message = fold::is_something(value.raw()?),
             "error" => {
-                let error = fold::raw(map)?;
+                let error = value.raw()?;
                 self.facts.error = fold::is_something(error).then_some(error);
             }
-            _ => fold::skip(map)?,
+            _ => value.skip()?,
         }
         Ok(())
     }
 }
 
 impl Answer<'_> {
-    fn read_usage<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+    fn read_usage(&mut self, value: Value<'_, '_>) -> Result<(), Fault> {
         let mut counts = Counts::default();
-        let shape: Shape = map.next_value_seed(To(&mut counts))?;
+        let shape = value.fold(&mut counts)?;
         self.facts.usage = counts.usage(shape).transpose().or(self.facts.usage);
         Ok(())
     }
@@ -115,10 +113,10 @@ impl Answer<'_> {
 struct Groq<'a, 'de>(&'a mut Answer<'de>);
 
 impl<'de> Fold<'de> for Groq<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
-            "usage" => self.0.read_usage(map),
-            _ => fold::skip(map),
+            "usage" => self.0.read_usage(value),
+            _ => value.skip(),
         }
     }
 }
@@ -127,10 +125,9 @@ impl<'de> Fold<'de> for Groq<'_, 'de> {
 struct Elements(usize);
 
 impl<'de> Fold<'de> for Elements {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let more = list.next_element::<IgnoredAny>()?.is_some();
-        self.0 += usize::from(more);
-        Ok(more)
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        self.0 += 1;
+        value.ignore()
     }
 }
 
@@ -140,14 +137,14 @@ struct Choices<'a> {
 }
 
 impl<'de> Fold<'de> for Choices<'_> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let mut choice = Choice { finish_reason: None };
-        let more = list.next_element_seed(To(&mut choice))?.is_some();
+        value.fold(&mut choice)?;
         if self.count == 0 {
             *self.finish_reason = choice.finish_reason;
         }
-        self.count += usize::from(more);
-        Ok(more)
+        self.count += 1;
+        Ok(())
     }
 }
 
@@ -156,11 +153,11 @@ struct Choice {
 }
 
 impl<'de> Fold<'de> for Choice {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         if name == "finish_reason" {
-            self.finish_reason = fold::text(fold::raw(map)?).map(Into::into);
+            self.finish_reason = fold::text(value.raw()?).map(Into::into);
         } else {
-            map.next_value::<IgnoredAny>()?;
+            value.ignore()?;
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use super::{
     check,
     contents::Contents,
     edit::Edits,
-    fields,
     fields::{Fields, Place},
-    limit,
+    limit::{self, Limits, NAMES},
+    turns::Turns,
 };
 
 /// What a client asks for.
@@ -44,8 +44,9 @@ pub struct Ask {
     models: Vec<String>,
     stream: bool,
     include_usage: bool,
-    parts: bool,
-    fields: Fields,
+    turns: Turns,
+    /// Boxed: there are many, and a request changes hands often.
+    fields: Box<Fields>,
     /// What it gives the model to read, texts not counted, once somebody asked: a picture makes that long.
     contents: OnceLock<Contents>,
 }
@@ -73,12 +74,8 @@ impl Ask {
     /// # Errors
     /// The first field at fault, with what would be right.
     pub fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, BadField> {
-        check::depth(&body)?;
-        let fields = fields::find(&body).map_err(|error| BadField {
-            param: None,
-            message: format!("The body is not a valid JSON request: {error}."),
-        })?;
-        let known = check::known(endpoint, &body, &fields)?;
+        let (fields, turns) = check::read(endpoint, &body)?;
+        let known = check::known(endpoint, &body, &fields, &turns)?;
         Ok(Self {
             endpoint,
             body,
@@ -86,7 +83,7 @@ impl Ask {
             models: known.models,
             stream: known.stream,
             include_usage: known.include_usage,
-            parts: known.parts,
+            turns,
             fields,
             contents: OnceLock::new(),
         })
@@ -156,15 +153,46 @@ impl Ask {
     /// The body for an upstream: only what `rewrite` names is changed, `models` (which is for Weir) is taken
     /// out, and a stream is made to report its usage.
     pub fn rewrite(&self, rewrite: &Rewrite<'_>) -> Bytes {
-        let mut edits = self.edits(rewrite);
+        let limits = rewrite.max_output.map(|most| self.limits(rewrite, most)).unwrap_or_default();
+        let mut edits = Edits::default();
+        for (place, limit) in self.limit_places().into_iter().zip(limits.instead) {
+            if let (Some(place), Some(limit)) = (place, limit) {
+                edits.replace(place.value.clone(), limit.to_string());
+            }
+        }
+        if let Some(limit) = limits.fresh {
+            let end = self.model_place().value.end;
+            edits.replace(end..end, format!(",\"{}\":{limit}", self.limit_name()));
+        }
+        self.edit(rewrite, &limits, &mut edits);
         if self.stream && !self.include_usage {
             self.ask_for_usage(&mut edits);
         }
-        let body = self.edited(edits);
-        match rewrite.max_output {
-            Some(most) => self.lowered(&body, most, &limit::NAMES, self.limit_name()),
-            None => body,
-        }
+        self.edited(edits)
+    }
+
+    /// Where limits stand, in the order of their names.
+    fn limit_places(&self) -> [Option<&Place>; 2] {
+        NAMES.map(|name| self.fields.get(name))
+    }
+
+    /// What has to be said of limits so that none is above `most`: those of the client, else those of the defaults.
+    fn limits(&self, rewrite: &Rewrite<'_>, most: u64) -> Limits {
+        let absent = match self.endpoint {
+            Endpoint::Chat => most,
+            // Saying nothing is saying little here.
+            Endpoint::Completions => most.min(COMPLETION),
+            Endpoint::Embeddings => return Limits::default(),
+        };
+        let places = self.limit_places();
+        let said = match places {
+            [None, None] => NAMES.map(|name| {
+                let wish = rewrite.defaults.iter().find(|(known, _)| known == name);
+                wish.map(|(_, json)| json.as_bytes())
+            }),
+            places => places.map(|place| place.map(|place| &self.body[place.value.clone()])),
+        };
+        limit::limits(said, most, absent)
     }
 
     /// A body made of this one with no output limit above `most`, which `names` may name; where none does, `absent`
@@ -194,22 +222,29 @@ impl Ask {
     /// The changes of [`Self::rewrite`], save that nothing asks for a stream's usage or lowers a limit.
     pub fn edits(&self, rewrite: &Rewrite<'_>) -> Edits {
         let mut edits = Edits::default();
+        self.edit(rewrite, &Limits::default(), &mut edits);
+        edits
+    }
+
+    /// Makes the changes of [`Self::edits`], with other limits in the defaults.
+    fn edit(&self, rewrite: &Rewrite<'_>, limits: &Limits, edits: &mut Edits) {
         let model = self.model_place();
         if rewrite.model != self.model {
             edits.replace(model.value.clone(), json_string(rewrite.model));
         }
-        self.remove("models", &mut edits);
+        self.remove("models", edits);
         // They are wishes for an answer's text, which embeddings do not have.
         let defaults = if self.endpoint == Endpoint::Embeddings { &[] } else { rewrite.defaults };
         for (name, json) in defaults {
             if !self.says(name) {
+                let limit = limits.of(name).map(|limit| limit.to_string());
+                let json = limit.as_ref().unwrap_or(json);
                 edits.replace(model.value.end..model.value.end, format!(",{}:{json}", json_string(name)));
             }
         }
         if let (Some(prefix), Endpoint::Chat) = (rewrite.system_prefix, self.endpoint) {
-            self.prefix_system(prefix, &mut edits);
+            self.prefix_system(prefix, edits);
         }
-        edits
     }
 
     fn model_place(&self) -> &Place {
@@ -218,13 +253,28 @@ impl Ask {
 
     /// Whether some message consists of parts rather than of one text.
     pub fn has_parts(&self) -> bool {
-        self.parts
+        self.turns.parts
+    }
+
+    /// What its messages are.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// The JSON text that stands at a place.
+    pub(super) fn at(&self, place: Range<usize>) -> Option<&str> {
+        std::str::from_utf8(self.body.get(place)?).ok()
     }
 
     /// The JSON text of a field; `None` where it is absent or null.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         let raw = &self.body[self.fields.get(name)?.value.clone()];
         (raw != b"null").then_some(raw)
+    }
+
+    /// The JSON text of a field as text.
+    pub(super) fn json(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.field(name)?).ok()
     }
 
     /// Whether the field stands in the body, if only as null.

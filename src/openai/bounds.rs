@@ -1,6 +1,8 @@
 //! What a request can cost at most, in tokens.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::{
     ask::{Ask, Endpoint},
@@ -77,15 +79,7 @@ impl Ask {
 
     /// Whether the body's length alone does not tell how much there is to read.
     pub(super) fn looks_deep(&self) -> bool {
-        self.endpoint() != Endpoint::Chat
-            || self.has_parts()
-            || self.contains(r#""images""#)
-            || self.contains(r#""audio""#)
-    }
-
-    /// Whether the text stands anywhere in the body.
-    fn contains(&self, text: &str) -> bool {
-        memmem::find(self.body(), text.as_bytes()).is_some()
+        self.endpoint() != Endpoint::Chat || self.turns().may_show()
     }
 }
 
@@ -140,7 +134,8 @@ impl<'a> Said<'a> {
 
     fn caches(self) -> bool {
         const MARK: &str = r#""cache_control""#;
-        self.ask.contains(MARK)
+        static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(MARK));
+        FINDER.find(self.ask.body()).is_some()
             || self.wishes().any(|(name, json)| name == "cache_control" || json.contains(MARK))
     }
 

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 use super::{
     ask::{BadField, Endpoint, json_string},
-    fields::{Fields, Place},
+    fields::{self, Fields, Place},
+    scan::Fault,
+    turns::{MOST, Turns},
 };
 
 /// The deepest nesting of arrays and objects in a body.
-const MAX_DEPTH: usize = 128;
-/// The most messages in one request.
-const MAX_MESSAGES: usize = 10_000;
+pub(super) const MAX_DEPTH: usize = 128;
 /// The longest model name, in bytes.
 const MAX_NAME: usize = 256;
 /// The longest list in `models`.
@@ -28,12 +28,32 @@ pub struct Known {
     pub models: Vec<String>,
     pub stream: bool,
     pub include_usage: bool,
-    /// Some message consists of parts rather than of one text.
-    pub parts: bool,
+}
+
+/// Finds the fields of a body with what its messages are.
+///
+/// # Errors
+/// The body is nested too deeply for those who read it after us, or not one JSON object without repeated names.
+pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<(Box<Fields>, Turns), BadField> {
+    let is_chat = endpoint == Endpoint::Chat;
+    let read = std::str::from_utf8(body).map_err(|_| Fault).and_then(|text| fields::read(text, is_chat));
+    read.or_else(|Fault| read_with_care(body))
+}
+
+/// As [`read`], for a body that likely is at fault: by readers that have words for that.
+#[cold]
+fn read_with_care(body: &[u8]) -> Result<(Box<Fields>, Turns), BadField> {
+    depth(body)?;
+    let fields = fields::find(body)
+        .map_err(|error| whole(format!("The body is not a valid JSON request: {error}.")))?;
+    let messages = fields.messages.as_ref().map(|place| &place.value);
+    let (list, start) = messages.map_or((&body[..0], 0), |place| (&body[place.clone()], place.start));
+    let turns = Turns::doubtful(std::str::from_utf8(list).unwrap_or_default(), start);
+    Ok((Box::new(fields), turns))
 }
 
 /// Refuses a body that is nested too deeply for those who read it after us.
-pub fn depth(body: &[u8]) -> Result<(), BadField> {
+fn depth(body: &[u8]) -> Result<(), BadField> {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(byte) = body.get(at) {
         at += 1;
@@ -67,17 +87,21 @@ fn behind_text(body: &[u8], mut at: usize) -> usize {
 }
 
 /// Checks the fields that OpenAI's API knows; a field that is `null` counts as absent.
-pub fn known(endpoint: Endpoint, body: &[u8], fields: &Fields) -> Result<Known, BadField> {
+pub fn known(endpoint: Endpoint, body: &[u8], fields: &Fields, turns: &Turns) -> Result<Known, BadField> {
     let view = View { body, fields };
     let model = view.model()?;
     let models = view.models()?;
-    let parts = view.question(endpoint)?;
+    view.question(endpoint, turns)?;
     view.settings(endpoint)?;
     let streams = endpoint != Endpoint::Embeddings;
-    let stream = streams && view.read::<bool>("stream", "true or false")?.unwrap_or(false);
-    let options = view.read::<StreamOptions>("stream_options", "an object like {\"include_usage\": true}")?;
+    let stream = streams && view.read_at::<bool>(&fields.stream, "stream", "true or false")?.unwrap_or(false);
+    let options = view.read_at::<StreamOptions>(
+        &fields.stream_options,
+        "stream_options",
+        "an object like {\"include_usage\": true}",
+    )?;
     let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
-    Ok(Known { model, models, stream, include_usage, parts })
+    Ok(Known { model, models, stream, include_usage })
 }
 
 #[derive(Deserialize)]
@@ -92,59 +116,65 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn raw(self, name: &str) -> Option<&'a [u8]> {
-        let Place { value, .. } = self.fields.get(name)?;
-        let raw = &self.body[value.clone()];
+    fn raw_at(self, place: &Option<Place>) -> Option<&'a [u8]> {
+        let raw = &self.body[place.as_ref()?.value.clone()];
         (raw != b"null").then_some(raw)
     }
 
-    fn read<T: Deserialize<'a>>(self, name: &str, right: &str) -> Result<Option<T>, BadField> {
+    fn read_at<T: Deserialize<'a>>(
+        self,
+        place: &Option<Place>,
+        name: &str,
+        right: &str,
+    ) -> Result<Option<T>, BadField> {
         let parse = |raw| serde_json::from_slice(raw).map_err(|_| wrong(name, right));
-        self.raw(name).map(parse).transpose()
+        self.raw_at(place).map(parse).transpose()
     }
 
     fn model(self) -> Result<String, BadField> {
         let model: String = self
-            .read("model", "a string: a route or model name")?
+            .read_at(&self.fields.model, "model", "a string: a route or model name")?
             .ok_or_else(|| missing("model", "a route or model name; GET /v1/models lists them"))?;
         name("model", model)
     }
 
     fn models(self) -> Result<Vec<String>, BadField> {
-        let models: Vec<String> =
-            self.read("models", "an array of route or model names")?.unwrap_or_default();
+        let models: Vec<String> = self
+            .read_at(&self.fields.models, "models", "an array of route or model names")?
+            .unwrap_or_default();
         if models.len() > MAX_MODELS {
             return Err(wrong("models", &format!("at most {MAX_MODELS} names")));
         }
         models.into_iter().enumerate().map(|(i, model)| name(&format!("models[{i}]"), model)).collect()
     }
 
-    /// The part that holds the question: messages, a prompt, or an input. Tells whether a message has parts.
-    fn question(self, endpoint: Endpoint) -> Result<bool, BadField> {
+    /// The part that holds the question: messages, a prompt, or an input.
+    fn question(self, endpoint: Endpoint, turns: &Turns) -> Result<(), BadField> {
         match endpoint {
+            Endpoint::Chat if turns.are_plain() => Ok(()),
             Endpoint::Chat => self.messages(),
-            Endpoint::Completions => self.text_or_list("prompt").map(|()| false),
-            Endpoint::Embeddings => self.text_or_list("input").map(|()| false),
+            Endpoint::Completions => self.text_or_list(&self.fields.prompt, "prompt"),
+            Endpoint::Embeddings => self.text_or_list(&self.fields.input, "input"),
         }
     }
 
-    fn messages(self) -> Result<bool, BadField> {
-        let messages: Vec<&RawValue> = self.read("messages", "an array of messages")?.ok_or_else(|| {
-            missing("messages", "an array of messages like {\"role\": \"user\", \"content\": \"...\"}")
-        })?;
+    fn messages(self) -> Result<(), BadField> {
+        let messages: Vec<&RawValue> =
+            self.read_at(&self.fields.messages, "messages", "an array of messages")?.ok_or_else(|| {
+                missing("messages", "an array of messages like {\"role\": \"user\", \"content\": \"...\"}")
+            })?;
         if messages.is_empty() {
             return Err(wrong("messages", "an array of at least one message"));
         }
-        if messages.len() > MAX_MESSAGES {
-            return Err(wrong("messages", &format!("at most {MAX_MESSAGES} messages")));
+        if messages.len() > MOST {
+            return Err(wrong("messages", &format!("at most {MOST} messages")));
         }
-        let mut all = messages.iter().enumerate();
-        all.try_fold(false, |parts, (i, raw)| Ok(parts | message(i, raw.get())?))
+        messages.iter().enumerate().try_for_each(|(i, raw)| message(i, raw.get()))
     }
 
-    fn text_or_list(self, name: &str) -> Result<(), BadField> {
+    fn text_or_list(self, place: &Option<Place>, name: &str) -> Result<(), BadField> {
         let right = "a string or a non-empty array";
-        match self.raw(name).ok_or_else(|| missing(name, right))? {
+        match self.raw_at(place).ok_or_else(|| missing(name, right))? {
             [b'"', ..] => Ok(()),
             raw @ [b'[', ..] if raw[1..].trim_ascii_start() != b"]" => Ok(()),
             _ => Err(wrong(name, right)),
@@ -152,38 +182,57 @@ impl<'a> View<'a> {
     }
 
     fn settings(self, endpoint: Endpoint) -> Result<(), BadField> {
-        for field in ["temperature", "top_p", "frequency_penalty", "presence_penalty"] {
-            self.read::<f64>(field, "a number")?;
+        let Fields { temperature, top_p, frequency_penalty, presence_penalty, .. } = self.fields;
+        for (field, place) in [
+            ("temperature", temperature),
+            ("top_p", top_p),
+            ("frequency_penalty", frequency_penalty),
+            ("presence_penalty", presence_penalty),
+        ] {
+            self.read_at::<f64>(place, field, "a number")?;
         }
-        for field in ["max_tokens", "max_completion_tokens", "dimensions", "top_logprobs", "best_of"] {
-            self.read::<u64>(field, "a whole number, 0 or more")?;
+        let Fields { max_tokens, max_completion_tokens, dimensions, top_logprobs, best_of, n, .. } =
+            self.fields;
+        for (field, place) in [
+            ("max_tokens", max_tokens),
+            ("max_completion_tokens", max_completion_tokens),
+            ("dimensions", dimensions),
+            ("top_logprobs", top_logprobs),
+            ("best_of", best_of),
+        ] {
+            self.read_at::<u64>(place, field, "a whole number, 0 or more")?;
         }
-        if self.read::<u64>("n", "a whole number")?.is_some_and(|n| n == 0 || n > MAX_N) {
+        if self.read_at::<u64>(n, "n", "a whole number")?.is_some_and(|n| n == 0 || n > MAX_N) {
             return Err(wrong("n", &format!("a whole number from 1 to {MAX_N}")));
         }
-        self.kind("seed", "a whole number", b"-0123456789")?;
-        for field in ["user", "reasoning_effort"] {
-            self.kind(field, "a string", b"\"")?;
-        }
-        for field in ["response_format", "metadata", "logit_bias", "stream_options"] {
-            self.kind(field, "an object", b"{")?;
-        }
-        self.kind("tools", "an array", b"[")?;
-        self.kind("tool_choice", "a string or an object", b"\"{")?;
-        self.kind("stop", "a string or an array of strings", b"\"[")?;
-        self.kind("parallel_tool_calls", "true or false", b"tf")?;
-        if endpoint == Endpoint::Chat {
-            self.kind("logprobs", "true or false", b"tf")?;
-        }
-        Ok(())
+        self.kinds(endpoint)
     }
 
-    /// Checks a value's type by its first byte, which is enough: the body is valid JSON.
-    fn kind(self, name: &str, right: &str, starts: &[u8]) -> Result<(), BadField> {
-        match self.raw(name) {
-            Some(raw) if !starts.contains(&raw[0]) => Err(wrong(name, right)),
-            _ => Ok(()),
+    /// Checks values' types by their first bytes, which is enough: the body is valid JSON.
+    fn kinds(self, endpoint: Endpoint) -> Result<(), BadField> {
+        let Fields { seed, user, reasoning_effort, response_format, metadata, logit_bias, .. } = self.fields;
+        let Fields { stream_options, tools, tool_choice, stop, parallel_tool_calls, logprobs, .. } =
+            self.fields;
+        let logprobs = if endpoint == Endpoint::Chat { logprobs } else { &None };
+        for (name, place, right, starts) in [
+            ("seed", seed, "a whole number", "-0123456789"),
+            ("user", user, "a string", "\""),
+            ("reasoning_effort", reasoning_effort, "a string", "\""),
+            ("response_format", response_format, "an object", "{"),
+            ("metadata", metadata, "an object", "{"),
+            ("logit_bias", logit_bias, "an object", "{"),
+            ("stream_options", stream_options, "an object", "{"),
+            ("tools", tools, "an array", "["),
+            ("tool_choice", tool_choice, "a string or an object", "\"{"),
+            ("stop", stop, "a string or an array of strings", "\"["),
+            ("parallel_tool_calls", parallel_tool_calls, "true or false", "tf"),
+            ("logprobs", logprobs, "true or false", "tf"),
+        ] {
+            if self.raw_at(place).is_some_and(|raw| !starts.as_bytes().contains(&raw[0])) {
+                return Err(wrong(name, right));
+            }
         }
+        Ok(())
     }
 }
 
@@ -195,8 +244,8 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// Checks a message; tells whether it consists of parts.
-fn message(i: usize, raw: &str) -> Result<bool, BadField> {
+/// Checks a message.
+fn message(i: usize, raw: &str) -> Result<(), BadField> {
     let right = "an object with a string `role`";
     let Ok(message) = serde_json::from_str::<Message<'_>>(raw) else {
         let role = raw.starts_with('{') && raw.contains("\"role\"");
@@ -210,8 +259,7 @@ fn message(i: usize, raw: &str) -> Result<bool, BadField> {
         return Err(missing(&format!("messages[{i}].role"), "a string like \"user\""));
     }
     match message.content.map_or(b'n', |raw| raw.get().as_bytes()[0]) {
-        b'[' => Ok(true),
-        b'"' | b'n' => Ok(false),
+        b'[' | b'"' | b'n' => Ok(()),
         _ => Err(wrong(&format!("messages[{i}].content"), "a string or an array of parts")),
     }
 }
@@ -380,6 +428,32 @@ mod tests {
         fn any_bytes_are_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             for endpoint in [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings] {
                 let _ = Ask::parse(endpoint, Bytes::copy_from_slice(&body));
+            }
+        }
+
+        #[test]
+        fn the_fast_way_finds_what_the_careful_one_finds(
+            parts in prop::collection::vec(prop::sample::select(&[
+                "\"model\":\"a\"", "\"messages\":[", "{\"role\":\"user\",\"content\":\"hi\"}", "{\"role\":\"user\"", "\"role\":\"\"",
+                "\"content\":[{\"type\":\"text\"}]", "\"content\":null", "\"content\":5", "{\"role\":\"us\\u0065r\"}", "\"r\\u006fle\":\"system\"",
+                "[\"user\",\"hi\"]", "\"\\ud800\":1", "\"x\":\"\\ud800\"", "\"n\":1e999", "\"stream\":true", "}", "]", "{", "[", ",", ",", ",", ":", " ", "3",
+                "\"images\":[]", "\u{e9}",
+            ][..]), 0..16),
+            whole: bool,
+        ) {
+            let body = if whole { format!("{{\"model\":\"a\",\"messages\":[{}]}}", parts.concat()) } else { format!("{{{}}}", parts.concat()) };
+            for endpoint in [Endpoint::Chat, Endpoint::Embeddings] {
+                let fast = read(endpoint, body.as_bytes());
+                let careful = read_with_care(body.as_bytes());
+                prop_assert_eq!(fast.is_ok(), careful.is_ok());
+                let (Ok((fields, turns)), Ok((same, doubtful))) = (fast, careful) else { continue };
+                prop_assert_eq!(format!("{fields:?}"), format!("{same:?}"));
+                let known = |turns| known(endpoint, body.as_bytes(), &fields, turns).map(|known| known.model);
+                prop_assert_eq!(known(&turns), known(&doubtful), "{}", body);
+                if endpoint == Endpoint::Chat {
+                    let told = |turns: &Turns| (turns.user, turns.system_bytes, turns.last.clone());
+                    prop_assert_eq!(told(&turns), told(&doubtful), "{}", body);
+                }
             }
         }
 

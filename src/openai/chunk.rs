@@ -1,10 +1,9 @@
 //! Looking at one chunk of a stream without building it.
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess};
-use serde_json::value::RawValue;
-
 use super::{
-    fold::{self, Fold, Shape, To},
+    fault,
+    fold::{self, Fold, Shape, Value},
+    scan::Fault,
     usage::{BadUsage, Counts, Usage},
 };
 
@@ -20,7 +19,7 @@ pub struct ChunkFacts<'a> {
     /// What was used so far, in the usual place or Groq's; null and empty ones are `None`.
     pub usage: Option<Result<Usage, BadUsage>>,
     /// The JSON text of an error, which may stand beside choices.
-    pub error: Option<&'a RawValue>,
+    pub error: Option<&'a str>,
     /// The chunk as a whole is an error without an envelope.
     pub is_error: bool,
     /// A choice has neither `delta` nor `text`.
@@ -51,7 +50,7 @@ pub enum ToolCallIndex {
 pub fn inspect(data: &[u8]) -> Result<ChunkFacts<'_>, serde_json::Error> {
     let text = std::str::from_utf8(data).map_err(serde::de::Error::custom)?;
     let mut chunk = Chunk::default();
-    fold::object(text, &mut chunk)?;
+    fold::object(text, &mut chunk).map_err(|Fault| fault::explain(text))?;
     let mut facts = chunk.facts;
     facts.missing_object = !chunk.has_object;
     let bare = facts.choices.is_none() && facts.usage.is_none() && facts.error.is_none();
@@ -68,39 +67,39 @@ struct Chunk<'a> {
 }
 
 impl<'de> Fold<'de> for Chunk<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "choices" => {
                 let mut choices = Choices { facts: &mut self.facts, count: 0 };
-                let shape = map.next_value_seed(To(&mut choices))?;
+                let shape = value.fold(&mut choices)?;
                 let count = choices.count;
                 self.facts.choices = (shape == Shape::List).then_some(count);
             }
             "object" => {
-                let object = fold::raw(map)?.get();
+                let object = value.raw()?;
                 self.has_object = object != "null";
                 self.error_object = object == "\"error\"";
             }
-            "usage" => self.facts.read_usage(map)?,
-            "x_groq" => drop(map.next_value_seed(To(&mut Groq(&mut self.facts)))?),
-            "error" => self.facts.read_error(map)?,
-            "message" | "detail" => self.message = fold::is_something(fold::raw(map)?),
-            _ => fold::skip(map)?,
+            "usage" => self.facts.read_usage(value)?,
+            "x_groq" => drop(value.fold(&mut Groq(&mut self.facts))?),
+            "error" => self.facts.read_error(value)?,
+            "message" | "detail" => self.message = fold::is_something(value.raw()?),
+            _ => value.skip()?,
         }
         Ok(())
     }
 }
 
 impl<'de> ChunkFacts<'de> {
-    fn read_usage<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+    fn read_usage(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let mut counts = Counts::default();
-        let shape = map.next_value_seed(To(&mut counts))?;
+        let shape = value.fold(&mut counts)?;
         self.usage = counts.usage(shape).transpose().or(self.usage);
         Ok(())
     }
 
-    fn read_error<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
-        let error = fold::raw(map)?;
+    fn read_error(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let error = value.raw()?;
         if fold::is_something(error) {
             self.error = Some(error);
         }
@@ -111,11 +110,11 @@ impl<'de> ChunkFacts<'de> {
 struct Groq<'a, 'de>(&'a mut ChunkFacts<'de>);
 
 impl<'de> Fold<'de> for Groq<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
-            "usage" => self.0.read_usage(map),
-            "error" => self.0.read_error(map),
-            _ => fold::skip(map),
+            "usage" => self.0.read_usage(value),
+            "error" => self.0.read_error(value),
+            _ => value.skip(),
         }
     }
 }
@@ -126,15 +125,13 @@ struct Choices<'a, 'de> {
 }
 
 impl<'de> Fold<'de> for Choices<'_, 'de> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let mut choice = Choice { facts: self.facts, has_delta: false };
-        let more = list.next_element_seed(To(&mut choice))?.is_some();
-        if more {
-            let has_delta = choice.has_delta;
-            self.facts.missing_delta |= !has_delta;
-            self.count += 1;
-        }
-        Ok(more)
+        value.fold(&mut choice)?;
+        let has_delta = choice.has_delta;
+        self.facts.missing_delta |= !has_delta;
+        self.count += 1;
+        Ok(())
     }
 }
 
@@ -144,18 +141,18 @@ struct Choice<'a, 'de> {
 }
 
 impl<'de> Fold<'de> for Choice<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "delta" => {
-                let shape = map.next_value_seed(To(&mut Delta(self.facts)))?;
+                let shape = value.fold(&mut Delta(self.facts))?;
                 self.has_delta |= shape == Shape::Object;
             }
             "text" => {
-                self.facts.content |= fold::is_text(fold::raw(map)?);
+                self.facts.content |= fold::is_text(value.raw()?);
                 self.has_delta = true;
             }
-            "finish_reason" => self.facts.finished |= fold::is_text(fold::raw(map)?),
-            _ => fold::skip(map)?,
+            "finish_reason" => self.facts.finished |= fold::is_text(value.raw()?),
+            _ => value.skip()?,
         }
         Ok(())
     }
@@ -164,17 +161,17 @@ impl<'de> Fold<'de> for Choice<'_, 'de> {
 struct Delta<'a, 'de>(&'a mut ChunkFacts<'de>);
 
 impl<'de> Fold<'de> for Delta<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "content" => {
-                let content = fold::raw(map)?;
-                self.0.content_list |= content.get().starts_with('[');
+                let content = value.raw()?;
+                self.0.content_list |= content.starts_with('[');
                 self.0.content |= fold::is_something(content);
             }
             "reasoning_content" | "reasoning" | "reasoning_details" | "refusal" | "function_call"
-            | "audio" | "images" => self.0.content |= fold::is_something(fold::raw(map)?),
-            "tool_calls" => drop(map.next_value_seed(To(&mut ToolCalls(self.0)))?),
-            _ => fold::skip(map)?,
+            | "audio" | "images" => self.0.content |= fold::is_something(value.raw()?),
+            "tool_calls" => drop(value.fold(&mut ToolCalls(self.0))?),
+            _ => value.skip()?,
         }
         Ok(())
     }
@@ -183,15 +180,13 @@ impl<'de> Fold<'de> for Delta<'_, 'de> {
 struct ToolCalls<'a, 'de>(&'a mut ChunkFacts<'de>);
 
 impl<'de> Fold<'de> for ToolCalls<'_, 'de> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let mut call = ToolCall { index: ToolCallIndex::Missing, has_id: false };
-        let more = list.next_element_seed(To(&mut call))?.is_some();
-        if more {
-            self.0.content = true;
-            self.0.tool_call.get_or_insert(call.index);
-            self.0.tool_id |= call.has_id;
-        }
-        Ok(more)
+        value.fold(&mut call)?;
+        self.0.content = true;
+        self.0.tool_call.get_or_insert(call.index);
+        self.0.tool_id |= call.has_id;
+        Ok(())
     }
 }
 
@@ -201,20 +196,19 @@ struct ToolCall {
 }
 
 impl<'de> Fold<'de> for ToolCall {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
-            "index" => self.index = index(fold::raw(map)?),
-            "id" => self.has_id = fold::is_text(fold::raw(map)?),
-            // The function is flat, but its arguments are full of escapes: this reader needs no memory for them.
-            _ => drop(map.next_value::<IgnoredAny>()?),
+            "index" => self.index = index(value.raw()?),
+            "id" => self.has_id = fold::is_text(value.raw()?),
+            _ => value.ignore()?,
         }
         Ok(())
     }
 }
 
 /// A number as an index.
-pub(super) fn index(raw: &RawValue) -> ToolCallIndex {
-    raw.get().parse().map_or(ToolCallIndex::Missing, ToolCallIndex::At)
+pub(super) fn index(raw: &str) -> ToolCallIndex {
+    raw.parse().map_or(ToolCallIndex::Missing, ToolCallIndex::At)
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
-use serde_json::value::RawValue;
-
 use super::{
     ask::{Ask, Endpoint},
     bounds::Attachment,
-    fold::{self, Fold, To},
+    fold::{self, Fold, Value},
+    scan::Fault,
 };
 use crate::base::tokens;
 
@@ -43,10 +41,9 @@ impl Contents {
     /// Reads what the endpoint's question holds. With `count`, which takes its time, texts are cut into tokens.
     pub(super) fn of(ask: &Ask, count: bool) -> Self {
         let mut contents = Self { count, ..Self::default() };
-        let raw = |name| ask.field(name).and_then(|raw| serde_json::from_slice::<&RawValue>(raw).ok());
         let names: &[&str] = match ask.endpoint() {
             Endpoint::Chat => {
-                if let Some(messages) = raw("messages") {
+                if let Some(messages) = ask.json("messages") {
                     fold::value(messages, &mut Messages(&mut contents));
                 }
                 return contents;
@@ -54,8 +51,8 @@ impl Contents {
             Endpoint::Completions => &["prompt", "suffix"],
             Endpoint::Embeddings => &["input"],
         };
-        for input in names.iter().filter_map(|name| raw(name)) {
-            match input.get().as_bytes().first() {
+        for input in names.iter().filter_map(|name| ask.json(name)) {
+            match input.as_bytes().first() {
                 Some(b'[') => {
                     fold::value(input, &mut Inputs { contents: &mut contents, numbers: false });
                 }
@@ -67,9 +64,8 @@ impl Contents {
 
     /// How many prompts a completion continues.
     pub(super) fn prompts(ask: &Ask) -> u64 {
-        let raw = ask.field("prompt").and_then(|raw| serde_json::from_slice::<&RawValue>(raw).ok());
         let mut prompts = Prompts::default();
-        raw.map(|raw| fold::value(raw, &mut prompts));
+        ask.json("prompt").map(|raw| fold::value(raw, &mut prompts));
         match prompts.numbers {
             true => prompts.others + 1,
             false => prompts.others.max(1),
@@ -82,23 +78,23 @@ impl Contents {
     }
 
     /// Takes a text.
-    fn text(&mut self, raw: &RawValue) {
-        if self.count && raw.get().starts_with('"') {
+    fn text(&mut self, raw: &str) {
+        if self.count && raw.starts_with('"') {
             // What is no text after all, like half a surrogate pair, is counted as it stands.
-            let text = fold::text(raw).unwrap_or(Cow::Borrowed(raw.get()));
+            let text = fold::text(raw).unwrap_or(Cow::Borrowed(raw));
             self.tokens += tokens::count(&text) as u64;
         }
     }
 
     /// Takes one input of the older endpoints that is no list.
-    fn input(&mut self, raw: &RawValue) {
+    fn input(&mut self, raw: &str) {
         self.messages += 1;
-        self.most += raw.get().len() as u64;
+        self.most += raw.len() as u64;
         self.text(raw);
     }
 
     /// Takes something of which `media` is known.
-    fn attach(&mut self, raw: &RawValue, media: &Media, picture: bool) {
+    fn attach(&mut self, raw: &str, media: &Media, picture: bool) {
         let pieces = media.pieces.max(1);
         match picture {
             true => self.pictures += pieces,
@@ -106,7 +102,7 @@ impl Contents {
         }
         let opaque = media.opaque();
         self.opaque += opaque;
-        self.unread += (raw.get().len() as u64).saturating_sub(opaque);
+        self.unread += (raw.len() as u64).saturating_sub(opaque);
     }
 }
 
@@ -118,9 +114,9 @@ struct Inputs<'a> {
 }
 
 impl<'de> Fold<'de> for Inputs<'_> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
-        match raw.get().as_bytes().first() {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
+        match raw.as_bytes().first() {
             Some(b'-' | b'0'..=b'9') => {
                 self.contents.most += 1;
                 self.contents.tokens += 1;
@@ -130,7 +126,7 @@ impl<'de> Fold<'de> for Inputs<'_> {
             }
             _ => self.contents.input(raw),
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -142,36 +138,35 @@ struct Prompts {
 }
 
 impl<'de> Fold<'de> for Prompts {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
-        match raw.get().as_bytes().first() {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
+        match raw.as_bytes().first() {
             Some(b'-' | b'0'..=b'9') => self.numbers = true,
             _ => self.others += 1,
         }
-        Ok(true)
+        Ok(())
     }
 }
 
 struct Messages<'a>(&'a mut Contents);
 
 impl<'de> Fold<'de> for Messages<'_> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         self.0.messages += 1;
-        let more = list.next_element_seed(To(&mut Message(self.0)))?.is_some();
-        self.0.messages -= u64::from(!more);
-        Ok(more)
+        value.fold(&mut Message(self.0)).map(drop)
     }
 }
 
 struct Message<'a>(&'a mut Contents);
 
 impl<'de> Fold<'de> for Message<'_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, mut value: Value<'_, 'de>) -> Result<(), Fault> {
+        // They may be long: they are read once.
+        if name == "content" && value.first()? == b'[' {
+            return value.try_fold(&mut Parts(self.0)).map(drop);
+        }
+        let raw = value.raw()?;
         match name {
-            "content" if raw.get().starts_with('[') => {
-                fold::value(raw, &mut Parts(self.0));
-            }
             "content" | "refusal" | "reasoning_content" | "reasoning" => self.0.text(raw),
             "name" => {
                 self.0.text(raw);
@@ -203,8 +198,8 @@ struct Calls<'a> {
 }
 
 impl<'de> Fold<'de> for Calls<'_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         match name {
             "function" | "custom" if !self.inside => {
                 fold::value(raw, &mut Calls { contents: self.contents, inside: true });
@@ -215,36 +210,36 @@ impl<'de> Fold<'de> for Calls<'_> {
         Ok(())
     }
 
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
-        if raw.get().starts_with('{') && !self.inside {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
+        if raw.starts_with('{') && !self.inside {
             fold::value(raw, self);
         }
-        Ok(true)
+        Ok(())
     }
 }
 
 struct Pictures<'a>(&'a mut Contents);
 
 impl<'de> Fold<'de> for Pictures<'_> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
-        self.0.attach(raw, &Media::default().with(raw), true);
-        Ok(true)
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let mut media = Media::default();
+        let raw = media.read(value)?;
+        self.0.attach(raw, &media, true);
+        Ok(())
     }
 }
 
 struct Parts<'a>(&'a mut Contents);
 
 impl<'de> Fold<'de> for Parts<'_> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let mut part = Part { contents: self.0, kind: None, media: Media::default() };
-        fold::value(raw, &mut part);
+        let (_, raw) = value.try_fold(&mut part)?;
         let Part { kind, media, .. } = part;
         match kind.as_deref() {
             // Bare texts are taken by some providers.
-            None if raw.get().starts_with('"') => self.0.text(raw),
+            None if raw.starts_with('"') => self.0.text(raw),
             Some(kind) if TEXTS.contains(&kind) => {}
             kind => {
                 let kind = kind.unwrap_or_default();
@@ -252,7 +247,7 @@ impl<'de> Fold<'de> for Parts<'_> {
                 self.0.attach(raw, &media, kind.contains("image"));
             }
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -263,16 +258,15 @@ struct Part<'a, 'de> {
 }
 
 impl<'de> Fold<'de> for Part<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             // Should it stand there twice, what is more than text counts.
             "type" if self.kind.as_deref().is_none_or(|kind| TEXTS.contains(&kind)) => {
-                self.kind = fold::text(raw);
+                self.kind = fold::text(value.raw()?);
             }
-            "type" => {}
-            "text" | "refusal" | "thinking" => self.contents.text(raw),
-            _ => self.media = std::mem::take(&mut self.media).with(raw),
+            "type" => value.ignore()?,
+            "text" | "refusal" | "thinking" => self.contents.text(value.raw()?),
+            _ => drop(self.media.read(value)?),
         }
         Ok(())
     }
@@ -290,10 +284,11 @@ struct Media {
 }
 
 impl Media {
-    /// With what is in `raw`.
-    fn with(mut self, raw: &RawValue) -> Self {
-        self.broken |= !fold::value(raw, &mut self);
-        self
+    /// Takes what is in a value, whose JSON text comes back.
+    fn read<'de>(&mut self, value: Value<'_, 'de>) -> Result<&'de str, Fault> {
+        let (is_read, raw) = value.try_fold(self)?;
+        self.broken |= !is_read;
+        Ok(raw)
     }
 
     /// The bytes that are no text for sure.
@@ -303,12 +298,12 @@ impl Media {
 }
 
 impl<'de> Fold<'de> for Media {
-    fn field<A: MapAccess<'de>>(&mut self, _: &str, map: &mut A) -> Result<(), A::Error> {
-        map.next_value_seed(To(self)).map(|_| ())
+    fn field(&mut self, _: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        value.fold(self).map(drop)
     }
 
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        Ok(list.next_element_seed(To(self))?.is_some())
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        value.fold(self).map(drop)
     }
 
     fn text(&mut self, text: &str) {

@@ -8,6 +8,13 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::{
+    check::MAX_DEPTH,
+    fold::{self, Fold, Value},
+    scan::Fault,
+    turns::Turns,
+};
+
 /// A field's place in the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -50,14 +57,15 @@ macro_rules! fields {
 
             /// Notes a field; `false` if it stood there already.
             fn put(&mut self, name: &str, place: Place) -> bool {
-                if self.get(name).is_some() {
-                    return false;
-                }
-                match name {
-                    $(stringify!($name) => self.$name = Some(place),)+
-                    _ => self.unknown.push((name.into(), place)),
-                }
-                true
+                let known = match name {
+                    $(stringify!($name) => &mut self.$name,)+
+                    _ => {
+                        let is_new = self.unknown.iter().all(|(known, _)| &**known != name);
+                        self.unknown.push((name.into(), place));
+                        return is_new;
+                    }
+                };
+                known.replace(place).is_none()
             }
         }
     };
@@ -74,11 +82,41 @@ fields! {
 /// The largest number of unknown fields: looking for duplicates among them stays cheap.
 const MAX_UNKNOWN: usize = 256;
 
-/// Finds the fields of `body`, which must be one JSON object without repeated names.
+/// Reads a body, which must be one JSON object without repeated names, in one pass: its fields with what its messages
+/// are, if it is a chat's.
+pub(super) fn read(body: &str, is_chat: bool) -> Result<(Box<Fields>, Turns), Fault> {
+    let after = body.bytes().position(|byte| byte == b'{').map_or(0, |at| at + 1);
+    let mut reading = Reading { is_chat, fields: Box::default(), turns: Turns::default(), after };
+    fold::within(body, MAX_DEPTH, &mut reading)?;
+    Ok((reading.fields, reading.turns))
+}
+
+struct Reading {
+    is_chat: bool,
+    fields: Box<Fields>,
+    turns: Turns,
+    /// The end of the last field.
+    after: usize,
+}
+
+impl<'de> Fold<'de> for Reading {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let place = match self.is_chat && name == "messages" {
+            true => value.fold_placed(&mut self.turns)?,
+            false => value.placed().map(|(start, raw)| start..start + raw.len())?,
+        };
+        let end = place.end;
+        let is_new = self.fields.put(name, Place { value: place, after: self.after });
+        self.after = end;
+        if is_new && self.fields.unknown.len() <= MAX_UNKNOWN { Ok(()) } else { Err(Fault) }
+    }
+}
+
+/// Finds the fields of a body, as [`read`] does, by a reader that has words for what is wrong with it.
 ///
 /// # Errors
 /// What is wrong with the JSON, with line and column.
-pub fn find(body: &[u8]) -> Result<Fields, serde_json::Error> {
+pub(super) fn find(body: &[u8]) -> Result<Fields, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let fields = deserializer.deserialize_map(Finder { base: body.as_ptr() as usize, body })?;
     deserializer.end()?;

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::ask::{Ask, Endpoint};
+use super::{
+    ask::{Ask, Endpoint},
+    fold::{self, Fold, Value},
+    scan::Fault,
+};
 
 /// What a request needs of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,20 +34,6 @@ pub struct Needs {
 /// No language has more bytes of text a token than this, spaces left aside. A bound for what surely does not fit,
 /// not an estimate.
 const BYTES_PER_TOKEN: usize = 8;
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-}
 
 #[derive(Deserialize)]
 struct Kind<'a> {
@@ -99,27 +88,79 @@ impl Ask {
     }
 
     fn read_messages(&self, needs: &mut Needs) {
-        let messages =
-            self.field("messages").and_then(|raw| serde_json::from_slice::<Vec<Message<'_>>>(raw).ok());
-        for content in messages.unwrap_or_default().iter().filter_map(|message| message.content) {
-            match content.get().as_bytes() {
-                text @ [b'"', ..] => needs.tokens += at_least(text),
-                [b'[', ..] => read_parts(content.get(), needs),
-                _ => {}
-            }
-        }
+        self.json("messages").map(|raw| fold::value(raw, &mut Messages(needs)));
     }
 }
 
-fn read_parts(content: &str, needs: &mut Needs) {
-    // Parts that are not objects are the provider's to refuse.
-    for part in serde_json::from_str::<Vec<Part<'_>>>(content).unwrap_or_default() {
-        match part.kind.as_deref() {
-            Some("image_url") => needs.vision = true,
-            Some("input_audio") => needs.audio = true,
-            Some("file") => needs.files = true,
-            _ => needs.tokens += at_least(part.text.map_or(&[], |text| text.get().as_bytes())),
+struct Messages<'a>(&'a mut Needs);
+
+impl<'de> Fold<'de> for Messages<'_> {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        value.try_fold(&mut Message(self.0)).map(drop)
+    }
+}
+
+struct Message<'a>(&'a mut Needs);
+
+impl<'de> Fold<'de> for Message<'_> {
+    fn field(&mut self, name: &str, mut value: Value<'_, 'de>) -> Result<(), Fault> {
+        match (name, value.first()?) {
+            ("content", b'"') => self.0.tokens += at_least(value.raw()?.as_bytes()),
+            ("content", b'[') => {
+                let mut parts = Parts { needs: *self.0, broken: false };
+                // Parts that are not objects are the provider's to refuse.
+                if value.try_fold(&mut parts)?.0 && !parts.broken {
+                    *self.0 = parts.needs;
+                }
+            }
+            _ => value.ignore()?,
         }
+        Ok(())
+    }
+}
+
+struct Parts {
+    needs: Needs,
+    /// Something is no part, or not one part.
+    broken: bool,
+}
+
+impl<'de> Fold<'de> for Parts {
+    fn element(&mut self, mut value: Value<'_, 'de>) -> Result<(), Fault> {
+        self.broken |= value.first()? != b'{';
+        let mut part = Part::default();
+        self.broken |= !value.try_fold(&mut part)?.0 || part.broken;
+        match part.kind.as_deref() {
+            Some("image_url") => self.needs.vision = true,
+            Some("input_audio") => self.needs.audio = true,
+            Some("file") => self.needs.files = true,
+            _ => self.needs.tokens += at_least(part.text.unwrap_or_default().as_bytes()),
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Part<'de> {
+    kind: Option<Cow<'de, str>>,
+    text: Option<&'de str>,
+    /// Its kind is no text, or a field stands there twice.
+    broken: bool,
+}
+
+impl<'de> Fold<'de> for Part<'de> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        match name {
+            "type" => {
+                let raw = value.raw()?;
+                self.broken |= self.kind.is_some();
+                self.kind = fold::text(raw);
+                self.broken |= self.kind.is_none() && raw != "null";
+            }
+            "text" => self.broken |= self.text.replace(value.raw()?).is_some(),
+            _ => value.ignore()?,
+        }
+        Ok(())
     }
 }
 

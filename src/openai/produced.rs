@@ -1,6 +1,6 @@
 //! Counting what a model produced, for answers that do not say it.
 
-use serde_json::value::RawValue;
+use memchr::memchr2;
 
 use super::{
     fold,
@@ -12,8 +12,10 @@ use crate::base::tokens;
 
 /// Frames are looked at once so many bytes have come.
 const BUFFER: usize = 4096;
-/// A text that waits for the end of its last word is counted once it is so long, in bytes.
+/// A text that waits for the end of its last word is counted once it is so long, in bytes, save for [`KEPT`].
 const PENDING: usize = 1024;
+/// So many bytes of texts wait however long they are: most streams are over by then, and tell what they took.
+const KEPT: usize = 4096;
 /// Texts that may wait at a time; others share the last one's place.
 const TEXTS: usize = 256;
 /// Tokens around a tool call.
@@ -92,6 +94,8 @@ struct Tally {
     output: u64,
     reasoning: u64,
     pending: Vec<Pending>,
+    /// Bytes of all pending texts.
+    kept: usize,
     said: Said,
     /// The payload of an event with several lines of data.
     joined: Vec<u8>,
@@ -146,12 +150,12 @@ impl Tally {
     }
 
     /// Takes more of a text, as JSON.
-    fn add(&mut self, choice: u64, kind: Kind, raw: &RawValue) {
+    fn add(&mut self, choice: u64, kind: Kind, raw: &str) {
         self.said.add(choice, kind, raw);
         if matches!(kind, Kind::Shown | Kind::Ended) {
             return;
         }
-        let Some(json) = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return };
+        let Some(json) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return };
         if json.is_empty() {
             return;
         }
@@ -166,8 +170,12 @@ impl Tally {
             }
             self.pending.len() - 1
         });
-        unescape(json, &mut self.pending[at].text);
-        if self.pending[at].text.len() > PENDING {
+        let text = &mut self.pending[at].text;
+        let before = text.len();
+        unescape(json, text);
+        let length = text.len();
+        self.kept += length - before;
+        if length > PENDING && self.kept > KEPT {
             self.count(at);
         }
     }
@@ -182,13 +190,14 @@ impl Tally {
             _ => self.output += count,
         }
         text.drain(..end);
+        self.kept -= end;
     }
 }
 
 /// Takes the first line off, without its end.
 fn line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let bytes = *rest;
-    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
+    let end = memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len());
     let both = bytes[end..].starts_with(b"\r\n");
     *rest = bytes.get(end + 1 + usize::from(both)..).unwrap_or_default();
     &bytes[..end]

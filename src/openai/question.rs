@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
-use serde_json::value::RawValue;
-
 use super::{
     ask::{Ask, Endpoint},
-    fold::{self, Fold, To},
+    fold::{self, Fold, Value},
+    scan::Fault,
 };
 
 /// The last question of a request, the size of the rest.
@@ -44,16 +42,16 @@ impl Ask {
         };
         for name in ["tools", "functions"] {
             let mut count = Count(0);
-            self.part(name).map(|raw| fold::value(raw, &mut count));
+            self.json(name).map(|raw| fold::value(raw, &mut count));
             question.tools += count.0;
         }
         match self.endpoint() {
             Endpoint::Chat => {
-                let mut messages = Messages::default();
-                self.part("messages").map(|raw| fold::value(raw, &mut messages));
-                question.turns = messages.turns;
-                question.system_bytes = messages.system_bytes;
-                question.text = messages.last.map(text).unwrap_or_default();
+                let turns = self.turns();
+                question.turns = turns.user;
+                question.system_bytes = turns.system_bytes;
+                question.text =
+                    turns.last.clone().and_then(|place| self.at(place)).map(text).unwrap_or_default();
             }
             Endpoint::Completions => self.one_text("prompt", &mut question),
             Endpoint::Embeddings => self.one_text("input", &mut question),
@@ -63,21 +61,17 @@ impl Ask {
 
     fn one_text<'a>(&'a self, name: &str, question: &mut Question<'a>) {
         question.turns = 1;
-        question.text = self.part(name).map(text).unwrap_or_default();
-    }
-
-    fn part(&self, name: &str) -> Option<&RawValue> {
-        self.field(name).and_then(|raw| serde_json::from_slice(raw).ok())
+        question.text = self.json(name).map(text).unwrap_or_default();
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        std::str::from_utf8(self.field(name)?).ok()?.parse().ok()
+        self.json(name)?.parse().ok()
     }
 }
 
 /// The text of a message's content, which may be in parts; other things have none.
-fn text(content: &RawValue) -> Cow<'_, str> {
-    match content.get().as_bytes().first() {
+fn text(content: &str) -> Cow<'_, str> {
+    match content.as_bytes().first() {
         Some(b'"') => fold::text(content).unwrap_or_default(),
         Some(b'[') => {
             let mut texts = Texts(Cow::Borrowed(""));
@@ -91,55 +85,9 @@ fn text(content: &RawValue) -> Cow<'_, str> {
 struct Count(usize);
 
 impl<'de> Fold<'de> for Count {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let some = list.next_element::<&'de RawValue>()?.is_some();
-        self.0 += usize::from(some);
-        Ok(some)
-    }
-}
-
-#[derive(Default)]
-struct Messages<'de> {
-    turns: usize,
-    system_bytes: usize,
-    last: Option<&'de RawValue>,
-}
-
-impl<'de> Fold<'de> for Messages<'de> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let mut message = Message::default();
-        if list.next_element_seed(To(&mut message))?.is_none() {
-            return Ok(false);
-        }
-        match message.role.as_deref() {
-            Some("user") => {
-                self.turns += 1;
-                self.last = message.content;
-            }
-            Some("system" | "developer") => {
-                self.system_bytes += message.content.map_or(0, |content| content.get().len());
-            }
-            _ => {}
-        }
-        Ok(true)
-    }
-}
-
-#[derive(Default)]
-struct Message<'de> {
-    role: Option<Cow<'de, str>>,
-    content: Option<&'de RawValue>,
-}
-
-impl<'de> Fold<'de> for Message<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
-        match name {
-            "role" => self.role = fold::text(raw),
-            "content" => self.content = Some(raw),
-            _ => {}
-        }
-        Ok(())
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        self.0 += 1;
+        value.ignore()
     }
 }
 
@@ -159,10 +107,10 @@ impl<'de> Texts<'de> {
 }
 
 impl<'de> Fold<'de> for Texts<'de> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         let mut part = Part(None);
-        match raw.get().starts_with('"') {
+        match raw.starts_with('"') {
             true => part.0 = fold::text(raw),
             false => {
                 fold::value(raw, &mut part);
@@ -171,15 +119,15 @@ impl<'de> Fold<'de> for Texts<'de> {
         if let Some(text) = part.0 {
             self.add(text);
         }
-        Ok(true)
+        Ok(())
     }
 }
 
 struct Part<'de>(Option<Cow<'de, str>>);
 
 impl<'de> Fold<'de> for Part<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         if name == "text" {
             self.0 = fold::text(raw);
         }

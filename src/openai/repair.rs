@@ -105,20 +105,20 @@ impl ToolNumbers {
 
 impl<'a> Piece<'a> {
     fn of(call: &Object<'a>) -> Self {
-        let theirs = match call.get("index").map(chunk::index) {
+        let theirs = match call.get("index").map(|raw| chunk::index(raw.get())) {
             Some(ToolCallIndex::At(index)) => Some(index),
             _ => None,
         };
-        let id = call.get("id").filter(|raw| fold::is_text(raw)).map(RawValue::get);
+        let id = call.get("id").filter(|raw| fold::is_text(raw.get())).map(RawValue::get);
         let function = call.get("function").filter(|_| id.is_some()).and_then(Object::read);
         let name = function.and_then(|function| function.get("name"));
-        Self { theirs, id, named: name.is_some_and(fold::is_text) }
+        Self { theirs, id, named: name.is_some_and(|raw| fold::is_text(raw.get())) }
     }
 }
 
 /// The number of a choice.
 fn choice_number(choice: &Object<'_>) -> u64 {
-    match choice.get("index").map(chunk::index) {
+    match choice.get("index").map(|raw| chunk::index(raw.get())) {
         Some(ToolCallIndex::At(number)) => number,
         _ => 0,
     }
@@ -195,7 +195,7 @@ impl Editor<'_> {
             self.edits.replace(self.range(content), json_string(&text));
             let has_reasoning = ["reasoning_content", "reasoning"]
                 .iter()
-                .any(|name| delta.get(name).is_some_and(fold::is_text));
+                .any(|name| delta.get(name).is_some_and(|raw| fold::is_text(raw.get())));
             if !thinking.is_empty() && !has_reasoning {
                 let open = self.range(delta_raw).start;
                 self.set(open, &delta, "reasoning_content", &json_string(&thinking), |_| true);
@@ -278,7 +278,7 @@ impl<'de> Visitor<'de> for Fields {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
         let mut fields = Vec::new();
-        while let Some(name) = map.next_key::<fold::Name<'de>>()? {
+        while let Some(name) = map.next_key::<fold::Text<'de>>()? {
             fields.push((name.0, map.next_value()?));
         }
         Ok(Object(fields))

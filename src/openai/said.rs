@@ -1,7 +1,5 @@
 //! What an answer says, as far as it can be judged: the first choice's text with how it ended.
 
-use serde_json::value::RawValue;
-
 use super::{
     fold,
     texts::{self, Kind},
@@ -44,7 +42,7 @@ impl Said {
     }
 
     /// Takes more of a choice, as JSON.
-    pub(super) fn add(&mut self, choice: u64, kind: Kind, raw: &RawValue) {
+    pub(super) fn add(&mut self, choice: u64, kind: Kind, raw: &str) {
         if choice != 0 {
             return;
         }
@@ -54,7 +52,7 @@ impl Said {
             Kind::Name | Kind::Called(_) => self.shown |= fold::is_text(raw),
             Kind::Shown => self.shown |= fold::is_something(raw),
             Kind::Ended => {
-                let finish = match raw.get() {
+                let finish = match raw {
                     "\"length\"" => Finish::Length,
                     "\"content_filter\"" => Finish::Filter,
                     _ => Finish::Other,
@@ -67,8 +65,8 @@ impl Said {
         }
     }
 
-    fn say(&mut self, raw: &RawValue) {
-        let Some(json) = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return };
+    fn say(&mut self, raw: &str) {
+        let Some(json) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return };
         if self.cut || json.is_empty() {
             return;
         }

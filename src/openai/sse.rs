@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
 
 /// The longest event that is taken unless another bound is named, in bytes.
 pub const MAX_EVENT: usize = 1024 * 1024;
@@ -118,7 +119,7 @@ impl Splitter {
         let mut at = self.scanned;
         while at < bytes.len() {
             if self.line == Line::Inside {
-                match bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r')) {
+                match memchr2(b'\n', b'\r', &bytes[at..]) {
                     Some(text) => at += text,
                     None => {
                         at = bytes.len();
@@ -176,6 +177,7 @@ impl Event {
     /// The fields in order: name and value. Comments and blank lines are left out.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.lines().filter(|line| !line.is_empty() && line[0] != b':').map(|line| {
+            // Names are short: the colon is near, if there is one.
             match line.iter().position(|b| *b == b':') {
                 Some(colon) => {
                     let value = &line[colon + 1..];
@@ -216,7 +218,13 @@ impl Event {
     /// The lines without their ends.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
         // A line feed after a carriage return makes one more, empty, line here, which means nothing inside an event.
-        self.raw[self.bom..].split(|b| matches!(b, b'\n' | b'\r'))
+        let mut rest = Some(&self.raw[self.bom..]);
+        std::iter::from_fn(move || {
+            let bytes = rest?;
+            let end = memchr2(b'\n', b'\r', bytes);
+            rest = end.map(|end| &bytes[end + 1..]);
+            Some(&bytes[..end.unwrap_or(bytes.len())])
+        })
     }
 }
 

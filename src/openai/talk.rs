@@ -5,12 +5,10 @@ use std::{
     hash::{Hash as _, Hasher},
 };
 
-use serde::de::{MapAccess, SeqAccess};
-use serde_json::value::RawValue;
-
 use super::{
     ask::{Ask, Endpoint},
-    fold::{self, Fold},
+    fold::{self, Fold, Value},
+    scan::Fault,
 };
 
 /// Where a conversation stands, as hashes of what was said.
@@ -26,8 +24,7 @@ pub struct Talk {
 impl Ask {
     /// Where the conversation stands; `None` where there is none. `hasher` holds whose it is.
     pub fn talk(&self, hasher: impl Hasher + Clone) -> Option<Talk> {
-        let raw = (self.endpoint() == Endpoint::Chat).then(|| self.field("messages"))??;
-        let messages = serde_json::from_slice::<&RawValue>(raw).ok()?;
+        let messages = (self.endpoint() == Endpoint::Chat).then(|| self.json("messages"))??;
         let mut messages_so_far = Messages { hasher, before: None };
         fold::value(messages, &mut messages_so_far);
         let Messages { hasher, before } = messages_so_far;
@@ -41,23 +38,23 @@ struct Messages<H> {
 }
 
 impl<'de, H: Hasher + Clone> Fold<'de> for Messages<H> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         let mut role = Role(None);
         fold::value(raw, &mut role);
         if role.0.as_deref() == Some("assistant") {
             self.before = Some(self.hasher.finish());
         }
-        raw.get().hash(&mut self.hasher);
-        Ok(true)
+        raw.hash(&mut self.hasher);
+        Ok(())
     }
 }
 
 struct Role<'de>(Option<Cow<'de, str>>);
 
 impl<'de> Fold<'de> for Role<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         if name == "role" {
             self.0 = fold::text(raw);
         }

@@ -1,9 +1,9 @@
 //! Finding the texts in a chunk of a stream or in a whole answer.
 
-use serde::de::{MapAccess, SeqAccess};
-use serde_json::value::RawValue;
-
-use super::fold::{self, Fold, To};
+use super::{
+    fold::{self, Fold, Value},
+    scan::Fault,
+};
 
 /// What a text is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 }
 
 /// Takes a text of a choice, as JSON; what is no text may come too.
-type Sink<'a> = dyn FnMut(u64, Kind, &RawValue) + 'a;
+type Sink<'a> = dyn FnMut(u64, Kind, &str) + 'a;
 
 /// Hands every text of a chunk or an answer over. What cannot be read has none, save what stands before the fault.
 pub(super) fn each(data: &[u8], sink: &mut Sink<'_>) {
@@ -35,10 +35,10 @@ pub(super) fn each(data: &[u8], sink: &mut Sink<'_>) {
 struct Chunk<'a, 's>(&'a mut Sink<'s>);
 
 impl<'de> Fold<'de> for Chunk<'_, '_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
-            "choices" => map.next_value_seed(To(&mut Choices(self.0))).map(|_| ()),
-            _ => fold::raw(map).map(|_| ()),
+            "choices" => value.fold(&mut Choices(self.0)).map(drop),
+            _ => value.ignore(),
         }
     }
 }
@@ -46,11 +46,9 @@ impl<'de> Fold<'de> for Chunk<'_, '_> {
 struct Choices<'a, 's>(&'a mut Sink<'s>);
 
 impl<'de> Fold<'de> for Choices<'_, '_> {
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let mut choice = Choice::default();
-        if list.next_element_seed(To(&mut choice))?.is_none() {
-            return Ok(false);
-        }
+        value.fold(&mut choice)?;
         if let Some(text) = choice.text {
             (self.0)(choice.index, Kind::Said, text);
         }
@@ -66,23 +64,23 @@ impl<'de> Fold<'de> for Choices<'_, '_> {
                 (self.0)(choice.index, Kind::Thought, thought);
             }
         }
-        Ok(true)
+        Ok(())
     }
 }
 
 #[derive(Default)]
 struct Choice<'de> {
     index: u64,
-    delta: Option<&'de RawValue>,
-    text: Option<&'de RawValue>,
-    ended: Option<&'de RawValue>,
+    delta: Option<&'de str>,
+    text: Option<&'de str>,
+    ended: Option<&'de str>,
 }
 
 impl<'de> Fold<'de> for Choice<'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         match name {
-            "index" => self.index = raw.get().parse().unwrap_or_default(),
+            "index" => self.index = raw.parse().unwrap_or_default(),
             "delta" | "message" => self.delta = Some(raw),
             "text" => self.text = Some(raw),
             "finish_reason" => self.ended = Some(raw),
@@ -95,14 +93,14 @@ impl<'de> Fold<'de> for Choice<'de> {
 struct Delta<'a, 's, 'de> {
     sink: &'a mut Sink<'s>,
     choice: u64,
-    thought: [Option<&'de RawValue>; 2],
+    thought: [Option<&'de str>; 2],
 }
 
 impl<'de> Fold<'de> for Delta<'_, '_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         match name {
-            "content" if raw.get().starts_with('[') => {
+            "content" if raw.starts_with('[') => {
                 fold::value(raw, &mut Parts { sink: self.sink, choice: self.choice, kind: Kind::Said });
             }
             "content" => (self.sink)(self.choice, Kind::Said, raw),
@@ -133,11 +131,11 @@ struct Parts<'a, 's> {
 }
 
 impl<'de> Fold<'de> for Parts<'_, '_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         match name {
             "text" | "refusal" => (self.sink)(self.choice, self.kind, raw),
-            "thinking" if raw.get().starts_with('[') && self.kind == Kind::Said => {
+            "thinking" if raw.starts_with('[') && self.kind == Kind::Said => {
                 let kind = Kind::Thought;
                 fold::value(raw, &mut Parts { sink: self.sink, choice: self.choice, kind });
             }
@@ -147,16 +145,16 @@ impl<'de> Fold<'de> for Parts<'_, '_> {
         Ok(())
     }
 
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
-        match raw.get().as_bytes().first() {
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
+        match raw.as_bytes().first() {
             Some(b'"') => (self.sink)(self.choice, self.kind, raw),
             Some(b'{') => {
                 fold::value(raw, self);
             }
             _ => {}
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -172,10 +170,10 @@ struct Calls<'a, 's> {
 }
 
 impl<'de> Fold<'de> for Calls<'_, '_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         match name {
-            "index" => self.index = raw.get().parse().unwrap_or(self.index),
+            "index" => self.index = raw.parse().unwrap_or(self.index),
             "function" | "custom" if !self.inside => {
                 self.inside = true;
                 fold::value(raw, self);
@@ -188,15 +186,15 @@ impl<'de> Fold<'de> for Calls<'_, '_> {
         Ok(())
     }
 
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(raw) = list.next_element::<&'de RawValue>()? else { return Ok(false) };
+    fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         // In whole answers calls have no number.
         self.index = self.begun;
         self.begun += 1;
-        if raw.get().starts_with('{') && !self.inside {
+        if raw.starts_with('{') && !self.inside {
             fold::value(raw, self);
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -207,8 +205,8 @@ struct Transcript<'a, 's> {
 }
 
 impl<'de> Fold<'de> for Transcript<'_, '_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let raw = fold::raw(map)?;
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
+        let raw = value.raw()?;
         if name == "transcript" {
             (self.sink)(self.choice, Kind::Said, raw);
         }

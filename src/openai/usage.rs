@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed as _, MapAccess};
-
-use super::fold::{self, Fold, Shape, To};
+use super::{
+    fold::{self, Fold, Shape, Value},
+    scan::Fault,
+};
 
 /// Tokens by kind. No token is in two kinds, so that each can have a price of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,10 +45,9 @@ impl Usage {
     /// The field at fault.
     pub fn parse(text: &str) -> Result<Option<Self>, BadUsage> {
         let mut counts = Counts::default();
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        match To(&mut counts).deserialize(&mut deserializer) {
+        match fold::shape(text, &mut counts) {
             Ok(shape) => counts.usage(shape),
-            Err(_) => Err(BadUsage { field: "usage" }),
+            Err(Fault) => Err(BadUsage { field: "usage" }),
         }
     }
 }
@@ -126,12 +126,8 @@ impl Counts {
     }
 
     /// Reads a count; null is none, and a bad one is noted.
-    fn count<'de, A: MapAccess<'de>>(
-        &mut self,
-        field: &'static str,
-        map: &mut A,
-    ) -> Result<Option<u64>, A::Error> {
-        let text = fold::raw(map)?.get();
+    fn count(&mut self, field: &'static str, value: Value<'_, '_>) -> Result<Option<u64>, Fault> {
+        let text = value.raw()?;
         if text == "null" {
             return Ok(None);
         }
@@ -161,30 +157,30 @@ fn parse_count(text: &str) -> Option<u64> {
 }
 
 impl<'de> Fold<'de> for Counts {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
-            "prompt_tokens" => self.prompt = self.count("usage.prompt_tokens", map)?,
-            "completion_tokens" => self.completion = self.count("usage.completion_tokens", map)?,
-            "total_tokens" => self.total = self.count("usage.total_tokens", map)?,
-            "prompt_tokens_details" => drop(map.next_value_seed(To(&mut PromptDetails(self)))?),
-            "completion_tokens_details" => drop(map.next_value_seed(To(&mut CompletionDetails(self)))?),
+            "prompt_tokens" => self.prompt = self.count("usage.prompt_tokens", value)?,
+            "completion_tokens" => self.completion = self.count("usage.completion_tokens", value)?,
+            "total_tokens" => self.total = self.count("usage.total_tokens", value)?,
+            "prompt_tokens_details" => drop(value.fold(&mut PromptDetails(self))?),
+            "completion_tokens_details" => drop(value.fold(&mut CompletionDetails(self))?),
             "prompt_cache_hit_tokens" => {
-                let count = self.count("usage.prompt_cache_hit_tokens", map)?;
+                let count = self.count("usage.prompt_cache_hit_tokens", value)?;
                 self.cached = self.cached.max(count);
             }
             "prompt_cache_miss_tokens" => {
-                self.cache_miss = self.count("usage.prompt_cache_miss_tokens", map)?;
+                self.cache_miss = self.count("usage.prompt_cache_miss_tokens", value)?;
             }
             // Moonshot and Together; Mistral.
             "cached_tokens" => {
-                let count = self.count("usage.cached_tokens", map)?;
+                let count = self.count("usage.cached_tokens", value)?;
                 self.cached = self.cached.max(count);
             }
             "num_cached_tokens" => {
-                let count = self.count("usage.num_cached_tokens", map)?;
+                let count = self.count("usage.num_cached_tokens", value)?;
                 self.cached = self.cached.max(count);
             }
-            _ => fold::skip(map)?,
+            _ => value.skip()?,
         }
         Ok(())
     }
@@ -193,28 +189,28 @@ impl<'de> Fold<'de> for Counts {
 struct PromptDetails<'a>(&'a mut Counts);
 
 impl<'de> Fold<'de> for PromptDetails<'_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "cached_tokens" => {
-                let count = self.0.count("usage.prompt_tokens_details.cached_tokens", map)?;
+                let count = self.0.count("usage.prompt_tokens_details.cached_tokens", value)?;
                 self.0.cached = self.0.cached.max(count);
             }
             "cache_write_tokens" => {
                 let field = "usage.prompt_tokens_details.cache_write_tokens";
-                let count = self.0.count(field, map)?;
+                let count = self.0.count(field, value)?;
                 self.0.cache_write = self.0.cache_write.max(count);
             }
             // LiteLLM's proxy, which passes Anthropic's figures on.
             "cache_creation_tokens" => {
                 let field = "usage.prompt_tokens_details.cache_creation_tokens";
-                let count = self.0.count(field, map)?;
+                let count = self.0.count(field, value)?;
                 self.0.cache_write = self.0.cache_write.max(count);
             }
-            "cache_creation_token_details" => drop(map.next_value_seed(To(&mut WriteDetails(self.0)))?),
+            "cache_creation_token_details" => drop(value.fold(&mut WriteDetails(self.0))?),
             "audio_tokens" => {
-                self.0.audio_input = self.0.count("usage.prompt_tokens_details.audio_tokens", map)?;
+                self.0.audio_input = self.0.count("usage.prompt_tokens_details.audio_tokens", value)?;
             }
-            _ => fold::skip(map)?,
+            _ => value.skip()?,
         }
         Ok(())
     }
@@ -223,14 +219,14 @@ impl<'de> Fold<'de> for PromptDetails<'_> {
 struct WriteDetails<'a>(&'a mut Counts);
 
 impl<'de> Fold<'de> for WriteDetails<'_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "ephemeral_1h_input_tokens" => {
                 let field =
                     "usage.prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens";
-                self.0.cache_write_1h = self.0.count(field, map)?;
+                self.0.cache_write_1h = self.0.count(field, value)?;
             }
-            _ => fold::skip(map)?,
+            _ => value.skip()?,
         }
         Ok(())
     }
@@ -239,16 +235,16 @@ impl<'de> Fold<'de> for WriteDetails<'_> {
 struct CompletionDetails<'a>(&'a mut Counts);
 
 impl<'de> Fold<'de> for CompletionDetails<'_> {
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "reasoning_tokens" => {
                 let field = "usage.completion_tokens_details.reasoning_tokens";
-                self.0.reasoning = self.0.count(field, map)?;
+                self.0.reasoning = self.0.count(field, value)?;
             }
             "audio_tokens" => {
-                self.0.audio_output = self.0.count("usage.completion_tokens_details.audio_tokens", map)?;
+                self.0.audio_output = self.0.count("usage.completion_tokens_details.audio_tokens", value)?;
             }
-            _ => fold::skip(map)?,
+            _ => value.skip()?,
         }
         Ok(())
     }

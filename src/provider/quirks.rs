@@ -1,6 +1,7 @@
 //! Shaping a request in OpenAI's format for a provider that takes a little less of it, or another word for it.
 
 use bytes::Bytes;
+use memchr::memmem;
 
 use super::tool_id;
 use crate::{
@@ -166,9 +167,7 @@ impl Shaper {
 
 /// Whether the conversation may have ids of tool calls with a signature of Gemini's.
 fn bears_signatures(ask: &Ask) -> bool {
-    ask.field("messages")
-        .and_then(|raw| std::str::from_utf8(raw).ok())
-        .is_some_and(|text| text.contains(tool_id::MARK))
+    ask.field("messages").is_some_and(|raw| memmem::find(raw, tool_id::MARK.as_bytes()).is_some())
 }
 
 /// Fields that change nothing of the answer: who asks, and what is kept of it.
