@@ -1,11 +1,10 @@
 //! A kept answer, which can be given whole or as a stream, however it came.
 
 use bytes::Bytes;
-use serde_json::Value;
 
-use crate::openai::{Endpoint, Usage, chunk, sse::Event};
+use crate::openai::{Endpoint, Usage, sse::Event};
 
-use super::{fold::fold, unfold::unfold};
+use super::{complete::Ends, fold::fold, unfold::unfold};
 
 /// An answer that is kept.
 #[derive(Debug)]
@@ -44,10 +43,9 @@ impl Kept {
         if body.len() > most {
             return Err(Unfit::TooLarge);
         }
-        let answer: Value = serde_json::from_slice(body).map_err(|_| Unfit::Unreadable)?;
-        check(endpoint, &answer, length)?;
+        let usage = Ends::of(endpoint, body, length)?;
         // A copy has its own size: what came may be a slice of more.
-        Ok(Self { endpoint, usage: usage(&answer), form: Form::Whole(Bytes::copy_from_slice(body)) })
+        Ok(Self { endpoint, usage, form: Form::Whole(Bytes::copy_from_slice(body)) })
     }
 
     /// The object, whole; `None` where it cannot be told so.
@@ -120,35 +118,24 @@ impl Recorder {
         (!self.too_large).then(|| whole_of(endpoint, &self.events)).flatten()
     }
 
-    /// Keeps the answer that passed; `length` says whether the client set the length at which it may end.
+    /// Keeps the answer that passed, which came to such `ends`; `length` says whether the client set the length at which
+    /// it may end.
     ///
     /// # Errors
     /// Why it is not kept.
-    pub fn finish(self, endpoint: Endpoint, length: bool) -> Result<Kept, Unfit> {
+    pub fn finish(self, endpoint: Endpoint, ends: Ends, length: bool) -> Result<Kept, Unfit> {
         if self.too_large {
             return Err(Unfit::TooLarge);
         }
-        let answer = fold(endpoint, &self.events).ok_or(Unfit::Unreadable)?;
-        check(endpoint, &answer, length)?;
+        let usage = ends.finish(length)?;
         let events = Bytes::from(self.events.into_boxed_slice());
-        Ok(Kept { endpoint, usage: usage(&answer), form: Form::Events(events, self.usage) })
+        Ok(Kept { endpoint, usage, form: Form::Events(events, self.usage) })
     }
 }
 
 /// A whole answer as events, `[DONE]` included, with the usage if it is wanted; `None` where it cannot be told so.
 pub fn told(endpoint: Endpoint, body: &[u8], usage: bool) -> Option<Bytes> {
     unfold(endpoint, body, usage).map(Bytes::from)
-}
-
-/// Whether an event of a stream tells the usage and nothing else.
-pub fn tells_usage_alone(event: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"usage\"";
-    if !event.windows(NAME.len()).any(|window| window == NAME) {
-        return false;
-    }
-    let event = Event::new(Bytes::copy_from_slice(event));
-    let Some(data) = event.data() else { return false };
-    chunk::inspect(&data).is_ok_and(|facts| facts.usage.is_some() && facts.choices.unwrap_or(0) == 0)
 }
 
 /// Whether there is nothing but comments in an event; a comment may stand before what is said, too.
@@ -161,32 +148,9 @@ fn whole_of(endpoint: Endpoint, events: &[u8]) -> Option<Bytes> {
     serde_json::to_vec(&answer).ok().map(Bytes::from)
 }
 
-fn usage(answer: &Value) -> Option<Usage> {
-    Usage::parse(&answer.get("usage")?.to_string()).ok()?
-}
-
-/// Whether an answer is complete: each choice came to its own end, and none is a refusal.
-fn check(endpoint: Endpoint, answer: &Value, length: bool) -> Result<(), Unfit> {
-    let list = |name: &str| answer.get(name).and_then(Value::as_array).filter(|list| !list.is_empty());
-    if endpoint == Endpoint::Embeddings {
-        return list("data").map(drop).ok_or(Unfit::Incomplete);
-    }
-    let ended = |choice: &Value| match choice["finish_reason"].as_str() {
-        Some("stop" | "tool_calls" | "function_call") => true,
-        Some("length") => length,
-        _ => false,
-    };
-    let refuses = |choice: &Value| choice["message"]["refusal"].as_str().is_some_and(|text| !text.is_empty());
-    let choices = list("choices").ok_or(Unfit::Incomplete)?;
-    match choices.iter().all(|choice| ended(choice) && !refuses(choice)) {
-        true => Ok(()),
-        false => Err(Unfit::Incomplete),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -247,9 +211,12 @@ mod tests {
     }
 
     fn recorded(events: &[Vec<u8>], most: usize) -> Result<Kept, Unfit> {
-        let mut recorder = Recorder::new(most);
-        events.iter().for_each(|event| recorder.passes(event, tells_usage_alone(event)));
-        recorder.finish(Endpoint::Chat, false)
+        let (mut recorder, mut ends) = (Recorder::new(most), Ends::default());
+        for event in events {
+            let usage = ends.passes(&Bytes::copy_from_slice(event));
+            recorder.passes(event, usage);
+        }
+        recorder.finish(Endpoint::Chat, ends, false)
     }
 
     #[test]
@@ -294,6 +261,7 @@ mod tests {
 
     #[test]
     fn usage_alone_is_told_from_usage_beside_something() {
+        let tells_usage_alone = |event: &[u8]| Ends::default().passes(&Bytes::copy_from_slice(event));
         let event = |json: Value| tells_usage_alone(format!("data: {json}\n\n").as_bytes());
         let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1 });
         assert!(event(json!({ "choices": [], "usage": usage })));

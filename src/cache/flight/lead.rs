@@ -20,7 +20,8 @@ enum Put {
 }
 
 impl<H: Send + 'static, R: Send + 'static> Lead<H, R> {
-    /// Starts the work, as a task that goes on for as long as somebody has a seat.
+    /// Starts the work, which goes on for as long as somebody has a seat: by the steps of who leads, and as a task once
+    /// somebody follows.
     pub fn fly(self, work: impl FnOnce(Self) -> super::desk::Work) {
         let flight = Arc::clone(&self.0);
         Desk::start(&flight, |flight| &flight.desk, work(self));

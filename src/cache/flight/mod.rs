@@ -10,7 +10,7 @@ mod tape;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,
@@ -109,7 +109,10 @@ struct State<H, R> {
     /// Whether others may still join.
     open: bool,
     ended: bool,
-    seats: BTreeMap<u64, Chair>,
+    /// Where the leader is, while it has its seat; a chair of its own, as most flights have no other.
+    leader: Option<Chair>,
+    /// Where those are who follow, by their numbers.
+    followers: BTreeMap<u64, Chair>,
     next: u64,
     /// The leader, which waits for room.
     waits: Option<Waker>,
@@ -138,16 +141,27 @@ impl<H: Clone + Send + 'static, R: Clone + Send + 'static> Flights<H, R> {
     /// Joins those who ask the same. `there` looks once more whether the answer has come: between an earlier look and
     /// this one a flight may have ended.
     pub fn join<T>(self: &Arc<Self>, key: Key, there: impl FnOnce() -> Option<T>) -> Joined<H, R, T> {
-        let mut known = lock(&self.known);
-        if let Some(seat) = known.get(&key).and_then(Seat::take) {
-            return Joined::Follow(seat);
-        }
-        if let Some(there) = there() {
-            return Joined::There(there);
-        }
-        let (flight, seat) = Flight::new(key, Arc::downgrade(self), &self.room, true);
-        known.insert(key, Arc::clone(&flight));
-        Joined::Lead(Lead(flight), seat)
+        let seat = {
+            let mut known = lock(&self.known);
+            let entry = known.entry(key);
+            let seat = match &entry {
+                Entry::Occupied(flight) => Seat::take(flight.get()),
+                Entry::Vacant(_) => None,
+            };
+            match seat {
+                Some(seat) => seat,
+                None => {
+                    if let Some(there) = there() {
+                        return Joined::There(there);
+                    }
+                    let (flight, seat) = Flight::new(key, Arc::downgrade(self), &self.room, true);
+                    entry.insert_entry(Arc::clone(&flight));
+                    return Joined::Lead(Lead(flight), seat);
+                }
+            }
+        };
+        Desk::share(&seat.flight, |flight| &flight.desk);
+        Joined::Follow(seat)
     }
 
     /// A flight that nobody joins.
@@ -182,8 +196,35 @@ impl<H, R> State<H, R> {
     /// Those who wait for what has come now; who wants an object waits for the end.
     fn waiting(&mut self) -> Vec<Waker> {
         let over = self.tape.ended().is_some();
-        let woken = self.seats.values_mut().filter(|chair| over || chair.at != usize::MAX);
+        let chairs = self.leader.iter_mut().chain(self.followers.values_mut());
+        let woken = chairs.filter(|chair| over || chair.at != usize::MAX);
         woken.filter_map(|chair| chair.waker.take()).collect()
+    }
+
+    /// The chair of a number; the leader's is 0.
+    fn chair(&mut self, number: u64) -> Option<&mut Chair> {
+        match number {
+            0 => self.leader.as_mut(),
+            number => self.followers.get_mut(&number),
+        }
+    }
+
+    /// The next piece for a number, which has it then.
+    fn next_for(&mut self, number: u64) -> Option<Piece> {
+        let first = self.first;
+        let at = self.chair(number)?.at.checked_sub(first)?;
+        let piece = self.pieces.get(at)?.clone();
+        self.chair(number)?.at += 1;
+        Some(piece)
+    }
+
+    /// Somebody leaves; whether nobody is left.
+    fn leaves(&mut self, number: u64) -> bool {
+        match number {
+            0 => self.leader = None,
+            number => drop(self.followers.remove(&number)),
+        }
+        self.leader.is_none() && self.followers.is_empty()
     }
 
     /// Another piece is there for all; gives what has to be put together of them.
@@ -214,7 +255,8 @@ impl<H, R> State<H, R> {
         if self.open {
             return None;
         }
-        let slowest = self.seats.values().map(|chair| chair.at).min().unwrap_or(usize::MAX);
+        let chairs = self.leader.iter().chain(self.followers.values());
+        let slowest = chairs.map(|chair| chair.at).min().unwrap_or(usize::MAX);
         let before = self.first;
         while self.first < slowest
             && let Some(piece) = self.pieces.pop_front()
@@ -236,7 +278,8 @@ impl<H, R> Flight<H, R> {
                 held: room.place(),
                 open,
                 ended: false,
-                seats: BTreeMap::from([(0, Chair::default())]),
+                leader: Some(Chair::default()),
+                followers: BTreeMap::new(),
                 next: 1,
                 waits: None,
                 tape: Tape::Off,
@@ -252,7 +295,14 @@ impl<H, R> Flight<H, R> {
 
     /// Lets nobody join any more.
     fn close(&self) {
-        lock(&self.state).open = false;
+        let was_open = std::mem::replace(&mut lock(&self.state).open, false);
+        if was_open {
+            self.leave();
+        }
+    }
+
+    /// Is no longer among those that can be found.
+    fn leave(&self) {
         if let Some(home) = self.home.upgrade() {
             home.forget(self);
         }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
@@ -32,7 +32,7 @@ impl<H: Clone, R: Clone> Seat<H, R> {
         }
         let number = state.next;
         state.next += 1;
-        state.seats.insert(number, Chair::default());
+        state.followers.insert(number, Chair::default());
         Some(Self { flight: Arc::clone(flight), number })
     }
 
@@ -40,6 +40,9 @@ impl<H: Clone, R: Clone> Seat<H, R> {
     pub async fn start(&mut self) -> Start<H, R> {
         poll_fn(|cx| {
             let mut state = lock(&self.flight.state);
+            if state.start.is_none() {
+                state = self.works(state, cx);
+            }
             match &state.start {
                 Some(start) => Poll::Ready(start.clone()),
                 None => {
@@ -53,8 +56,24 @@ impl<H: Clone, R: Clone> Seat<H, R> {
 }
 
 impl<H, R> Seat<H, R> {
+    /// A leader whom nobody follows takes a step of the work itself.
+    fn works<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<H, R>>,
+        cx: &mut Context<'_>,
+    ) -> MutexGuard<'a, State<H, R>> {
+        if self.number != 0 {
+            return state;
+        }
+        // It is not told of what it does itself.
+        state.leader.iter_mut().for_each(|chair| chair.waker = None);
+        drop(state);
+        self.flight.desk.step_alone(cx);
+        lock(&self.flight.state)
+    }
+
     fn waits(&self, state: &mut State<H, R>, cx: &Context<'_>) {
-        if let Some(chair) = state.seats.get_mut(&self.number) {
+        if let Some(chair) = state.chair(self.number) {
             chair.waker = Some(cx.waker().clone());
         }
     }
@@ -63,18 +82,19 @@ impl<H, R> Seat<H, R> {
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         let (piece, waits) = {
             let mut state = lock(&self.flight.state);
-            let (first, count) = (state.first, state.pieces.len());
-            let Some(chair) = state.seats.get_mut(&self.number) else { return Poll::Ready(None) };
-            if chair.at >= first + count {
-                if state.ended {
-                    return Poll::Ready(None);
-                }
-                self.waits(&mut state, cx);
-                return Poll::Pending;
+            let mut next = state.next_for(self.number);
+            if next.is_none() && !state.ended {
+                state = self.works(state, cx);
+                next = state.next_for(self.number);
             }
-            let at = chair.at - first;
-            chair.at += 1;
-            (state.pieces[at].clone(), state.trim())
+            match next {
+                Some(piece) => (piece, state.trim()),
+                None if state.ended => return Poll::Ready(None),
+                None => {
+                    self.waits(&mut state, cx);
+                    return Poll::Pending;
+                }
+            }
         };
         waits.into_iter().for_each(Waker::wake);
         Poll::Ready(Some(piece))
@@ -91,6 +111,9 @@ impl<H, R> Seat<H, R> {
         self.tape(endpoint);
         poll_fn(|cx| {
             let mut state = lock(&self.flight.state);
+            if state.tape.ended().is_none() {
+                state = self.works(state, cx);
+            }
             match state.tape.ended() {
                 Some(ended) => Poll::Ready(ended.clone()),
                 None => {
@@ -108,7 +131,7 @@ impl<H, R> Seat<H, R> {
             let mut state = lock(&self.flight.state);
             let taping = state.start_tape(endpoint, self.flight.room.place());
             // From here on it is on the tape: nothing need be held for this one.
-            if let Some(chair) = state.seats.get_mut(&self.number) {
+            if let Some(chair) = state.chair(self.number) {
                 chair.at = usize::MAX;
             }
             (taping, state.trim())
@@ -122,17 +145,19 @@ impl<H, R> Seat<H, R> {
 
 impl<H, R> Drop for Seat<H, R> {
     fn drop(&mut self) {
-        let (empty, waits) = {
+        let (empty, listed, waits) = {
             let mut state = lock(&self.flight.state);
-            state.seats.remove(&self.number);
-            let empty = state.seats.is_empty();
+            let empty = state.leaves(self.number);
+            let listed = state.open;
             // In the same moment: who came now would find nobody who works.
             state.open &= !empty;
-            (empty, state.trim())
+            (empty, listed, state.trim())
         };
         waits.into_iter().for_each(Waker::wake);
         if empty {
-            self.flight.close();
+            if listed {
+                self.flight.leave();
+            }
             self.flight.desk.give_up();
         }
     }

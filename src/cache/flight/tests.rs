@@ -1,7 +1,7 @@
 //! What a flight promises to whoever has a seat in it.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -99,6 +99,36 @@ async fn the_work_ends_when_the_last_one_leaves_and_not_before() {
     assert!(over.load(Ordering::SeqCst), "at once");
     drop(lead(&flights));
     assert!(lock(&flights.known).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_alone_works_itself_until_somebody_follows() {
+    let flights = Flights::new(usize::MAX);
+    let (pilot, mut seat) = lead(&flights);
+    let steps = Arc::new(AtomicUsize::new(0));
+    let taken = Arc::clone(&steps);
+    pilot.fly(|lead| {
+        Box::pin(async move {
+            lead.begin(7);
+            for _ in 0..10 {
+                taken.fetch_add(1, Ordering::SeqCst);
+                lead.push(part(10)).await;
+                sleep(Duration::from_millis(10)).await;
+            }
+            lead.push(last()).await;
+        })
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(steps.load(Ordering::SeqCst), 0, "nobody reads");
+    assert!(matches!(seat.start().await, Start::Answered(7)));
+    assert_eq!(seat.piece().await, Some(part(10)));
+    assert_eq!(seat.piece().await, Some(part(10)));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(steps.load(Ordering::SeqCst), 2, "it waits for who leads");
+    // From here on the leader may be as slow as it likes.
+    assert_eq!(all(follow(&flights)).await, (103, true));
+    assert_eq!(seat.piece().await, Some(part(10)));
+    assert_eq!(all(seat).await, (73, true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,6 +299,8 @@ async fn all_flights_together_hold_no_more_than_they_may() {
                 lead.push(last()).await;
             })
         });
+        // Once somebody has followed the work goes on by itself.
+        let Joined::Follow(_) = flights.join(key, || None::<()>) else { panic!("nobody leads") };
         sleep(Duration::from_millis(1)).await;
         open.push((key, seat));
     }

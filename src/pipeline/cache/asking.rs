@@ -67,7 +67,7 @@ impl Asking {
     pub fn flight(&self) -> Key {
         let Lane { own_key, own_form } = self.lane;
         if self.lane == Lane::default() {
-            return self.question.flight;
+            return self.question.flight();
         }
         let key = if own_key { self.key().as_bytes() } else { b"" };
         let form = match (own_form, self.missed.job.ask.stream()) {
@@ -75,7 +75,7 @@ impl Asking {
             (true, false) => "object",
             (true, true) => "events",
         };
-        self.question.flight.among([&[own_key.into()], key, form.as_bytes()])
+        self.question.flight().among([&[own_key.into()], key, form.as_bytes()])
     }
 
     /// Whether what a leader is told is told to this one too. If not, it asks anew, and this counts it.

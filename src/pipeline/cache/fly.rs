@@ -2,11 +2,13 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
     cache::{
-        answer::{Kept, Recorder, Unfit, tells_usage_alone},
+        answer::{Kept, Recorder, Unfit},
+        complete::Ends,
         flight::{Lead, Piece},
         key::Key,
         store::{Era, Labels, Slot},
@@ -43,6 +45,17 @@ pub struct Note {
     pub dropped: Vec<String>,
 }
 
+impl Note {
+    fn of(facts: &Facts) -> Self {
+        Self {
+            route: Arc::clone(&facts.route),
+            route_label: Arc::clone(&facts.route_label),
+            target: facts.target.clone(),
+            dropped: facts.dropped.clone(),
+        }
+    }
+}
+
 /// Keeps the answer of a flight.
 pub struct Keeper {
     vault: Arc<Vault>,
@@ -63,12 +76,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Keeps the answer to a question that is asked now.
-    pub fn new(vault: &Arc<Vault>, question: &Question, missed: &Missed) -> Self {
+    pub fn new(vault: &Arc<Vault>, question: Question, missed: &Missed) -> Self {
         let job = &missed.job;
         Self {
             vault: Arc::clone(vault),
             key: question.key,
-            labels: question.labels.clone(),
+            labels: question.labels,
             ttl: question.ttl,
             era: vault.store.era(),
             endpoint: job.ask.endpoint(),
@@ -89,7 +102,7 @@ impl Keeper {
             && facts.target.as_ref().is_some_and(own)
     }
 
-    fn keep(&self, facts: &Facts, findings: Findings, answer: Result<Kept, Unfit>) {
+    fn keep(self, note: Note, findings: Findings, answer: Result<Kept, Unfit>) {
         if let Some(check) = findings.failed.and(self.checks).worst() {
             return tracing::debug!(check = check.as_str(), "an answer is not kept");
         }
@@ -97,13 +110,7 @@ impl Keeper {
             Ok(answer) => answer,
             Err(why) => return tracing::debug!(?why, "an answer is not kept"),
         };
-        let note = Note {
-            route: Arc::clone(&facts.route),
-            route_label: Arc::clone(&facts.route_label),
-            target: facts.target.clone(),
-            dropped: facts.dropped.clone(),
-        };
-        let slot = Slot { answer, labels: self.labels.clone(), note, made: Instant::now(), ttl: self.ttl };
+        let slot = Slot { answer, labels: self.labels, note, made: Instant::now(), ttl: self.ttl };
         self.vault.keep(self.key, slot, self.era);
     }
 }
@@ -142,38 +149,59 @@ pub async fn fly<S: Maker>(lead: Lead<Head, Turned>, keeper: Keeper, mut inner: 
         Ok(Answer { facts, content: Content::Whole(body) }) => {
             if keeper.takes(&facts) {
                 let kept = Kept::whole(keeper.endpoint, &body, keeper.length, keeper.most);
-                keeper.keep(&facts, facts.findings, kept);
+                keeper.keep(Note::of(&facts), facts.findings, kept);
             }
             lead.answer(Head { facts, whole: Some(Whole::new(body)), summary: None, key });
         }
         Ok(Answer { facts, content: Content::Stream(mut stream) }) => {
             let summary = stream.take_summary();
-            lead.begin(Head { facts: facts.clone(), whole: None, summary, key });
-            pass(&lead, &keeper, &facts, stream).await;
+            let keeping = keeper.takes(&facts).then(|| Keeping::of(keeper, &facts));
+            lead.begin(Head { facts, whole: None, summary, key });
+            pass(&lead, keeping, stream).await;
         }
     }
 }
 
+/// A stream that is kept when it is over.
+struct Keeping {
+    keeper: Keeper,
+    note: Note,
+    recorder: Recorder,
+}
+
+impl Keeping {
+    fn of(keeper: Keeper, facts: &Facts) -> Self {
+        Self { note: Note::of(facts), recorder: Recorder::new(keeper.most), keeper }
+    }
+
+    /// The last frame came, after what came to such `ends`.
+    fn finish(mut self, last: &Bytes, ends: Ends, findings: Findings) {
+        self.recorder.passes(last, false);
+        let Keeper { endpoint, length, .. } = self.keeper;
+        self.keeper.keep(self.note, findings, self.recorder.finish(endpoint, ends, length));
+    }
+}
+
 /// Passes a stream on to its end.
-async fn pass(lead: &Lead<Head, Turned>, keeper: &Keeper, facts: &Facts, mut stream: AnswerStream) {
-    let mut recorder = keeper.takes(facts).then(|| Recorder::new(keeper.most));
+async fn pass(lead: &Lead<Head, Turned>, mut keeping: Option<Keeping>, mut stream: AnswerStream) {
+    let mut ends = Ends::default();
     let mut place = lead.place();
     while let Some(frame) = poll_fn(|cx| stream.poll_frame(cx)).await {
         let piece = match frame {
             Ok(Frame::Part(bytes)) => {
-                let usage = tells_usage_alone(&bytes);
+                let usage = ends.passes(&bytes);
                 // Where flights have no room left, nothing more is written down.
-                recorder = recorder.filter(|_| place.grow(bytes.len()));
-                if let Some(recorder) = &mut recorder {
+                keeping = keeping.filter(|_| place.grow(bytes.len()));
+                if let Some(Keeping { recorder, .. }) = &mut keeping {
                     recorder.passes(&bytes, usage);
                 }
                 if usage { Piece::Usage(bytes) } else { Piece::Part(bytes) }
             }
             Ok(Frame::Last(bytes)) => {
                 // Before anybody sees the end: who asks the same from then on finds it.
-                if let Some(mut recorder) = recorder.take() {
-                    recorder.passes(&bytes, false);
-                    keeper.keep(facts, stream.findings(), recorder.finish(keeper.endpoint, keeper.length));
+                ends.passes(&bytes);
+                if let Some(keeping) = keeping.take() {
+                    keeping.finish(&bytes, std::mem::take(&mut ends), stream.findings());
                 }
                 Piece::Last(bytes)
             }

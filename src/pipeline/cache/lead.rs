@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::Instrument as _;
-
 use crate::cache::flight::{Lead, Start};
 
 use super::{
@@ -22,14 +20,14 @@ use super::{
 impl Vault {
     /// Makes the answer, for all who come to ask the same.
     pub(super) async fn lead<S: Maker>(
-        self: Arc<Self>,
+        self: &Arc<Self>,
         asking: Asking,
         lead: Lead<Head, Turned>,
         mut seat: Place,
         inner: S,
     ) -> Result<Answer, Box<Refusal>> {
         let Asking { question, mut missed, .. } = asking;
-        let keeper = Keeper::new(&self, &question, &missed);
+        let keeper = Keeper::new(self, question, &missed);
         let job = &mut *missed.job;
         let word = if job.wishes.cache.no_cache { "bypass" } else { "miss" };
         job.cache = word;
@@ -43,7 +41,7 @@ impl Vault {
         if job.ask.stream() && !usage {
             job.ask = Arc::new(job.ask.telling_usage());
         }
-        lead.fly(|lead| Box::pin(fly(lead, keeper, inner, missed).in_current_span()));
+        lead.fly(|lead| Box::pin(fly(lead, keeper, inner, missed)));
         let Head { mut facts, whole, summary, .. } = match seat.start().await {
             Start::Answered(head) => head,
             Start::Refused(turned) => return Err(turned.refusal()),

@@ -84,26 +84,27 @@ impl<S: Maker> Service<Classified> for Cache<S> {
         let question = Question::of(&missed);
         let standby = Standby::of(&missed, question.as_ref().map(|question| question.key));
         let only_if_cached = missed.job.wishes.cache.only_if_cached;
-        let degraded = standby.is_some() || self.vault.mode.is_any();
-        if question.is_none() && !degraded && !only_if_cached {
+        let any = self.vault.mode.is_any();
+        if question.is_none() && standby.is_none() && !any && !only_if_cached {
             return Either::Left(self.inner.call(missed));
         }
         let next = self.inner.clone();
         // The one that was polled ready serves this call.
         let mut inner = std::mem::replace(&mut self.inner, next);
         let vault = Arc::clone(&self.vault);
-        let subject = if degraded { Subject::of(&missed.wanted) } else { None };
+        let subject = if any && standby.is_none() { Subject::of(&missed.wanted) } else { None };
         Either::Right(Box::pin(async move {
             let result = match question {
-                Some(question) => Arc::clone(&vault).answer(question, missed, inner).await,
+                Some(question) => vault.answer(question, missed, inner).await,
                 None if only_if_cached => Err(Box::new(Refusal::cache_miss())),
                 None => inner.call(missed).await,
             };
             // What was kept proves nothing of the targets.
-            if let (Ok(answer), Some(subject)) = (&result, subject)
+            if let (Ok(answer), Some(subject)) =
+                (&result, subject.as_ref().or(standby.as_ref().map(Standby::subject)))
                 && answer.facts.cache.word != "hit"
             {
-                vault.mode.recovered(&subject);
+                vault.mode.recovered(subject);
             }
             match standby {
                 Some(standby) => standby.settle(&vault, result),

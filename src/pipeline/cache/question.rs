@@ -21,8 +21,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub struct Question {
     /// Under what its answer is kept.
     pub key: Key,
-    /// Who may share its way to an answer: those who ask the same and wish for the same on the way.
-    pub flight: Key,
+    /// What its client wishes of the way to an answer; `None`: nothing.
+    wishes: Option<[[u8; 8]; 4]>,
     /// How long its answer is kept; zero: not at all.
     pub ttl: Duration,
     /// A kept answer that is as old as this is not given.
@@ -45,7 +45,9 @@ impl Question {
             return None;
         }
         let scope = settings.scope();
-        let oldest = oldest(job, wanted, settings)?;
+        let most = longest(job, wanted, settings)?;
+        // More is not the client's to say: others may get that answer.
+        let oldest = wish.ttl.map_or(most, |ttl| ttl.min(most));
         let entries = wanted.iter().map(|wanted| match wanted {
             Wanted::Route(route) => {
                 Entry { kind: "route", name: &route.name, epoch: epochs.route(&route.name) }
@@ -63,19 +65,32 @@ impl Question {
         });
         let key = Key::of(tenant(job, &scope), entries, !job.wishes.no_fallback, &job.ask);
         let ttl = if wish.no_store { Duration::ZERO } else { oldest };
-        let wishes = [
-            millis(job.wishes.timeout),
-            millis(job.wishes.attempt_timeout),
-            millis(Some(ttl)),
-            job.wishes.max_cost.map_or(-1, |cost| cost.0).to_le_bytes(),
-        ];
-        let flight = key.among(wishes.iter().map(|wish| &wish[..]));
+        let has_own = job.wishes.timeout.is_some()
+            || job.wishes.attempt_timeout.is_some()
+            || job.wishes.max_cost.is_some()
+            || ttl != most;
+        let wishes = has_own.then(|| {
+            [
+                millis(job.wishes.timeout),
+                millis(job.wishes.attempt_timeout),
+                millis(Some(ttl)),
+                job.wishes.max_cost.map_or(-1, |cost| cost.0).to_le_bytes(),
+            ]
+        });
         let route = wanted.first().map(name).unwrap_or_default();
         let labels = match &job.key {
             Some(key) => Labels { key: key.name().clone(), route, tags: key.tags().clone() },
             None => Labels { route, ..Labels::default() },
         };
-        Some(Self { key, flight, ttl, oldest, labels })
+        Some(Self { key, wishes, ttl, oldest, labels })
+    }
+
+    /// Who may share its way to an answer: those who ask the same and wish for the same on the way.
+    pub fn flight(&self) -> Key {
+        match &self.wishes {
+            Some(wishes) => self.key.among(wishes.iter().map(|wish| &wish[..])),
+            None => self.key,
+        }
     }
 }
 
@@ -100,16 +115,15 @@ fn tenant<'a>(job: &'a Job, scope: &'a CacheScope) -> Tenant<'a> {
     }
 }
 
-/// How old an answer may be for this client, and so for how long its own may be kept: as the route says, else the settings;
-/// less if the client says so. More is not the client's to say: others may get that answer.
-/// `None` where the operator wants none to be given twice.
-fn oldest(job: &Job, wanted: &[Wanted], settings: &config::Cache) -> Option<Duration> {
+/// How old an answer may be, and so for how long one may be kept: as the route says, else the settings. `None` where the
+/// operator wants none to be given twice.
+fn longest(job: &Job, wanted: &[Wanted], settings: &config::Cache) -> Option<Duration> {
     let of_route = || match wanted {
         [Wanted::Route(route)] => job.snapshot.config.routes.get(&*route.name)?.cache_ttl,
         _ => None,
     };
     let most = of_route().unwrap_or(settings.ttl).0.min(LONGEST);
-    (!most.is_zero()).then(|| job.wishes.cache.ttl.map_or(most, |ttl| ttl.min(most)))
+    (!most.is_zero()).then_some(most)
 }
 
 fn millis(span: Option<Duration>) -> [u8; 8] {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    base::outcome::Outcome,
+    base::{id::RequestId, outcome::Outcome},
     cache::{answer::told, key::Key},
     config::{Config, Degraded, Route},
     openai::{Ask, Endpoint},
@@ -33,12 +33,11 @@ const FINGERPRINT: &str = "weir-degraded";
 pub struct Standby {
     ask: Arc<Ask>,
     snapshot: Arc<Snapshot>,
-    id: String,
+    id: RequestId,
     /// What is asked for.
     subject: Subject,
     /// How long it may take.
     timing: Timing,
-    category: String,
     /// Under what a past answer is kept, where the client lets kept ones be read.
     key: Option<Key>,
 }
@@ -57,18 +56,21 @@ impl Standby {
             return None;
         }
         let subject = Subject::of(wanted).filter(|subject| may_stand_in(config, subject))?;
-        let category = route(config, &subject).and_then(|route| route.category.clone());
         // A client that allows itself more than the settings do sets nothing.
         let by_client = job.wishes.timeout.is_some_and(|most| most < config.server.request_timeout.0);
         Some(Self {
             timing: Timing { by_client, ..job.timing },
             ask: Arc::clone(&job.ask),
             snapshot: Arc::clone(&job.snapshot),
-            id: job.id.as_str().to_owned(),
+            id: job.id.clone(),
             subject,
-            category: category.unwrap_or_else(|| Degraded::GENERAL.to_owned()),
             key,
         })
+    }
+
+    /// What is asked for.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// The result with what stands in, where it has to; notes which routes live on that.
@@ -139,7 +141,9 @@ impl Standby {
 
     /// The text of the route's category.
     fn text(&self) -> Option<StandsIn> {
-        let text = self.snapshot.config.degraded.texts.get(&self.category)?;
+        let config = &self.snapshot.config;
+        let category = route(config, &self.subject).and_then(|route| route.category.as_deref());
+        let text = config.degraded.texts.get(category.unwrap_or(Degraded::GENERAL))?;
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let (prefix, object, choice) = match self.ask.endpoint() {
             Endpoint::Chat => {

@@ -115,7 +115,8 @@ impl House {
             calls.fetch_add(1, Ordering::SeqCst);
             call(missed)
         });
-        tokio::spawn(Arc::clone(&self.vault).answer(question, missed, inner))
+        let vault = Arc::clone(&self.vault);
+        tokio::spawn(async move { vault.answer(question, missed, inner).await })
     }
 
     fn calls(&self) -> usize {

@@ -97,7 +97,7 @@ impl Vault {
 
     /// The answer to a request: one that is kept, else one that is under way, else that of `inner`.
     pub(super) async fn answer<S: Maker>(
-        self: Arc<Self>,
+        self: &Arc<Self>,
         question: Question,
         missed: Missed,
         inner: S,
@@ -117,7 +117,7 @@ impl Vault {
         loop {
             let found = match wish.no_cache {
                 true => {
-                    let (lead, seat) = self.flights.alone(asking.question.flight);
+                    let (lead, seat) = self.flights.alone(asking.question.key);
                     Joined::Lead(lead, seat)
                 }
                 false => {
@@ -137,7 +137,8 @@ impl Vault {
                     None => drop(asking.asks_for_its_form()),
                 },
                 Joined::Lead(lead, seat) => return self.lead(asking, lead, seat, inner).await,
-                Joined::Follow(seat) => match self.follow(asking, seat).await {
+                // In a box of its own: few follow, and all others would carry its room.
+                Joined::Follow(seat) => match Box::pin(self.follow(asking, seat)).await {
                     Ok(result) => return result,
                     Err(back) => asking = *back,
                 },
