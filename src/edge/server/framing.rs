@@ -102,12 +102,27 @@ impl Framing {
                 }
                 n
             }
-            Place::Value { is_length: false } => {
-                let end = bytes.iter().position(|&b| b == b'\n');
+            Place::Value { is_length: false } | Place::RequestLine { begun: true } => {
+                let end = memchr::memchr(b'\n', bytes);
                 if end.is_some() {
                     self.place = NAME;
                 }
                 end.map_or(bytes.len(), |end| end + 1)
+            }
+            Place::Name { length: 0, .. } => self.name(bytes),
+            _ => {
+                self.byte(bytes[0]);
+                1
+            }
+        }
+    }
+
+    /// Reads at the beginning of a name: all of it where it is whole and plain, as it nearly always is, else one byte.
+    fn name(&mut self, bytes: &[u8]) -> usize {
+        match memchr::memchr3(b':', b'\n', b'\r', bytes) {
+            Some(end) if bytes[end] == b':' => {
+                self.named(&bytes[..end]);
+                end + 1
             }
             _ => {
                 self.byte(bytes[0]);
@@ -138,9 +153,8 @@ impl Framing {
             },
             Place::Name { text, length } => match b {
                 b':' => {
-                    let is_length = text[..*length].eq_ignore_ascii_case(LENGTH);
-                    let is_encoding = text[..*length].eq_ignore_ascii_case(ENCODING);
-                    self.field(is_length, is_encoding);
+                    let (text, length) = (*text, *length);
+                    self.named(&text[..length]);
                 }
                 b'\n' if *length == 0 => self.end_of_head(),
                 b'\n' => self.place = NAME,
@@ -179,7 +193,9 @@ impl Framing {
     }
 
     /// A header's name is complete.
-    fn field(&mut self, is_length: bool, is_encoding: bool) {
+    fn named(&mut self, name: &[u8]) {
+        let is_length = name.eq_ignore_ascii_case(LENGTH);
+        let is_encoding = name.eq_ignore_ascii_case(ENCODING);
         let has_length = self.length.is_some();
         if (is_length && self.chunked) || (is_encoding && has_length) {
             self.refused = true;
