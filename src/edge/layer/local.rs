@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, Uri, header, uri::Authority};
+use axum::http::{HeaderMap, HeaderName, Uri, header, uri::Authority};
 
 use crate::{
     config::Server,
@@ -11,6 +11,12 @@ use crate::{
 
 /// What reverse proxies add: behind one, everybody comes from a loopback address.
 const PROXIED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+
+/// What a browser says of the page that sends a request.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What programs of this machine nearly always call it, before a port.
+const PLAIN: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// A door that is open to this machine alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +60,7 @@ pub fn check(
     if !peer.ip().to_canonical().is_loopback() {
         return refused("the request comes from another one");
     }
-    if PROXIED.iter().any(|name| headers.contains_key(*name)) {
+    if headers.keys().any(|name| PROXIED.contains(&name.as_str())) {
         return refused("the request came through a proxy, which hides where it is from");
     }
     if !is_for_here(server, uri, headers) {
@@ -65,7 +71,7 @@ pub fn check(
     if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_origin_here(server, origin))) {
         return refused("another web site's page sent the request");
     }
-    let mut sites = headers.get_all("sec-fetch-site").iter();
+    let mut sites = headers.get_all(SITE).iter();
     let own = sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
     match own || (door != Door::Admin && from_page) {
         true => Ok(()),
@@ -78,10 +84,20 @@ pub fn check(
 fn is_for_here(server: &Server, uri: &Uri, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter().peekable();
     let named = uri.authority().is_some() || hosts.peek().is_some();
-    let is_here = |text: &str| text.parse().is_ok_and(|authority| is_here(server, &authority));
+    let is_here =
+        |text: &str| is_plainly_here(text) || text.parse().is_ok_and(|authority| is_here(server, &authority));
     named
         && uri.authority().is_none_or(|authority| self::is_here(server, authority))
         && hosts.all(|host| host.to_str().is_ok_and(is_here))
+}
+
+/// What [`is_here`] says of nearly all that it is asked, without reading it as an authority.
+fn is_plainly_here(text: &str) -> bool {
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    PLAIN.iter().filter_map(|name| text.strip_prefix(name)).any(|rest| match rest.strip_prefix(':') {
+        Some(port) => is_port(port),
+        None => rest.is_empty(),
+    })
 }
 
 fn is_origin_here(server: &Server, origin: &str) -> bool {
