@@ -5,6 +5,7 @@ pub mod boxed;
 pub mod calendar;
 pub mod clock;
 pub mod deadline;
+pub mod decimal;
 pub mod id;
 pub mod map;
 pub mod money;

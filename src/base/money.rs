@@ -5,6 +5,8 @@ use std::{borrow::Cow, fmt, iter::Sum};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::decimal::Decimal;
+
 /// The price of a token in picodollars (10^-12 USD), which is USD per million tokens with six decimals:
 /// 0.0375 USD per million tokens are 37,500.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,6 +126,11 @@ impl Nanos {
         Self(i64::try_from(picos.div_ceil(1000)).unwrap_or(i64::MAX))
     }
 
+    /// USD as text, like `0.0125`.
+    pub fn text(self) -> Decimal {
+        Decimal::short(self.0 < 0, self.0.unsigned_abs(), Self::PLACES)
+    }
+
     /// About so many USD, for those who count with floats.
     pub fn dollars(self) -> f64 {
         self.0 as f64 / 1e9
@@ -159,29 +166,17 @@ impl Sum for Nanos {
     }
 }
 
-/// Writes a whole number of 10^-`places` as a decimal number without needless zeros.
-fn write(f: &mut fmt::Formatter<'_>, negative: bool, number: u64, places: usize) -> fmt::Result {
-    let unit = 10_u64.pow(places as u32);
-    let (whole, fraction) = (number / unit, number % unit);
-    let sign = if negative { "-" } else { "" };
-    if fraction == 0 {
-        return write!(f, "{sign}{whole}");
-    }
-    let decimals = format!("{fraction:0places$}");
-    write!(f, "{sign}{whole}.{}", decimals.trim_end_matches('0'))
-}
-
 impl fmt::Display for Pico {
     /// USD per million tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, false, self.0, Self::PLACES as usize)
+        f.write_str(Decimal::short(false, self.0, Self::PLACES).as_str())
     }
 }
 
 impl fmt::Display for Nanos {
     /// USD, like `0.0125`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, self.0 < 0, self.0.unsigned_abs(), Self::PLACES as usize)
+        f.write_str(self.text().as_str())
     }
 }
 
