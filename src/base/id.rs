@@ -12,7 +12,9 @@ pub const MAX_LENGTH: usize = 128;
 impl RequestId {
     /// A new id: `req_` and a UUIDv7, so that ids sort by time.
     pub fn fresh() -> Self {
-        Self(format!("req_{}", uuid::Uuid::now_v7().simple()).into())
+        let mut text = *b"req_00000000000000000000000000000000";
+        uuid::Uuid::now_v7().simple().encode_lower(&mut text[4..]);
+        Self(str::from_utf8(&text).expect("hexadecimal digits are text").into())
     }
 
     /// The client's own id if it is 1 to [`MAX_LENGTH`] characters of `A-Z a-z 0-9 . _ : -`; such text

@@ -13,3 +13,4 @@ pub mod outcome;
 pub mod secret;
 pub mod tag;
 pub mod tokens;
+pub mod whose;

@@ -1,9 +1,12 @@
 //! Starts the log.
 
+mod whose;
+
 use std::io;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
+use self::whose::Lines;
 use crate::config::{LogFormat, Telemetry};
 
 /// Logs to stderr as the configuration says.
@@ -17,8 +20,10 @@ pub fn start(telemetry: &Telemetry) -> Result<(), String> {
     // Colour only where a person looks; elsewhere it would be noise.
     let ansi = io::IsTerminal::is_terminal(&io::stderr());
     let started = match telemetry.format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(io::stderr).with_ansi(ansi)).try_init(),
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(io::stderr)).try_init(),
+        LogFormat::Text => {
+            Lines(registry.with(fmt::layer().with_writer(io::stderr).with_ansi(ansi))).try_init()
+        }
+        LogFormat::Json => Lines(registry.with(fmt::layer().json().with_writer(io::stderr))).try_init(),
     };
     started.map_err(|error| format!("cannot start the log: {error}"))
 }

@@ -72,15 +72,17 @@ async fn serve(loaded: Loaded, seen: Vec<Stamp>) -> Result<(), String> {
     tokio::spawn(watch_files(state.clone(), read, seen));
     let grace = settings.shutdown_grace.0;
     let over = || state.0.over.clone();
-    let clients =
-        server::serve(listener, router(&state, false, both), options.clone(), stop.clone(), over(), grace);
+    let front = router(&state, false, both);
+    let desk = move |peer| front.desk(peer);
+    let clients = server::serve(listener, desk, options.clone(), stop.clone(), over(), grace);
     let operators = async {
         match admin {
             Some(listener) => {
                 tracing::info!("admin on http://{}", address(&listener)?);
+                let front = router(&state, true, false);
                 Ok(server::serve(
                     listener,
-                    router(&state, true, false),
+                    move |peer| front.desk(peer),
                     server::ServerOptions { tls: None, ..options.clone() },
                     stop.clone(),
                     over(),

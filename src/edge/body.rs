@@ -1,14 +1,21 @@
 //! Reads a request's body within its limits.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    body::{Body, HttpBody as _},
-    extract::Request,
-    http::header,
+    body::{Body, HttpBody},
+    http::{Request, header},
 };
 use bytes::{Bytes, BytesMut};
+use futures_util::poll;
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -21,15 +28,59 @@ use crate::{
 
 const KIB: usize = 1024;
 
+/// A request's body: as it comes from a connection, without a box around it, or from elsewhere.
+#[derive(Debug)]
+pub enum Inbound {
+    /// From a connection.
+    Wire(Incoming),
+    /// From whoever calls.
+    Other(Body),
+}
+
+impl From<Incoming> for Inbound {
+    fn from(body: Incoming) -> Self {
+        Self::Wire(body)
+    }
+}
+
+impl From<Inbound> for Body {
+    fn from(body: Inbound) -> Self {
+        match body {
+            Inbound::Wire(body) => Self::new(body),
+            Inbound::Other(body) => body,
+        }
+    }
+}
+
+impl HttpBody for Inbound {
+    type Data = Bytes;
+    /// That it broke off: why is nobody's business here.
+    type Error = ();
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+        match self.get_mut() {
+            Self::Wire(body) => Pin::new(body).poll_frame(cx).map_err(drop),
+            Self::Other(body) => Pin::new(body).poll_frame(cx).map_err(drop),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Wire(body) => body.size_hint(),
+            Self::Other(body) => body.size_hint(),
+        }
+    }
+}
+
 /// The body, and the memory that it counts for until the second part is dropped.
 ///
 /// # Errors
 /// The limit that the body breaks, by the name of its key.
 pub async fn read(
-    request: Request,
+    request: Request<Inbound>,
     server: &config::Server,
     room: &Arc<Semaphore>,
-) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Box<Refusal>> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Box<Refusal>> {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::bad_header(
@@ -43,7 +94,12 @@ pub async fn read(
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(server));
     }
-    match timeout(server.body_timeout.0, collect(body, limit, room, server)).await {
+    let mut body = pin!(collect(body, limit, room, server));
+    // One that came together with its head, as most do, needs no timer.
+    if let Poll::Ready(result) = poll!(body.as_mut()) {
+        return result;
+    }
+    match timeout(server.body_timeout.0, body).await {
         Ok(result) => result,
         Err(_) => {
             Err(Refusal::new(Code::RequestTimeout, "The body did not come in time (server.body_timeout).")
@@ -53,12 +109,12 @@ pub async fn read(
 }
 
 async fn collect(
-    mut body: Body,
+    mut body: Inbound,
     limit: usize,
     room: &Arc<Semaphore>,
     server: &config::Server,
-) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Box<Refusal>> {
-    let mut permits = Vec::new();
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Box<Refusal>> {
+    let mut permits: Option<OwnedSemaphorePermit> = None;
     let mut counted = 0;
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
@@ -72,7 +128,11 @@ async fn collect(
             return Err(too_large(server));
         }
         if length > counted {
-            permits.push(take(room, length - counted)?);
+            let more = take(room, length - counted)?;
+            match &mut permits {
+                Some(permits) => permits.merge(more),
+                None => permits = Some(more),
+            }
             counted += (length - counted).div_ceil(KIB) * KIB;
         }
         // A body that comes in one piece is not copied.

@@ -1,21 +1,21 @@
 //! Turns a refusal into HTTP; the only place that knows which status each has.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, time::Duration};
 
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Method, Response, StatusCode, header},
 };
+use tokio::time::Instant;
 
 use crate::{
     base::outcome::Outcome,
-    metrics::Metrics,
     openai::error::{AttemptNote, ErrorBody},
     pipeline::{Code, Refusal},
     route::Target,
 };
 
-use super::{record::Record, reply};
+use super::{record::Record, reply, state::State};
 
 /// Status and type of each refusal: section 4 of the contract.
 fn row(code: Code) -> (StatusCode, &'static str) {
@@ -54,14 +54,14 @@ fn row(code: Code) -> (StatusCode, &'static str) {
 pub fn reply(refusal: &Refusal, mut record: Record) -> Response<Body> {
     let mut response = plain(refusal);
     record.refused(refusal.code.as_str());
-    let overhead = record.answered(response.status().as_u16(), refusal.facts.clone());
+    let overhead = record.answered(Instant::now(), response.status().as_u16(), refusal.facts.clone());
     reply::overhead_header(response.headers_mut(), overhead);
     response
 }
 
 /// A refusal before a request had a record: it is counted here.
-pub fn refused(metrics: &Arc<Metrics>, refusal: &Refusal) -> Response<Body> {
-    reply(refusal, Record::begin(metrics))
+pub fn refused(state: &State, refusal: &Refusal) -> Response<Body> {
+    reply(refusal, Record::begin(state))
 }
 
 /// A refusal that is not counted among the requests to models.

@@ -15,16 +15,23 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
+use hyper::body::Incoming;
+use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
-use tracing::Instrument as _;
 
-use crate::{base::id::RequestId, openai::Endpoint};
+use crate::{
+    base::{id::RequestId, whose},
+    openai::Endpoint,
+};
 
 use super::{
+    body::Inbound,
     error, handler,
     layer::{auth, identify, shed},
     state::State,
 };
+
+type Answering = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
 /// Everything that is served. What the router does for any path (a box for each layer, a copy of each for each request)
 /// costs as much as the answer of a model itself, so requests to models pass it by.
@@ -36,19 +43,55 @@ pub struct Front {
     router: Router,
 }
 
+/// What serves one client's connection.
+#[derive(Clone)]
+pub struct Desk {
+    front: Front,
+    peer: SocketAddr,
+}
+
 impl Front {
     pub(super) fn new(state: &State, asks: &'static [(&'static str, Endpoint)], router: Router) -> Self {
         Self { state: state.clone(), asks, router }
     }
 
-    fn asked<B>(&self, request: &Request<B>) -> Option<(SocketAddr, Endpoint)> {
+    /// What serves the connection of this client.
+    pub fn desk(&self, peer: SocketAddr) -> Desk {
+        Desk { front: self.clone(), peer }
+    }
+
+    fn asked<B>(&self, request: &Request<B>) -> Option<Endpoint> {
         let path = request.uri().path();
         let (_, endpoint) = self.asks.iter().find(|(served, _)| *served == path)?;
-        let ConnectInfo(peer) = request.extensions().get()?;
-        (request.method() == Method::POST).then_some((*peer, *endpoint))
+        (request.method() == Method::POST).then_some(*endpoint)
+    }
+
+    fn ask(&self, peer: SocketAddr, request: Request<Inbound>, endpoint: Endpoint) -> Answering {
+        Box::pin(ask(self.state.clone(), peer, request, endpoint))
+    }
+
+    fn route(&self, request: Request<Body>) -> Answering {
+        Box::pin(self.router.clone().oneshot(request))
     }
 }
 
+impl hyper::service::Service<Request<Incoming>> for Desk {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answering {
+        match self.front.asked(&request) {
+            Some(endpoint) => self.front.ask(self.peer, request.map(Inbound::Wire), endpoint),
+            None => {
+                request.extensions_mut().insert(ConnectInfo(self.peer));
+                self.front.route(request.map(Body::new))
+            }
+        }
+    }
+}
+
+/// Serves whoever stands in the request's extensions, as `ConnectInfo<SocketAddr>`.
 impl<B> Service<Request<B>> for Front
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -56,18 +99,18 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let asked = self.asked(&request);
+    fn call(&mut self, request: Request<B>) -> Answering {
+        let peer = request.extensions().get().map(|ConnectInfo(peer)| *peer);
         let request = request.map(Body::new);
-        match asked {
-            Some((peer, endpoint)) => Box::pin(ask(self.state.clone(), peer, request, endpoint)),
-            None => Box::pin(self.router.clone().oneshot(request)),
+        match (peer, self.asked(&request)) {
+            (Some(peer), Some(endpoint)) => self.ask(peer, request.map(Inbound::Other), endpoint),
+            _ => self.route(request),
         }
     }
 }
@@ -75,14 +118,13 @@ where
 async fn ask(
     state: State,
     peer: SocketAddr,
-    request: Request<Body>,
+    request: Request<Inbound>,
     endpoint: Endpoint,
 ) -> Result<Response<Body>, Infallible> {
     let id = identify::name(request.headers());
-    let span = identify::span(&id);
+    let answer = whose::scope(id.clone(), guarded(state, id.clone(), peer, request, endpoint));
     // What a panic leaves behind is shared by no other request, but for counters and locks that bear it.
-    let answer = AssertUnwindSafe(guarded(state, id.clone(), peer, request, endpoint).instrument(span));
-    let mut response = answer.catch_unwind().await.unwrap_or_else(error::panicked);
+    let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(error::panicked);
     identify::tell(&id, &mut response);
     Ok(response)
 }
@@ -92,15 +134,19 @@ async fn guarded(
     state: State,
     id: RequestId,
     peer: SocketAddr,
-    request: Request<Body>,
+    request: Request<Inbound>,
     endpoint: Endpoint,
 ) -> Response<Body> {
     let place = match shed::place(&state) {
         Ok(place) => place,
         Err(refusal) => return shed::refuse(&state, &refusal),
     };
-    match auth::caller(&state, &state.snapshot(), peer, request.uri(), request.headers()) {
-        Ok(caller) => handler::ask::ask(state, (id, caller, place), request, endpoint).await,
+    let (begun, snapshot) = (Instant::now(), state.snapshot());
+    match auth::caller(&state, &snapshot, peer, begun, request.uri(), request.headers()) {
+        Ok(caller) => {
+            let known = handler::ask::Known { id, begun, snapshot, caller, place };
+            handler::ask::ask(state, known, request, endpoint).await
+        }
         Err(refusal) => shed::refuse(&state, &refusal),
     }
 }

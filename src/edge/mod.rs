@@ -19,6 +19,6 @@ mod tags;
 mod told;
 mod wishes;
 
-pub use front::Front;
+pub use front::{Desk, Front};
 pub use router::{Access, ROUTES, Served, router};
 pub use state::{Shared, State};

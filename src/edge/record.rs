@@ -1,17 +1,22 @@
 //! The guard that counts each request once, when its last byte is sent or dropped.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::dashboard::{Board, Ended, Seen};
+use super::{
+    dashboard::{Ended, Seen},
+    layer::shed::Place,
+    state::State,
+    told,
+};
 use crate::{
-    metrics::{Metrics, NONE, RequestLabels},
+    base::whose::{self, Whose},
+    limit::concurrency::Permit,
+    metrics::{NONE, RequestLabels},
     pipeline::{CLIENT_LEFT, Cached, Facts},
     trace::Open,
 };
-
-use super::told;
 
 /// The status that counts for a client which left before any answer; nginx's number for it.
 const LEFT: u16 = 499;
@@ -21,17 +26,20 @@ const PANICKED: u16 = 500;
 
 /// A request on its way through the gateway.
 pub struct Record {
-    metrics: Arc<Metrics>,
+    state: State,
     begun: Instant,
     stream: bool,
     status: u16,
     facts: Option<Facts>,
     overhead: Option<Duration>,
-    /// Where it is shown, with what is shown of it.
-    shown: Option<(Arc<Board>, Seen)>,
-    held: Vec<Box<dyn Any + Send + Sync>>,
-    /// The request's span in the log.
-    log: tracing::Span,
+    shown: Shown,
+    /// The time to the head of the answer.
+    first: Option<Duration>,
+    /// What it holds until it is over: its place, its key's, and room for its body.
+    _place: Option<(Place, Option<Permit>)>,
+    _room: Option<OwnedSemaphorePermit>,
+    /// Whose it is, for the log.
+    log: Option<Whose>,
     /// Its span in its trace, where that is recorded.
     open: Option<Box<Open>>,
     /// The code of its refusal.
@@ -40,20 +48,37 @@ pub struct Record {
     cut: Option<&'static str>,
 }
 
+/// What the dashboard shows of a request when it is over.
+enum Shown {
+    /// Nothing.
+    Not,
+    /// That there was one, of somebody unknown.
+    Counted,
+    /// What became of it, with the name of the key that asked.
+    Whole(Option<Arc<str>>),
+}
+
 impl Record {
     /// A request that begins now.
-    pub fn begin(metrics: &Arc<Metrics>) -> Self {
-        metrics.request_began();
+    pub fn begin(state: &State) -> Self {
+        Self::since(state, Instant::now())
+    }
+
+    /// A request that began at `begun`, just before.
+    pub fn since(state: &State, begun: Instant) -> Self {
+        state.0.metrics.request_began();
         Self {
-            metrics: Arc::clone(metrics),
-            begun: Instant::now(),
+            state: state.clone(),
+            begun,
             stream: false,
             status: LEFT,
             facts: None,
             overhead: None,
-            shown: None,
-            held: Vec::new(),
-            log: tracing::Span::current(),
+            shown: Shown::Not,
+            first: None,
+            _place: None,
+            _room: None,
+            log: whose::current(),
             open: None,
             refusal: None,
             cut: None,
@@ -62,21 +87,26 @@ impl Record {
 
     /// Shows it on the dashboard when it is over; `key`: the name of the key that asks.
     #[must_use]
-    pub fn shown(mut self, board: &Arc<Board>, key: Option<Arc<str>>) -> Self {
-        self.shown = Some((Arc::clone(board), Seen { key, ..Seen::default() }));
+    pub fn shown(mut self, key: Option<Arc<str>>) -> Self {
+        self.shown = Shown::Whole(key);
         self
     }
 
     /// Counts it on the dashboard when it is over, as one of somebody unknown.
     #[must_use]
-    pub fn counted(mut self, board: &Arc<Board>) -> Self {
-        self.shown = Some((Arc::clone(board), Seen { stranger: true, ..Seen::default() }));
+    pub fn counted(mut self) -> Self {
+        self.shown = Shown::Counted;
         self
     }
 
-    /// Keeps something (a place, a permit) until the request is over.
-    pub fn hold(&mut self, held: impl Any + Send + Sync) {
-        self.held.push(Box::new(held));
+    /// It may go on, and keeps its places until it is over.
+    pub fn admitted(&mut self, place: Place, permit: Option<Permit>) {
+        self._place = Some((place, permit));
+    }
+
+    /// Its body is there, and keeps its room until the request is over.
+    pub fn came(&mut self, room: Option<OwnedSemaphorePermit>) {
+        self._room = room;
     }
 
     /// Whether a stream is asked for.
@@ -94,11 +124,6 @@ impl Record {
         self.open.as_deref_mut()
     }
 
-    /// Its span in the log: what is done for it from here on is told as its own.
-    pub fn log(&self) -> &tracing::Span {
-        &self.log
-    }
-
     /// It is refused, with this code.
     pub fn refused(&mut self, code: &'static str) {
         self.refusal = Some(code);
@@ -109,23 +134,18 @@ impl Record {
         self.cut = class;
     }
 
-    /// The head of the answer is known; gives the time that Weir itself took until now.
-    pub fn answered(&mut self, status: u16, facts: Option<Facts>) -> Duration {
+    /// The head of the answer is known at `now`; gives the time that Weir itself took until then.
+    pub fn answered(&mut self, now: Instant, status: u16, facts: Option<Facts>) -> Duration {
         let waited = facts.as_ref().map_or(Duration::ZERO, |facts| facts.waited);
-        let until_now = self.begun.elapsed();
+        let until_now = now.saturating_duration_since(self.begun);
         let overhead = until_now.saturating_sub(waited);
-        if let Some((_, seen)) = &mut self.shown {
-            seen.first = Some(until_now);
-        }
+        self.first = Some(until_now);
         (self.status, self.facts, self.overhead) = (status, facts, Some(overhead));
         overhead
     }
-}
 
-impl Drop for Record {
-    fn drop(&mut self) {
-        let log = self.log.clone();
-        let _in = log.enter();
+    /// Tells everybody who counts that it is over.
+    fn over(&mut self) {
         let open = self.open.take();
         let facts = self.facts.as_ref();
         let took = self.begun.elapsed();
@@ -137,8 +157,9 @@ impl Drop for Record {
             cache: facts.map_or(Cached::default().word, |facts| facts.cache.word),
             stream: self.stream,
         };
-        self.metrics.request(&labels, took, self.overhead);
-        self.metrics.request_ended();
+        let metrics = &self.state.0.metrics;
+        metrics.request(&labels, took, self.overhead);
+        metrics.request_ended();
         let error = self.refusal.or(self.cut);
         if let Some(open) = open {
             let end = told::End { status: labels.status, error, facts, overhead: self.overhead };
@@ -154,12 +175,21 @@ impl Drop for Record {
             ms = took.as_millis() as u64,
             "request over"
         );
-        if let Some((board, seen)) = self.shown.take() {
-            let (status, stream) = (labels.status, self.stream);
-            let left = status == LEFT || error == Some(CLIENT_LEFT);
-            let seen = Seen { status, stream, left, took, code: error.filter(|_| !left), ..seen };
-            let stranger = seen.stranger;
-            board.ended(Ended::of(seen, self.facts.take()), stranger);
-        }
+        let (status, stream, first) = (labels.status, self.stream, self.first);
+        let left = status == LEFT || error == Some(CLIENT_LEFT);
+        let code = error.filter(|_| !left);
+        let (key, stranger) = match std::mem::replace(&mut self.shown, Shown::Not) {
+            Shown::Not => return,
+            Shown::Counted => (None, true),
+            Shown::Whole(key) => (key, false),
+        };
+        let seen = Seen { key, status, code, left, stream, stranger, first, took };
+        self.state.0.board.ended(Ended::of(seen, self.facts.take()), stranger);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        whose::resume(self.log.take(), || self.over());
     }
 }

@@ -16,9 +16,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Frame;
 use http_body_util::Full;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
+    base::decimal::Decimal,
     limit::bucket::{Taken, Wait},
     pipeline::{Answer, AnswerStream, Content, Facts, Money, StandIn},
 };
@@ -28,29 +30,28 @@ use super::{names, ping::Pinged, record::Record};
 /// How many headers an answer usually has, the library's own included.
 const USUAL_HEADERS: usize = 24;
 
-/// An answer as HTTP; `record` lives until its last byte. A stream that is quiet for `ping` gets a comment; one that
+/// An answer that is there `now` as HTTP; `record` lives until its last byte. A stream that is quiet for `ping` gets a comment; one that
 /// runs when `over` comes ends with an error.
 pub fn answer(
     Answer { facts, content }: Answer,
+    now: Instant,
     ping: Duration,
     over: &CancellationToken,
     mut record: Record,
 ) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
     // As many as there usually are: a map that grows sorts everything anew.
-    headers.reserve(USUAL_HEADERS);
-    fact_headers(headers, &facts);
+    let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
+    fact_headers(&mut headers, &facts);
     headers.insert(names::CACHE, HeaderValue::from_static(facts.cache.word));
     if let Some(age) = facts.cache.age {
         headers.insert(header::AGE, age.as_secs().into());
     }
-    let overhead = record.answered(StatusCode::OK.as_u16(), Some(facts));
-    overhead_header(headers, overhead);
-    match content {
+    let overhead = record.answered(now, StatusCode::OK.as_u16(), Some(facts));
+    overhead_header(&mut headers, overhead);
+    let body = match content {
         Content::Whole(bytes) => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *response.body_mut() = Body::new(Recorded { body: Full::new(bytes), _record: record });
+            Body::new(Recorded { body: Full::new(bytes), _record: record })
         }
         Content::Stream(stream) => {
             headers
@@ -59,10 +60,11 @@ pub fn answer(
             headers.insert(names::ACCEL_BUFFERING, HeaderValue::from_static("no"));
             let over = Box::pin(over.clone().cancelled_owned());
             record.cut(stream.cut());
-            *response.body_mut() =
-                Body::new(Frames { stream: Pinged::new(stream, ping), over, told: false, record });
+            Body::new(Frames { stream: Pinged::new(stream, ping), over, told: false, record })
         }
-    }
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
     response
 }
 
@@ -101,16 +103,16 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
         (names::MONTHLY_REMAINING, &remaining.monthly),
     ] {
         if let Some(amount) = amount {
-            put(header, &amount.to_string());
+            put(header, amount.text().as_str());
         }
     }
     if let Some(complexity) = facts.verdict.complexity {
-        headers.insert(names::COMPLEXITY, u64::from(complexity).into());
+        headers.insert(names::COMPLEXITY, number(Decimal::whole(complexity.into())));
     }
-    headers.insert(names::ATTEMPTS, facts.attempts.into());
-    headers.insert(names::FALLBACKS, facts.fallbacks.into());
+    headers.insert(names::ATTEMPTS, few(facts.attempts));
+    headers.insert(names::FALLBACKS, few(facts.fallbacks));
     if let Some(max_output) = max_output {
-        headers.insert(names::MAX_OUTPUT, (*max_output).into());
+        headers.insert(names::MAX_OUTPUT, number(Decimal::whole(*max_output)));
     }
     let mut say = |header: HeaderName, word: &'static str| {
         headers.insert(header, HeaderValue::from_static(word));
@@ -129,13 +131,22 @@ pub fn fact_headers(headers: &mut HeaderMap, facts: &Facts) {
 
 /// How long Weir itself took, in milliseconds with three decimals.
 pub fn overhead_header(headers: &mut HeaderMap, overhead: Duration) {
-    // Whole numbers: writing a float with a point costs as much as all other headers.
-    let us = (overhead.as_nanos() + 500) / 1000;
-    let text = format!("{}.{:03}", us / 1000, us % 1000);
-    headers.insert(
-        names::OVERHEAD,
-        HeaderValue::try_from(text).expect("digits and a point make a header value"),
-    );
+    let us = overhead.saturating_add(Duration::from_nanos(500)).as_micros();
+    let us = u64::try_from(us).unwrap_or(u64::MAX);
+    headers.insert(names::OVERHEAD, number(Decimal::exact(us, 3)));
+}
+
+fn number(text: Decimal) -> HeaderValue {
+    HeaderValue::from_bytes(text.as_bytes()).expect("digits and a point make a header value")
+}
+
+/// A number that is nearly always a digit.
+fn few(count: usize) -> HeaderValue {
+    const DIGITS: [&str; 4] = ["0", "1", "2", "3"];
+    match DIGITS.get(count) {
+        Some(digit) => HeaderValue::from_static(digit),
+        None => number(Decimal::whole(count as u64)),
+    }
 }
 
 /// What a key's limit of requests says after one more.
@@ -160,36 +171,38 @@ impl RateLimit {
 
 /// OpenAI's `x-ratelimit-*` headers of a key; a limit that it does not have is left out.
 pub fn rate_headers(headers: &mut HeaderMap, requests: Option<RateLimit>, tokens: Option<RateLimit>) {
+    let mut text = String::new();
     for (limit, [most, left, reset]) in [
         (requests, [names::LIMIT_REQUESTS, names::REMAINING_REQUESTS, names::RESET_REQUESTS]),
         (tokens, [names::LIMIT_TOKENS, names::REMAINING_TOKENS, names::RESET_TOKENS]),
     ] {
         let Some(limit) = limit else { continue };
-        headers.insert(most, limit.limit.into());
-        headers.insert(left, limit.remaining.into());
-        let value = HeaderValue::try_from(go_duration(limit.reset));
-        headers.insert(reset, value.expect("digits and letters make a header value"));
+        headers.insert(most, number(Decimal::whole(limit.limit.into())));
+        headers.insert(left, number(Decimal::whole(limit.remaining.into())));
+        text.clear();
+        go_duration(&mut text, limit.reset);
+        headers.insert(reset, HeaderValue::from_str(&text).expect("digits and letters make a header value"));
     }
 }
 
-/// A duration as OpenAI writes it, which is Go's way: `17ms`, `8.64s`, `6m0s`; rounded up to a millisecond.
-fn go_duration(duration: Duration) -> String {
-    let ms = duration.as_nanos().div_ceil(1_000_000);
+/// Writes a duration as OpenAI does, which is Go's way: `17ms`, `8.64s`, `6m0s`; rounded up to a millisecond.
+fn go_duration(text: &mut String, duration: Duration) {
+    let ms = duration.as_secs().saturating_mul(1000) + u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+    let mut put = |number: Decimal, unit| {
+        text.push_str(number.as_str());
+        text.push_str(unit);
+    };
     if ms < 1000 {
-        return format!("{ms}ms");
+        return put(Decimal::whole(ms), "ms");
     }
     let (minutes, ms) = (ms / 60_000, ms % 60_000);
-    let fraction = format!("{:03}", ms % 1000);
-    let (point, fraction) = match fraction.trim_end_matches('0') {
-        "" => ("", ""),
-        fraction => (".", fraction),
-    };
-    let seconds = format!("{}{point}{fraction}s", ms / 1000);
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => seconds,
-        (0, minutes) => format!("{minutes}m{seconds}"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+    if minutes >= 60 {
+        put(Decimal::whole(minutes / 60), "h");
     }
+    if minutes > 0 {
+        put(Decimal::whole(minutes % 60), "m");
+    }
+    put(Decimal::short(false, ms, 3), "s");
 }
 
 pin_project_lite::pin_project! {
@@ -266,7 +279,9 @@ mod tests {
             (61_005_000, "1m1.005s"),
             (3_600_000_000, "1h0m0s"),
         ] {
-            assert_eq!(go_duration(Duration::from_micros(us)), text);
+            let mut written = String::new();
+            go_duration(&mut written, Duration::from_micros(us));
+            assert_eq!(written, text);
         }
     }
 }

@@ -57,9 +57,9 @@ const fn served(
 
 /// Everything that is served. A path can only be added here, with its access, so none is open by oversight.
 pub const ROUTES: &[Served] = &[
-    served(Method::POST, "/v1/chat/completions", Access::Client, false, || post(handler::ask::chat)),
-    served(Method::POST, "/v1/completions", Access::Client, false, || post(handler::ask::completions)),
-    served(Method::POST, "/v1/embeddings", Access::Client, false, || post(handler::ask::embeddings)),
+    served(Method::POST, "/v1/chat/completions", Access::Client, false, || post(handler::ask::elsewhere)),
+    served(Method::POST, "/v1/completions", Access::Client, false, || post(handler::ask::elsewhere)),
+    served(Method::POST, "/v1/embeddings", Access::Client, false, || post(handler::ask::elsewhere)),
     served(Method::GET, "/v1/models", Access::Client, false, || get(handler::models::list)),
     served(Method::GET, "/v1/models/{*id}", Access::Client, false, || get(handler::models::one)),
     served(Method::GET, "/healthz", Access::Public, false, || get(handler::health::alive)),

@@ -1,6 +1,9 @@
 //! Reads what a request is counted under: the tags of its key, with those of its client.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use axum::http::{HeaderMap, HeaderName};
 
@@ -11,8 +14,15 @@ use crate::{
 
 use super::wishes::text;
 
+static NONE: LazyLock<Arc<BTreeMap<String, String>>> = LazyLock::new(Arc::default);
+
 const HEADER: &str = "x-weir-tags";
 const NAME: HeaderName = HeaderName::from_static(HEADER);
+
+/// The tags of whoever has no key.
+pub fn none() -> &'static Arc<BTreeMap<String, String>> {
+    &NONE
+}
 
 /// The tags of a key with those in `x-weir-tags`. A client may only set tags that are listed in `allowed`, and none
 /// that its key has.

@@ -25,7 +25,10 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The first header with a bad value, and what would be right.
 pub fn read(headers: &HeaderMap) -> Result<Wishes, Box<Refusal>> {
     // Most clients wish for nothing: then no header is looked for.
-    let is_wish = |name: &HeaderName| name.as_str().starts_with("x-weir-") || name == IDEMPOTENCY_KEY;
+    let is_wish = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-weir-") || name == IDEMPOTENCY_KEY
+    };
     if !headers.keys().any(is_wish) {
         return Ok(Wishes::default());
     }

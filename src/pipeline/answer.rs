@@ -12,7 +12,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::{
-    base::{money::Nanos, outcome::Outcome},
+    base::{
+        money::Nanos,
+        outcome::Outcome,
+        whose::{self, Whose},
+    },
     config::QualityCheck,
     openai::error::ErrorBody,
     quality::Findings,
@@ -215,8 +219,8 @@ pub struct AnswerStream {
     keeper: Option<Box<Keeper>>,
     /// What cuts it short if nobody reads on.
     cut: Option<&'static str>,
-    /// The request's span in the log: what becomes of a stream is told long after its handler is gone.
-    log: tracing::Span,
+    /// The request, for the log: what becomes of a stream is told long after its handler is gone.
+    log: Option<Whose>,
 }
 
 /// Where frames come from.
@@ -250,7 +254,7 @@ impl AnswerStream {
             summary: summary.map(Box::new),
             keeper: None,
             cut: Some(CLIENT_LEFT),
-            log: tracing::Span::current(),
+            log: whose::current(),
         }
     }
 
@@ -371,7 +375,7 @@ impl Stream for AnswerStream {
                     Cut::Upstream(_) => BROKEN,
                     Cut::Ledger => UNRECORDED,
                 });
-                Some(self.log.in_scope(|| last_words(&cut)))
+                Some(whose::resume(self.log.take(), || last_words(&cut)))
             }
             None => None,
         })

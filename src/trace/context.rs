@@ -28,6 +28,11 @@ impl TraceId {
     pub fn fresh() -> Self {
         Self(rand::random::<u128>().max(1).to_be_bytes())
     }
+
+    /// It as a number, of which its text is the 32 hexadecimal digits.
+    pub fn number(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
 }
 
 impl SpanId {

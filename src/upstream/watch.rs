@@ -6,7 +6,10 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::{
-    base::outcome::Outcome,
+    base::{
+        outcome::Outcome,
+        whose::{self, Whose},
+    },
     health::Reached,
     metrics::TargetMetrics,
     openai::{Produced, Usage},
@@ -35,8 +38,8 @@ pub struct Watch {
     usage: Option<Usage>,
     /// What it tells of itself, where that is recorded.
     probe: Option<Box<Probe>>,
-    /// The request's span in the log: a try may end long after its handler.
-    log: tracing::Span,
+    /// The request, for the log: a try may end long after its handler.
+    log: Option<Whose>,
 }
 
 impl Watch {
@@ -63,7 +66,7 @@ impl Watch {
             want: want.cloned(),
             usage: None,
             probe: None,
-            log: tracing::Span::current(),
+            log: whose::current(),
         }
     }
 
@@ -180,7 +183,7 @@ impl Watch {
 
     fn report(&mut self, outcome: Outcome, hint: Option<Duration>) {
         if let Some(ward) = self.ward.take() {
-            self.log.in_scope(|| ward.over(outcome, hint));
+            whose::resume(self.log.take(), || ward.over(outcome, hint));
         }
     }
 

@@ -53,8 +53,9 @@ impl Gateway {
         let address = address.map_err(|error| format!("the listening socket is gone: {error}"))?;
         let stop = CancellationToken::new();
         let over = state.0.over.clone();
-        let router = router(&state, false, true);
-        let serving = tokio::spawn(server::serve(listener, router, options, stop.clone(), over, GRACE));
+        let front = router(&state, false, true);
+        let desk = move |peer| front.desk(peer);
+        let serving = tokio::spawn(server::serve(listener, desk, options, stop.clone(), over, GRACE));
         Ok((Self { state, address, stop, serving }, news))
     }
 

@@ -112,24 +112,30 @@ impl Ended {
     pub fn of(seen: Seen, facts: Option<Facts>) -> Self {
         let fate = fate(&seen, facts.as_ref());
         let answered = matches!(fate, Fate::Ok | Fate::Moved | Fate::StoodIn | Fate::Cached);
-        let target = facts.as_ref().and_then(|facts| facts.target.as_ref());
+        let steps = facts.as_ref().map(steps).unwrap_or_default();
+        let attempts = facts.as_ref().map_or(0, |facts| facts.attempts);
+        let cost_usd = facts.as_ref().and_then(|facts| facts.money.cost);
+        let (route, target, tier) = match facts {
+            Some(facts) => (facts.route_label, facts.target, facts.verdict.tier),
+            None => (NONE.into(), None, None),
+        };
         Self {
             seq: 0,
             at: 0,
             fate,
             status: seen.status,
             code: seen.code,
-            route: facts.as_ref().map_or_else(|| NONE.into(), |facts| Arc::clone(&facts.route_label)),
-            model: target.map_or_else(|| NONE.into(), label),
-            provider: target.map_or_else(|| NONE.into(), |target| Arc::clone(&target.provider)),
+            route,
+            model: target.as_ref().map_or_else(|| NONE.into(), label),
+            provider: target.as_ref().map_or_else(|| NONE.into(), |target| Arc::clone(&target.provider)),
             key: seen.key,
-            tier: facts.as_ref().and_then(|facts| facts.verdict.tier.clone()),
+            tier,
             stream: seen.stream,
-            attempts: facts.as_ref().map_or(0, |facts| facts.attempts),
-            steps: facts.as_ref().map(steps).unwrap_or_default(),
+            attempts,
+            steps,
             first: seen.first.filter(|_| answered),
             took: Some(seen.took),
-            cost_usd: facts.as_ref().and_then(|facts| facts.money.cost),
+            cost_usd,
         }
     }
 

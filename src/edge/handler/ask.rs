@@ -3,83 +3,86 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Extension,
-    extract::{self, Request},
+    http::{Request, Uri},
     response::Response,
 };
 use tokio::time::Instant;
-use tower::ServiceExt as _;
+use tower::Service as _;
 
 use crate::{
-    base::{deadline::Deadline, id::RequestId},
+    base::{deadline::Deadline, id::RequestId, whose},
     edge::{
-        body, error, layer::auth::Caller, layer::shed::Place, record::Record, reply, state::State, tags,
-        told, wishes,
+        body::{self, Inbound},
+        error,
+        layer::auth::Caller,
+        layer::shed::Place,
+        record::Record,
+        reply,
+        state::State,
+        tags, told, wishes,
     },
     keys::VirtualKey,
     limit::{concurrency::Permit, registry::KeyLimits, tokens::TokenReservation},
     openai::{Ask, Endpoint, estimate},
-    pipeline::{Asked, Code, Job, Refusal},
+    pipeline::{Asked, Code, Job, Refusal, Snapshot},
     trace::Scope,
     upstream::Timing,
 };
 
-/// `POST /v1/chat/completions`.
-pub async fn chat(state: extract::State<State>, guest: Guest, request: Request) -> Response {
-    ask(state.0, known(guest), request, Endpoint::Chat).await
+/// What the router has for these paths, to say which method they take. [`Front`](crate::edge::Front) serves them before it.
+pub async fn elsewhere(uri: Uri) -> Response {
+    error::not_found(uri.path())
 }
 
-/// `POST /v1/completions`.
-pub async fn completions(state: extract::State<State>, guest: Guest, request: Request) -> Response {
-    ask(state.0, known(guest), request, Endpoint::Completions).await
+/// What is known of a request before it is read.
+pub struct Known {
+    /// Its id.
+    pub id: RequestId,
+    /// When it began.
+    pub begun: Instant,
+    /// The configuration that it sees.
+    pub snapshot: Arc<Snapshot>,
+    /// Who asks.
+    pub caller: Caller,
+    /// Its place among the requests under way.
+    pub place: Place,
 }
-
-/// `POST /v1/embeddings`.
-pub async fn embeddings(state: extract::State<State>, guest: Guest, request: Request) -> Response {
-    ask(state.0, known(guest), request, Endpoint::Embeddings).await
-}
-
-/// What the layers before the handlers found out.
-type Guest = (Extension<RequestId>, Extension<Caller>, Extension<Place>);
-
-fn known((Extension(id), Extension(caller), Extension(place)): Guest) -> Known {
-    (id, caller, place)
-}
-
-/// The request's id, who asks, and a place among the requests under way.
-pub type Known = (RequestId, Caller, Place);
 
 /// Asks a model.
-pub async fn ask(state: State, (id, caller, place): Known, request: Request, endpoint: Endpoint) -> Response {
-    let name = caller.0.as_ref().map(|key| Arc::clone(key.name()));
-    let mut record = Record::begin(&state.0.metrics).shown(&state.0.board, name);
+pub async fn ask(state: State, known: Known, request: Request<Inbound>, endpoint: Endpoint) -> Response {
+    let Known { id, begun, snapshot, caller, place } = known;
+    let key = caller.0.as_ref();
     let scope = told::begin(&state.0.tracer, request.headers());
     if let Some(scope) = &scope {
-        record.log().record("trace_id", tracing::field::display(scope.trace()));
-        record.traced(told::open(scope, &id, caller.0.as_deref(), endpoint));
+        whose::traced(scope.trace().number());
     }
-    let meter = Meter::of(&state, &caller);
-    let Admitted { permit, requests } = meter.as_ref().map_or_else(Admitted::freely, Meter::admit);
+    let mut record = Record::since(&state, begun).shown(key.map(|key| Arc::clone(key.name())));
+    if let Some(scope) = &scope {
+        record.traced(told::open(scope, &id, key.map(|key| &**key), endpoint));
+    }
+    let meter = key.map(|key| Meter::of(&state, key, begun));
+    let Admitted { permit, requests } =
+        meter.as_ref().map_or_else(Admitted::freely, |meter| meter.admit(begun));
+    let ping = snapshot.config.server.stream_ping.0;
     let answer = match permit {
         Ok(permit) => {
-            record.hold((place, permit));
-            let came = Came { id, caller, request, endpoint, scope };
+            record.admitted(place, permit);
+            let came = Came { id, begun, snapshot, caller, request, endpoint, scope };
             let asked = asked(&state, came, meter.as_ref(), &mut record).await;
             match asked {
-                Ok(asked) => state.0.pipeline.clone().oneshot(asked).await,
+                // Every step of it is always ready.
+                Ok(asked) => state.0.pipeline.clone().call(asked).await,
                 Err(refusal) => Err(refusal),
             }
         }
         Err(refusal) => Err(refusal),
     };
+    let now = Instant::now();
     let mut response = match answer {
-        Ok(answer) => {
-            let ping = state.0.snapshot.load().config.server.stream_ping.0;
-            reply::answer(answer, ping, &state.0.over, record)
-        }
+        Ok(answer) => reply::answer(answer, now, ping, &state.0.over, record),
         Err(refusal) => error::reply(&refusal, record),
     };
-    let tokens = meter.as_ref().and_then(Meter::tokens);
+    let tokens = meter.as_ref().and_then(|meter| meter.tokens(now));
     reply::rate_headers(response.headers_mut(), requests, tokens);
     response
 }
@@ -87,8 +90,10 @@ pub async fn ask(state: State, (id, caller, place): Known, request: Request, end
 /// A request as it came, with its place in a trace.
 struct Came {
     id: RequestId,
+    begun: Instant,
+    snapshot: Arc<Snapshot>,
     caller: Caller,
-    request: Request,
+    request: Request<Inbound>,
     endpoint: Endpoint,
     scope: Option<Scope>,
 }
@@ -96,19 +101,17 @@ struct Came {
 /// Reads the request.
 async fn asked(
     state: &State,
-    Came { id, caller, request, endpoint, scope }: Came,
+    Came { id, begun, snapshot, caller, request, endpoint, scope }: Came,
     meter: Option<&Meter>,
     record: &mut Record,
 ) -> Result<Asked, Box<Refusal>> {
-    let begun = Instant::now();
-    let snapshot = state.snapshot();
     let server = &snapshot.config.server;
     let wishes = wishes::read(request.headers())?;
-    let own = caller.0.as_ref().map(|key| Arc::clone(key.tags())).unwrap_or_default();
-    let tags = tags::read(request.headers(), &snapshot.config.auth.client_tags, &own)?;
+    let own = caller.0.as_ref().map_or_else(|| tags::none(), |key| key.tags());
+    let tags = tags::read(request.headers(), &snapshot.config.auth.client_tags, own)?;
     let (body, room) = body::read(request, server, &state.0.body_room).await?;
     // The body is needed to the end, to count what an upstream does not.
-    record.hold(room);
+    record.came(room);
     let ask = Ask::parse(endpoint, body).map_err(Refusal::bad_field)?;
     record.stream(ask.stream());
     if let Some(open) = record.span() {
@@ -124,20 +127,8 @@ async fn asked(
         bounds_stream: wishes.timeout.is_some(),
         attempt: wishes.attempt_timeout,
     };
-    let key = caller.0;
-    let ask = Arc::new(ask);
-    let job = Job {
-        id,
-        ask,
-        wishes,
-        key,
-        tags,
-        tokens,
-        snapshot: Arc::clone(&snapshot),
-        timing,
-        cache: "bypass",
-        trace: scope,
-    };
+    let (key, ask) = (caller.0, Arc::new(ask));
+    let job = Job { id, ask, wishes, key, tags, tokens, snapshot, timing, cache: "bypass", trace: scope };
     Ok(Asked(Box::new(job)))
 }
 
@@ -163,14 +154,12 @@ struct Meter {
 }
 
 impl Meter {
-    fn of(state: &State, Caller(key): &Caller) -> Option<Self> {
-        let key = Arc::clone(key.as_ref()?);
-        let limits = state.0.limits.for_key(&key, Instant::now());
-        Some(Self { key, limits })
+    fn of(state: &State, key: &Arc<VirtualKey>, now: Instant) -> Self {
+        Self { key: Arc::clone(key), limits: state.0.limits.for_key(key, now) }
     }
 
     /// Takes one request.
-    fn admit(&self) -> Admitted {
+    fn admit(&self, now: Instant) -> Admitted {
         let Self { key, limits } = self;
         let Some(permit) = limits.concurrency.try_acquire() else {
             let message =
@@ -180,7 +169,7 @@ impl Meter {
         if key.rpm() == 0 {
             return Admitted { permit: Ok(Some(permit)), requests: None };
         }
-        match limits.rpm.try_take(1, Instant::now()) {
+        match limits.rpm.try_take(1, now) {
             Ok(taken) => {
                 Admitted { permit: Ok(Some(permit)), requests: Some(reply::RateLimit::taken(&taken)) }
             }
@@ -213,8 +202,7 @@ impl Meter {
     }
 
     /// Where the limit of tokens a minute stands now.
-    fn tokens(&self) -> Option<reply::RateLimit> {
-        let now = Instant::now();
+    fn tokens(&self, now: Instant) -> Option<reply::RateLimit> {
         (self.key.tpm() > 0).then(|| reply::RateLimit::taken(&self.limits.tpm.peek(now)))
     }
 }

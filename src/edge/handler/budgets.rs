@@ -22,7 +22,7 @@ const LIMIT: usize = 1000;
 pub async fn list(extract::State(state): extract::State<State>, uri: Uri) -> Response {
     let (from, limit) = match question(&uri) {
         Ok(question) => question,
-        Err(refusal) => return error::refused(&state.0.metrics, &refusal),
+        Err(refusal) => return error::refused(&state, &refusal),
     };
     let till = &state.0.till;
     let bound = &state.snapshot().bound;

@@ -26,7 +26,7 @@ pub async fn purge(extract::State(state): extract::State<State>, uri: Uri) -> Re
             let body = json!({ "purged": purged });
             ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
         }
-        Err(refusal) => error::refused(&state.0.metrics, &refusal),
+        Err(refusal) => error::refused(&state, &refusal),
     }
 }
 

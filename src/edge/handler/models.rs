@@ -35,7 +35,7 @@ pub async fn one(
         Some(model) => json(&model),
         None => {
             let message = "There is no such route or model here. GET /v1/models lists what there is.";
-            error::refused(&state.0.metrics, &Refusal::new(Code::ModelNotFound, message))
+            error::refused(&state, &Refusal::new(Code::ModelNotFound, message))
         }
     }
 }

@@ -31,7 +31,7 @@ pub async fn layer(
 ) -> Response {
     match check(&state, peer, &request) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => error::refused(&state.0.metrics, &refusal),
+        Err(refusal) => error::refused(&state, &refusal),
     }
 }
 
@@ -49,7 +49,7 @@ pub async fn page(
     if matches!(token, None | Some(Ok(None)))
         && let Err(refusal) = local::check(Door::Admin, server, peer, request.uri(), request.headers())
     {
-        return error::refused(&state.0.metrics, &refusal);
+        return error::refused(&state, &refusal);
     }
     next.run(request).await
 }

@@ -33,12 +33,12 @@ pub async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match caller(&state, &state.snapshot(), peer, request.uri(), request.headers()) {
+    match caller(&state, &state.snapshot(), peer, Instant::now(), request.uri(), request.headers()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => error::reply(&refusal, Record::begin(&state.0.metrics).counted(&state.0.board)),
+        Err(refusal) => error::reply(&refusal, Record::begin(&state).counted()),
     }
 }
 
@@ -50,6 +50,7 @@ pub fn caller(
     state: &State,
     snapshot: &Snapshot,
     peer: SocketAddr,
+    now: Instant,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Caller, Box<Refusal>> {
@@ -63,7 +64,6 @@ pub fn caller(
     if snapshot.has_no_keys() {
         return only_here(Door::Keyless);
     }
-    let now = Instant::now();
     if let Some(wait) = state.0.failures.blocked(peer.ip(), now) {
         let message = "Too many failed authentications from this address.";
         return Err(Refusal::new(Code::RateLimitExceeded, message).after(wait).into());

@@ -7,20 +7,15 @@ use axum::{
     response::Response,
 };
 
-use tracing::{Instrument as _, Span};
-
-use crate::{base::id::RequestId, edge::names};
+use crate::{
+    base::{id::RequestId, whose},
+    edge::names,
+};
 
 /// The client's id where it is harmless, else a new one.
 pub fn name(headers: &HeaderMap) -> RequestId {
     let sent = headers.get(names::REQUEST_ID).and_then(|value| value.to_str().ok());
     sent.and_then(RequestId::from_client).unwrap_or_else(RequestId::fresh)
-}
-
-/// What is logged of the request stands in this. At the level of errors, so that whatever is logged says whose it is. A
-/// trace is told where there is one.
-pub fn span(id: &RequestId) -> Span {
-    tracing::error_span!("request", %id, trace_id = tracing::field::Empty)
 }
 
 /// Tells the client the id.
@@ -30,10 +25,9 @@ pub fn tell(id: &RequestId, response: &mut Response) {
 }
 
 /// Gives a request its id.
-pub async fn layer(mut request: Request, next: Next) -> Response {
+pub async fn layer(request: Request, next: Next) -> Response {
     let id = name(request.headers());
-    request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).instrument(span(&id)).await;
+    let mut response = whose::scope(id.clone(), next.run(request)).await;
     tell(&id, &mut response);
     response
 }

@@ -14,21 +14,14 @@ use crate::{
     pipeline::{Code, Refusal},
 };
 
-/// A place among the requests under way; it rides to the end of the answer's body.
-#[derive(Clone, Debug)]
-pub struct Place(#[expect(dead_code, reason = "held, never read")] Arc<OwnedSemaphorePermit>);
+/// A place among the requests under way; one that asks a model has it to the end of the answer's body.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held, never read")] OwnedSemaphorePermit);
 
-/// Takes a place, or answers 503 at once.
-pub async fn layer(
-    extract::State(state): extract::State<State>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Takes a place until the answer's head is there, or answers 503 at once.
+pub async fn layer(extract::State(state): extract::State<State>, request: Request, next: Next) -> Response {
     match place(&state) {
-        Ok(place) => {
-            request.extensions_mut().insert(place);
-            next.run(request).await
-        }
+        Ok(_place) => next.run(request).await,
         Err(refusal) => refuse(&state, &refusal),
     }
 }
@@ -44,7 +37,7 @@ pub fn place(state: &State) -> Result<Place, Box<Refusal>> {
     let permit = Arc::clone(&state.0.room)
         .try_acquire_owned()
         .map_err(|_| full("This gateway has as many requests under way as it may (server.max_in_flight)."))?;
-    Ok(Place(Arc::new(permit)))
+    Ok(Place(permit))
 }
 
 fn full(message: &str) -> Box<Refusal> {
@@ -53,5 +46,5 @@ fn full(message: &str) -> Box<Refusal> {
 
 /// The answer to a request that has no place, which counts as one.
 pub fn refuse(state: &State, refusal: &Refusal) -> Response {
-    error::reply(refusal, Record::begin(&state.0.metrics).counted(&state.0.board))
+    error::reply(refusal, Record::begin(state).counted())
 }

@@ -2,9 +2,12 @@
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
 
-use axum::{body::Body, extract::ConnectInfo};
+use axum::body::Body;
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
@@ -15,7 +18,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt as _;
 
 use super::{
     ServerOptions,
@@ -51,7 +53,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// `shutdown` asks connections to finish, `cut` drops them; their tasks are counted in `tasks`.
+    /// `shutdown` asks connections to finish, `cut`, which comes after it, drops them; their tasks are counted in `tasks`.
     pub fn new(
         options: ServerOptions,
         tasks: &TaskTracker,
@@ -79,8 +81,7 @@ impl Connections {
     /// Serves a connection to its end, or until it is cut.
     pub async fn run<S>(&self, stream: TcpStream, peer: SocketAddr, service: S)
     where
-        S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-        S: Clone + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
     {
         // Each chunk of a stream leaves at once. Where the system refuses, it is only slower.
@@ -105,35 +106,36 @@ impl Connections {
 
     async fn drive<S, IO>(&self, stream: IO, peer: SocketAddr, service: S)
     where
-        S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-        S: Clone + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let io = IdleWrite::new(stream, self.options.write_timeout);
         let io = TokioIo::new(Guarded::new(io, self.options.header_timeout));
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = service.clone().oneshot(request);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = service.call(request);
             MarkedHandler::new(async move { answer.await.map(|answer| answer.map(MarkedBody::new)) })
         });
         let mut connection = pin!(self.http.serve_connection(io, service));
-        let mut asked = false;
-        loop {
-            tokio::select! {
-                biased;
-                outcome = connection.as_mut() => {
-                    if let Err(error) = outcome {
-                        tracing::debug!(%peer, %error, "a connection ended early");
-                    }
-                    return;
-                }
-                () = self.cut.cancelled() => return,
-                () = self.shutdown.cancelled(), if !asked => {
-                    asked = true;
-                    connection.as_mut().graceful_shutdown();
+        // Each wait is looked at as often as the connection is, so one at a time.
+        let ended = tokio::select! {
+            biased;
+            outcome = connection.as_mut() => Some(outcome),
+            () = self.shutdown.cancelled() => None,
+        };
+        let outcome = match ended {
+            Some(outcome) => outcome,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    outcome = connection.as_mut() => outcome,
+                    () = self.cut.cancelled() => return,
                 }
             }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, %error, "a connection ended early");
         }
     }
 }

@@ -13,13 +13,14 @@ mod tls;
 use std::{
     convert::Infallible,
     io::{Read as _, Write as _},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
 use axum::body::Body;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, service::Service};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -91,29 +92,29 @@ impl ServerOptions {
 /// finish their requests within `grace`. Then `over` tells those that are left to end, and soon after they are dropped.
 /// Dropping the returned future drops all connections.
 ///
-/// The service finds the peer's address in the request's extensions, as `ConnectInfo<SocketAddr>`.
+/// `desk` gives what serves the connection of the client with this address.
 ///
 /// Returns how many connections were left at the end of `grace`.
 pub async fn serve<S>(
     listener: TcpListener,
-    service: S,
+    desk: impl Fn(SocketAddr) -> S,
     options: ServerOptions,
     shutdown: CancellationToken,
     over: CancellationToken,
     grace: Duration,
 ) -> usize
 where
-    S: tower::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
-    let _cut_all_when_dropped = cut.clone().drop_guard();
+    let ending = shutdown.child_token();
+    let _cut_all_when_dropped = (cut.clone().drop_guard(), ending.clone().drop_guard());
     let most = options.max_connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(most));
     let says_why = options.tls.is_none();
-    let connections = Arc::new(Connections::new(options, &tasks, &shutdown, &cut));
+    let connections = Arc::new(Connections::new(options, &tasks, &ending, &cut));
     let (mut trouble, mut full) = (Trouble::default(), Trouble::default());
     loop {
         let (stream, peer) = tokio::select! {
@@ -130,7 +131,7 @@ where
             }
             continue;
         };
-        let (connections, service) = (connections.clone(), service.clone());
+        let (connections, service) = (connections.clone(), desk(peer));
         tasks.spawn(async move {
             connections.run(stream, peer, service).await;
             drop(place);

@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::BodyExt as _;
@@ -62,8 +61,7 @@ fn pieces(n: usize, size: usize, leaving: Leaving) -> Body {
     }))
 }
 
-async fn answer(request: Request<Incoming>, leaving: Leaving) -> Response<Body> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().unwrap().0;
+async fn answer(peer: SocketAddr, request: Request<Incoming>, leaving: Leaving) -> Response<Body> {
     let path = request.uri().path().to_owned();
     match path.as_str() {
         "/stream" => Response::new(pieces(10, 1, leaving)),
@@ -98,13 +96,16 @@ async fn start(options: ServerOptions, grace: Duration) -> Running {
     let calls = Arc::new(AtomicUsize::new(0));
     let (leave, left) = tokio::sync::mpsc::unbounded_channel();
     let counter = calls.clone();
-    let service = tower::service_fn(move |request: Request<Incoming>| {
-        counter.fetch_add(1, Ordering::Relaxed);
-        let leaving = Leaving(leave.clone());
-        async move { Ok(answer(request, leaving).await) }
-    });
+    let desk = move |peer| {
+        let (counter, leave) = (counter.clone(), leave.clone());
+        hyper::service::service_fn(move |request: Request<Incoming>| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let leaving = Leaving(leave.clone());
+            async move { Ok(answer(peer, request, leaving).await) }
+        })
+    };
     let server =
-        tokio::spawn(serve(listener, service, options, shutdown.clone(), CancellationToken::new(), grace));
+        tokio::spawn(serve(listener, desk, options, shutdown.clone(), CancellationToken::new(), grace));
     Running { address, shutdown, server, calls, left }
 }
 
