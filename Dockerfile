@@ -7,6 +7,7 @@ FROM ${BUILDER} AS builder
 ARG PROFILE=release
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY .cargo ./.cargo
 COPY src ./src
 COPY config ./config
 # Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
