@@ -18,6 +18,7 @@ mod keys;
 mod keywords;
 mod ledger;
 pub mod load;
+mod misfit;
 mod models;
 mod path;
 mod presets;

@@ -1,6 +1,5 @@
 //! The JSON Schema derived from the configuration's types, as a thing to ask.
 
-use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::base::money::{Nanos, Pico};
@@ -31,19 +30,6 @@ impl Shape {
     /// The schema itself.
     pub(crate) fn root(&self) -> &Value {
         &self.root
-    }
-
-    /// The check of whole trees, which knows spans of time, and sizes.
-    pub(crate) fn validator(&self) -> Validator {
-        jsonschema::draft202012::options()
-            .should_validate_formats(true)
-            .with_format("span", |text: &str| Span::parse(text).is_ok())
-            .with_format("size", |text: &str| Size::parse(text).is_ok())
-            .with_format("hedge", |text: &str| HedgeAfter::parse(text).is_ok())
-            .with_format("price", |text: &str| Pico::parse(text).is_ok())
-            .with_format("money", |text: &str| Nanos::parse(text).is_ok())
-            .build(&self.root)
-            .expect("the derived schema is a valid schema without outside references")
     }
 
     /// What may stand at a place: the alternatives, references followed; empty where nothing is known.

@@ -5,12 +5,12 @@ use crate::base::money::{Nanos, Pico};
 use super::{
     HedgeAfter, Size, Span,
     fault::Fault,
+    misfit::{Kind, Misfit, misfits},
     path::KeyPath,
     schema::Shape,
     tree::Tree,
     wording::{shown, suggestion},
 };
-use jsonschema::{ValidationError, error::ValidationErrorKind};
 
 /// What the check found.
 #[derive(Default)]
@@ -23,14 +23,9 @@ pub(crate) struct Structure {
 
 /// Checks a tree; finds every fault of structure at once.
 pub(crate) fn check(tree: &Tree, shape: &Shape) -> Structure {
-    let validator = shape.validator();
     let mut found = Structure::default();
-    // The quick answer for the usual case: collecting errors costs more than finding none.
-    if validator.is_valid(&tree.root) {
-        return found;
-    }
-    for error in validator.iter_errors(&tree.root) {
-        Explain { tree, shape, found: &mut found }.explain(&error);
+    for misfit in misfits(shape.root(), &tree.root) {
+        Explain { tree, shape, found: &mut found }.explain(&misfit);
     }
     found
 }
@@ -42,20 +37,15 @@ struct Explain<'a> {
 }
 
 impl Explain<'_> {
-    fn explain(&mut self, error: &ValidationError<'_>) {
-        let path = self.tree.path_of(error.instance_path().as_str());
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => {
-                unexpected.iter().for_each(|key| self.unknown(&path, key));
-            }
-            ValidationErrorKind::Required { property } => {
-                self.missing(&path, property.as_str().unwrap_or_default());
-            }
-            ValidationErrorKind::AnyOf { context } => match meant(error, context) {
-                Some(errors) => errors.iter().for_each(|error| self.explain(error)),
-                None => self.unfit(&path, error),
+    fn explain(&mut self, misfit: &Misfit<'_>) {
+        match &misfit.kind {
+            Kind::Unknown(key) => self.unknown(&misfit.path, key),
+            Kind::Missing(key) => self.missing(&misfit.path, key),
+            Kind::Neither(several) => match meant(misfit, several) {
+                Some(misfits) => misfits.iter().for_each(|misfit| self.explain(misfit)),
+                None => self.unfit(misfit),
             },
-            _ => self.unfit(&path, error),
+            _ => self.unfit(misfit),
         }
     }
 
@@ -74,11 +64,12 @@ impl Explain<'_> {
         self.leave_out(table.clone());
     }
 
-    fn unfit(&mut self, path: &KeyPath, error: &ValidationError<'_>) {
-        let value = shown(error.instance(), self.shape.holds_secret(path));
-        let (problem, remedy) = match error.kind() {
-            ValidationErrorKind::Format { format } => {
-                let (what, form) = match format.as_str() {
+    fn unfit(&mut self, misfit: &Misfit<'_>) {
+        let path = &misfit.path;
+        let value = shown(misfit.value, self.shape.holds_secret(path));
+        let (problem, remedy) = match misfit.kind {
+            Kind::Format(format) => {
+                let (what, form) = match format {
                     "span" => ("a span of time", Span::FORM),
                     "hedge" => ("a time for hedges", HedgeAfter::FORM),
                     "price" => ("a price", Pico::FORM),
@@ -88,12 +79,8 @@ impl Explain<'_> {
                 let remedy = format!("Write {form}. {}", self.shape.meaning(path));
                 (format!("{value} is not {what}"), remedy)
             }
-            ValidationErrorKind::Minimum { .. } | ValidationErrorKind::ExclusiveMinimum { .. } => {
-                (format!("{value} is too small"), self.remedy(path))
-            }
-            ValidationErrorKind::Maximum { .. } | ValidationErrorKind::ExclusiveMaximum { .. } => {
-                (format!("{value} is too large"), self.remedy(path))
-            }
+            Kind::Small => (format!("{value} is too small"), self.remedy(path)),
+            Kind::Large => (format!("{value} is too large"), self.remedy(path)),
             _ => (format!("{value} does not fit here"), self.remedy(path)),
         };
         self.push(path, problem, remedy.trim_end().to_owned());
@@ -130,20 +117,14 @@ impl Explain<'_> {
     }
 }
 
-/// The errors of the one alternative whose type the value has: those are the ones its author wants to read.
-fn meant<'a>(
-    error: &ValidationError<'_>,
-    context: &'a [Vec<ValidationError<'static>>],
-) -> Option<&'a Vec<ValidationError<'static>>> {
-    let here = error.instance_path().as_str();
-    let of_type = |errors: &&Vec<ValidationError<'static>>| {
-        !errors.iter().any(|inner| {
-            matches!(inner.kind(), ValidationErrorKind::Type { .. }) && inner.instance_path().as_str() == here
-        })
+/// The findings of the one alternative whose type the value has: those are the ones its author wants to read.
+fn meant<'a, 'v>(misfit: &Misfit<'_>, several: &'a [Vec<Misfit<'v>>]) -> Option<&'a Vec<Misfit<'v>>> {
+    let of_type = |found: &&Vec<Misfit<'_>>| {
+        !found.iter().any(|inner| matches!(inner.kind, Kind::Type) && inner.path == misfit.path)
     };
-    let mut fitting = context.iter().filter(of_type);
+    let mut fitting = several.iter().filter(of_type);
     match (fitting.next(), fitting.next()) {
-        (Some(errors), None) if !errors.is_empty() => Some(errors),
+        (Some(found), None) => Some(found),
         _ => None,
     }
 }

@@ -35,26 +35,6 @@ impl Tree {
         }
     }
 
-    /// Reads a JSON pointer into this tree. Whether `/0` is an element or an entry is told by the values.
-    pub(crate) fn path_of(&self, pointer: &str) -> KeyPath {
-        let mut path = KeyPath::default();
-        let mut at = Some(&self.root);
-        for token in pointer.split('/').skip(1) {
-            let token = token.replace("~1", "/").replace("~0", "~");
-            match (at, token.parse::<usize>()) {
-                (Some(Value::Array(items)), Ok(index)) => {
-                    path.0.push(Step::Index(index));
-                    at = items.get(index);
-                }
-                (value, _) => {
-                    at = value.and_then(|value| value.get(&token));
-                    path.0.push(Step::Key(token));
-                }
-            }
-        }
-        path
-    }
-
     /// The values without those at `faulty`, for reading the rest.
     pub(crate) fn without(&self, faulty: &[KeyPath]) -> Value {
         let mut root = self.root.clone();
@@ -122,14 +102,6 @@ mod tests {
 
     fn tree(root: Value) -> Tree {
         Tree { root, ..Tree::default() }
-    }
-
-    #[test]
-    fn a_pointer_follows_the_values() {
-        let tree = tree(json!({ "models": { "4": 1 }, "keys": [{ "a/b": 1 }] }));
-        assert_eq!(tree.path_of("/models/4"), KeyPath::of(&["models", "4"]));
-        assert_eq!(tree.path_of("/keys/0/a~1b"), KeyPath::of(&["keys"]).index(0).key("a/b"));
-        assert_eq!(tree.path_of(""), KeyPath::default());
     }
 
     #[test]
