@@ -184,6 +184,69 @@ fn a_row_that_was_written_is_not_written_again() {
     assert_eq!(number(&home.look(), "SELECT posted FROM accounts"), 5);
 }
 
+/// Rows of all kinds, one after the other.
+fn mixed() -> Vec<store::Post> {
+    let long = "m".repeat(600);
+    let row = |number: usize| {
+        let one = |place: usize| number >> place & 1 == 1;
+        let pick = |place: usize, texts: [&str; 2]| -> Arc<str> { texts[usize::from(one(place))].into() };
+        let plain = entry(if one(0) { 7 } else { number as i64 });
+        let tag = |value: &str| BTreeMap::from([("team".to_owned(), value.to_owned())]);
+        let origin = Origin {
+            request_id: if one(1) {
+                plain.origin.request_id.clone()
+            } else {
+                format!("mine-{number}").into()
+            },
+            key: pick(2, ["", "bot"]),
+            tags: Arc::new(if one(3) { tag(["a", &long][usize::from(one(1))]) } else { BTreeMap::new() }),
+            tier: one(4).then(|| "standard".into()),
+            complexity: one(5).then_some(3),
+            requested_model: pick(0, ["auto", &long]),
+            stream: one(2),
+            ..(*plain.origin).clone()
+        };
+        let entry = Entry {
+            id: Uuid::from_u128(number as u128),
+            origin: Arc::new(origin),
+            model: one(1).then(|| pick(4, ["a", &long])),
+            quality: one(3).then_some("ok"),
+            priced: one(5),
+            baseline: one(0).then_some(Nanos(9)),
+            usage: Usage { output: number as u64 % 3, ..Usage::default() },
+            budget: one(5).then(|| pick(0, ["company", "team"])),
+            ..plain
+        };
+        store::Post { entry, charges: vec![charge("company", 1)] }
+    };
+    // In an order in which now much, now little changes; a few come twice.
+    (0..80).map(|step| row(step * 37 % 64)).collect()
+}
+
+#[test]
+fn what_rows_have_in_common_is_theirs_alone() {
+    let mixed = mixed();
+    let rows = |batches: &[&[store::Post]]| -> Vec<String> {
+        let home = Home::new();
+        let mut store = Sqlite::open(&home.config().url).unwrap();
+        for posts in batches {
+            store.commit(&Batch { posts, ..Batch::default() }).unwrap();
+        }
+        let look = home.look();
+        assert_eq!(number(&look, "SELECT posted FROM accounts"), 64, "each row counts once");
+        let mut all = look.prepare("SELECT * FROM ledger_rows ORDER BY time, id").unwrap();
+        let columns = all.column_count();
+        let row = |row: &rusqlite::Row<'_>| {
+            (0..columns).map(|at| row.get_ref(at)).map(|value| Ok(format!("{:?}", value?))).collect()
+        };
+        all.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let singly: Vec<_> = mixed.chunks(1).collect();
+    let together = rows(&[&mixed]);
+    assert_eq!(together.len(), 64);
+    assert_eq!(together, rows(&singly));
+}
+
 #[test]
 fn sums_stay_at_the_bounds() {
     let home = Home::new();

@@ -1,11 +1,12 @@
 //! The windows of budgets: what was posted, up to where spending is allowed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params, types::Type};
 
 use crate::base::{
     account::{AccountKey, AccountState, AccountWindow, Charge, Period, Watermark},
+    map::NameMap,
     money::Nanos,
 };
 
@@ -70,7 +71,7 @@ pub(super) fn seed(transaction: &Transaction<'_>, windows: &[AccountState]) -> r
 
 /// What a batch adds to each window: a busy budget is written once, however many rows it has there.
 #[derive(Default)]
-pub(super) struct Sums<'a>(HashMap<&'a AccountWindow, (i128, i64)>);
+pub(super) struct Sums<'a>(NameMap<&'a AccountWindow, (i128, i64)>);
 
 impl<'a> Sums<'a> {
     /// Adds the charges of a row that was admitted at `time`.

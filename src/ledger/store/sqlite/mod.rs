@@ -29,6 +29,7 @@ use crate::{
 };
 use names::Names;
 use place::Place;
+use rows::Rows;
 
 /// How long a commit waits for a lock of another process: whoever waits for it is told within a second.
 const BUSY: Duration = Duration::from_millis(400);
@@ -203,9 +204,11 @@ impl Store for Sqlite {
 
     fn adjust(&mut self, adjustments: &[Adjustment]) -> Result<(), LedgerError> {
         self.change("write", |change| {
+            let mut rows = Rows::of(change)?;
             for Adjustment { entry, window } in adjustments {
-                rows::insert(change, entry, Some(window))?;
+                rows.insert(entry, Some(window))?;
             }
+            drop(rows);
             accounts::count_all(&change.transaction)
         })
     }
@@ -218,11 +221,13 @@ impl Store for Sqlite {
         self.change("write", |change| {
             accounts::seed(&change.transaction, &batch.seeds)?;
             let mut sums = accounts::Sums::default();
+            let mut rows = Rows::of(change)?;
             for post in batch.posts {
-                if rows::insert(change, &post.entry, None)? {
+                if rows.insert(&post.entry, None)? {
                     sums.add(&post.charges, post.entry.time);
                 }
             }
+            drop(rows);
             sums.write(&change.transaction)?;
             accounts::raise(&change.transaction, &batch.raises, batch.now)?;
             accounts::lower(&change.transaction, &batch.over)?;

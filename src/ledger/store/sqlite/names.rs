@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use rusqlite::{Connection, types::Value};
+use rusqlite::{Connection, types::ValueRef};
 
 /// How many texts a table takes. Those that come later stand in the rows themselves, so that what clients invent
 /// fills no memory.
@@ -41,19 +41,23 @@ impl Names {
     }
 
     /// What stands for this text in a row.
-    pub(super) fn value(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<Value> {
+    pub(super) fn value<'t>(
+        &mut self,
+        connection: &Connection,
+        text: &'t str,
+    ) -> rusqlite::Result<ValueRef<'t>> {
         if let Some(id) = self.ids.get(text) {
-            return Ok(Value::Integer(*id));
+            return Ok(ValueRef::Integer(*id));
         }
         if self.ids.len() >= MAX_TEXTS || text.len() > MAX_LENGTH {
-            return Ok(Value::Text(text.into()));
+            return Ok(text.into());
         }
         connection.prepare_cached(self.table.add)?.execute([text])?;
         let id = connection.last_insert_rowid();
         let text: Arc<str> = text.into();
         self.ids.insert(text.clone(), id);
         self.fresh.push(text);
-        Ok(Value::Integer(id))
+        Ok(ValueRef::Integer(id))
     }
 
     /// The transaction was committed.

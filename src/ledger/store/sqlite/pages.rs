@@ -59,7 +59,7 @@ pub fn page(connection: &Connection, query: &RowQuery) -> rusqlite::Result<Page>
         ":key_id": key_id,
         ":model": query.model,
         ":model_id": model_id,
-        ":request": query.request_id.as_deref().map(rows::request),
+        ":request": query.request_id.as_deref().map(rows::Request::of),
         // One more tells whether there is a next page.
         ":limit": limit as i64 + 1,
     })?;

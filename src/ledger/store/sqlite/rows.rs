@@ -1,12 +1,18 @@
 //! Writing rows.
 
-use rusqlite::{Transaction, params, types::Value};
+use rusqlite::{
+    CachedStatement, Connection, ToSql, Transaction, params,
+    types::{ToSqlOutput, ValueRef},
+};
 
 use super::{Change, Names};
 use crate::{
     base::account::AccountWindow,
-    ledger::{Entry, Kind},
+    ledger::{Entry, Kind, Origin},
 };
+
+/// How many columns a row has.
+const COLUMNS: usize = 37;
 
 const INSERT: &str = "INSERT INTO entries (time, id, request, attempt, key, tags, route, tier, task, complexity, \
     requested_model, stream, cache, model, provider, position, kind, outcome, input, cached_input, cache_write, \
@@ -17,90 +23,201 @@ const INSERT: &str = "INSERT INTO entries (time, id, request, attempt, key, tags
     ?36, ?37) \
     ON CONFLICT DO NOTHING";
 
-/// Writes a row; false if it was there already. An adjustment has the window that it belongs to.
-pub(super) fn insert(
-    change: &mut Change<'_>,
-    entry: &Entry,
-    window: Option<&AccountWindow>,
-) -> rusqlite::Result<bool> {
-    let transaction = &change.transaction;
-    let names = &mut *change.names;
-    let mut name = |text: &str| named(names, transaction, Some(text));
-    let origin = &entry.origin;
-    let [key, route, requested] = [name(&origin.key)?, name(&origin.route)?, name(&origin.requested_model)?];
-    let [cache, outcome] = [name(origin.cache)?, name(entry.outcome)?];
-    let mut option = |text: &Option<_>| named(names, transaction, text.as_deref());
-    let [tier, task] = [option(&origin.tier)?, option(&origin.task)?];
-    let [model, provider, budget] = [option(&entry.model)?, option(&entry.provider)?, option(&entry.budget)?];
-    let quality = named(names, transaction, entry.quality)?;
-    let tags = if origin.tags.is_empty() {
-        Value::Null
-    } else {
-        let json = serde_json::to_string(&*origin.tags)
-            .map_err(|why| rusqlite::Error::ToSqlConversionFailure(why.into()))?;
-        change.tags.value(transaction, &json)?
-    };
-    let usage = &entry.usage;
-    let written = transaction.prepare_cached(INSERT)?.execute(params![
-        entry.time,
-        entry.id.as_bytes(),
-        request(&origin.request_id),
-        entry.attempt,
-        key,
-        tags,
-        route,
-        tier,
-        task,
-        origin.complexity,
-        requested,
-        origin.stream,
-        cache,
-        model,
-        provider,
-        entry.position,
-        kind(entry.kind),
-        outcome,
-        count(usage.input),
-        count(usage.cached_input),
-        count(usage.cache_write),
-        count(usage.cache_write_1h),
-        count(usage.audio_input),
-        count(usage.output),
-        count(usage.reasoning),
-        count(usage.audio_output),
-        entry.cost.0,
-        entry.priced,
-        entry.baseline.map(|cost| cost.0),
-        entry.first_choice.map(|cost| cost.0),
-        entry.first_byte_ms,
-        entry.duration_ms,
-        entry.overhead_us,
-        budget,
-        window.map(|window| window.account.period.as_str()),
-        window.map(|window| window.start),
-        quality,
-    ])?;
-    Ok(written > 0)
+/// Writes the rows of a transaction. Rows that follow each other are much alike: what a row has in common with the one
+/// before is neither looked up nor bound again.
+pub(super) struct Rows<'a> {
+    connection: &'a Connection,
+    statement: CachedStatement<'a>,
+    names: Lately<'a>,
+    tags: &'a mut Names,
+    /// The tags of the row before, with what stands for them.
+    tagged: Option<(&'a Origin, i64)>,
+    /// What each parameter has, where it is a number or nothing; a statement that is prepared has nothing.
+    bound: [Option<Option<i64>>; COLUMNS],
 }
 
-/// What stands for a text; nothing for none.
-fn named(names: &mut Names, transaction: &Transaction<'_>, text: Option<&str>) -> rusqlite::Result<Value> {
-    match text {
-        None | Some("") => Ok(Value::Null),
-        Some(text) => names.value(transaction, text),
+impl<'a> Rows<'a> {
+    /// For the rows of this transaction.
+    pub(super) fn of(change: &'a mut Change<'_>) -> rusqlite::Result<Self> {
+        let connection: &Connection = &change.transaction;
+        Ok(Self {
+            connection,
+            statement: connection.prepare_cached(INSERT)?,
+            names: Lately { connection, names: change.names, found: [("", ValueRef::Null); NAMED] },
+            tags: change.tags,
+            tagged: None,
+            bound: [Some(None); COLUMNS],
+        })
+    }
+
+    /// Writes a row; false if it was there already. An adjustment has the window that it belongs to.
+    pub(super) fn insert(
+        &mut self,
+        entry: &'a Entry,
+        window: Option<&'a AccountWindow>,
+    ) -> rusqlite::Result<bool> {
+        let Entry { origin, usage, .. } = entry;
+        let json;
+        let tags = match self.tagged {
+            _ if origin.tags.is_empty() => ValueRef::Null,
+            Some((before, number)) if before.tags == origin.tags => ValueRef::Integer(number),
+            _ => {
+                json = serde_json::to_string(&*origin.tags)
+                    .map_err(|why| rusqlite::Error::ToSqlConversionFailure(why.into()))?;
+                let value = self.tags.value(self.connection, &json)?;
+                self.tagged = value.as_i64().ok().map(|number| (&**origin, number));
+                value
+            }
+        };
+        let request = Request::of(&origin.request_id);
+        let names = &mut self.names;
+        let values = [
+            int(entry.time),
+            ValueRef::Blob(entry.id.as_bytes()),
+            request.value(),
+            int(entry.attempt),
+            names.of(0, &origin.key)?,
+            tags,
+            names.of(1, &origin.route)?,
+            names.option(2, origin.tier.as_deref())?,
+            names.option(3, origin.task.as_deref())?,
+            option(origin.complexity),
+            names.of(4, &origin.requested_model)?,
+            int(origin.stream),
+            names.of(5, origin.cache)?,
+            names.option(6, entry.model.as_deref())?,
+            names.option(7, entry.provider.as_deref())?,
+            int(entry.position),
+            int(kind(entry.kind)),
+            names.of(8, entry.outcome)?,
+            count(usage.input),
+            count(usage.cached_input),
+            count(usage.cache_write),
+            count(usage.cache_write_1h),
+            count(usage.audio_input),
+            count(usage.output),
+            count(usage.reasoning),
+            count(usage.audio_output),
+            int(entry.cost.0),
+            int(entry.priced),
+            option(entry.baseline.map(|cost| cost.0)),
+            option(entry.first_choice.map(|cost| cost.0)),
+            option(entry.first_byte_ms),
+            int(entry.duration_ms),
+            int(entry.overhead_us),
+            names.option(9, entry.budget.as_deref())?,
+            window.map_or(ValueRef::Null, |window| window.account.period.as_str().into()),
+            option(window.map(|window| window.start)),
+            names.option(10, entry.quality)?,
+        ];
+        self.bind(&values)?;
+        Ok(self.statement.raw_execute()? > 0)
+    }
+
+    fn bind(&mut self, values: &[ValueRef<'_>; COLUMNS]) -> rusqlite::Result<()> {
+        for (index, (value, bound)) in values.iter().zip(&mut self.bound).enumerate() {
+            let plain = match *value {
+                ValueRef::Null => Some(None),
+                ValueRef::Integer(number) => Some(Some(number)),
+                _ => None,
+            };
+            if plain.is_none() || plain != *bound {
+                self.statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(*value))?;
+                *bound = plain;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Our own request ids are half as long as bytes.
-pub(super) fn request(id: &str) -> Value {
-    let bytes = id.strip_prefix("req_").filter(|hex| hex.len() == 32).and_then(|hex| {
-        let lower = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        lower.then(|| u128::from_str_radix(hex, 16).ok()).flatten()
-    });
-    match bytes {
-        Some(bytes) => Value::Blob(bytes.to_be_bytes().into()),
-        None => Value::Text(id.into()),
+/// How many columns hold names.
+const NAMED: usize = 11;
+
+/// What stands for texts, each column's last one at hand.
+struct Lately<'a> {
+    connection: &'a Connection,
+    names: &'a mut Names,
+    found: [(&'a str, ValueRef<'a>); NAMED],
+}
+
+impl<'a> Lately<'a> {
+    /// What stands for a text in one of the columns; nothing for none.
+    fn of(&mut self, column: usize, text: &'a str) -> rusqlite::Result<ValueRef<'a>> {
+        if text.is_empty() {
+            return Ok(ValueRef::Null);
+        }
+        if self.found[column].0 != text {
+            self.found[column] = (text, self.names.value(self.connection, text)?);
+        }
+        Ok(self.found[column].1)
     }
+
+    fn option(&mut self, column: usize, text: Option<&'a str>) -> rusqlite::Result<ValueRef<'a>> {
+        self.of(column, text.unwrap_or_default())
+    }
+}
+
+/// A request's id as rows have it: our own ids are half as long as bytes.
+pub(super) enum Request<'a> {
+    Own([u8; 16]),
+    Text(&'a str),
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn of(id: &'a str) -> Self {
+        own(id).map_or(Self::Text(id), Self::Own)
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        match self {
+            Self::Own(bytes) => ValueRef::Blob(bytes),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }
+    }
+}
+
+impl ToSql for Request<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(self.value()))
+    }
+}
+
+/// The bytes of an id that is `req_` and 32 hexadecimal digits.
+fn own(id: &str) -> Option<[u8; 16]> {
+    let (pairs, rest) = id.strip_prefix("req_")?.as_bytes().as_chunks::<2>();
+    let pairs: &[[u8; 2]; 16] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
+    let mut bytes = [0; 16];
+    let mut wrong = 0;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = [high, low].map(|digit| DIGITS[usize::from(*digit)]);
+        *byte = high << 4 | low;
+        wrong |= high | low;
+    }
+    (wrong <= 0xf).then_some(bytes)
+}
+
+/// What each byte is worth as a hexadecimal digit. Those in upper case are none: they would come back in lower case.
+static DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut worth = 0;
+    while worth < 16 {
+        digits[b"0123456789abcdef"[worth] as usize] = worth as u8;
+        worth += 1;
+    }
+    digits
+};
+
+fn int(number: impl Into<i64>) -> ValueRef<'static> {
+    ValueRef::Integer(number.into())
+}
+
+fn option(number: Option<impl Into<i64>>) -> ValueRef<'static> {
+    number.map_or(ValueRef::Null, int)
+}
+
+/// A count as SQLite has it. None is near the bound.
+fn count(tokens: u64) -> ValueRef<'static> {
+    int(i64::try_from(tokens).unwrap_or(i64::MAX))
 }
 
 fn kind(kind: Kind) -> i64 {
@@ -111,15 +228,31 @@ fn kind(kind: Kind) -> i64 {
     }
 }
 
-/// A count as SQLite has it. None is near the bound.
-fn count(tokens: u64) -> i64 {
-    i64::try_from(tokens).unwrap_or(i64::MAX)
-}
-
 /// Deletes the oldest rows before `before`, at most `limit`; how many it were.
 pub(super) fn prune(transaction: &Transaction<'_>, before: i64, limit: usize) -> rusqlite::Result<usize> {
     let sql = "DELETE FROM entries WHERE (time, id) IN \
         (SELECT time, id FROM entries WHERE time < ?1 ORDER BY time LIMIT ?2)";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     transaction.prepare_cached(sql)?.execute(params![before, limit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_of_our_own_are_kept_as_bytes() {
+        let id = "req_0192000000007000800000000000abcf";
+        let Request::Own(bytes) = Request::of(id) else { panic!("it is our own") };
+        assert_eq!(u128::from_be_bytes(bytes), 0x0192_0000_0000_7000_8000_0000_0000_abcf);
+        for other in
+            ["", "req_", &id[..35], &format!("{id}0"), &id.to_uppercase(), &id.replace('f', "F"), &id[4..]]
+        {
+            assert!(matches!(Request::of(other), Request::Text(text) if text == other), "{other}");
+        }
+        for wrong in ["g", " ", "/", ":", "`", "é"] {
+            let other = format!("{}{wrong}", &id[..36 - wrong.len()]);
+            assert!(matches!(Request::of(&other), Request::Text(_)), "{other}");
+        }
+    }
 }
