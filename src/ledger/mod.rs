@@ -9,6 +9,7 @@ mod books;
 mod clock;
 mod entry;
 mod error;
+mod herald;
 mod keys;
 mod listing;
 mod mint;

@@ -118,6 +118,7 @@ impl Health {
 
     /// One look at the writer, and whether it hangs; `hung` is what the look before said.
     fn look(&self, hung: bool) -> bool {
+        self.waiting.look_after();
         let hangs = self.hangs();
         if hangs {
             self.waiting.give_up(Instant::now());

@@ -1,12 +1,12 @@
 //! Those who wait for the writer, kept where they can be told also while it hangs.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use super::{Ack, Unavailable, ack::Waiter};
+use super::{Ack, Unavailable, ack::Waiter, herald::Herald};
 
 /// Names someone who waits.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,59 +14,90 @@ pub(super) struct Ticket(u64);
 
 /// All who wait.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<Inner>);
+pub(super) struct Waiting {
+    line: Mutex<Line>,
+    herald: Arc<Herald>,
+}
 
 #[derive(Debug, Default)]
-struct Inner {
-    next: u64,
-    /// With the time until which a hanging writer is borne; `None`: it is not.
-    waiters: HashMap<u64, (Waiter, Option<Instant>)>,
+struct Line {
+    /// The number of the first one.
+    first: u64,
+    /// In the order of their numbers; those that were told are gone. They come and go at the ends, mostly.
+    waits: VecDeque<Option<Waits>>,
+}
+
+#[derive(Debug)]
+struct Waits {
+    waiter: Waiter,
+    /// The time until which a hanging writer is borne; `None`: it is not.
+    until: Option<Instant>,
+}
+
+impl Line {
+    fn take(&mut self, ticket: &Ticket) -> Option<Waiter> {
+        let place = usize::try_from(ticket.0.checked_sub(self.first)?).ok()?;
+        let taken = self.waits.get_mut(place)?.take();
+        while let Some(None) = self.waits.front() {
+            self.waits.pop_front();
+            self.first += 1;
+        }
+        taken.map(|waits| waits.waiter)
+    }
 }
 
 impl Waiting {
     /// One more. It must be here before the writer can know of it.
     pub(super) fn join(&self, until: Option<Instant>) -> (Ticket, Ack) {
+        self.herald.appoint();
         let (waiter, ack) = Ack::pair();
-        let mut inner = self.lock();
-        let number = inner.next;
-        inner.next += 1;
-        inner.waiters.insert(number, (waiter, until));
+        let mut line = self.lock();
+        let number = line.first + line.waits.len() as u64;
+        line.waits.push_back(Some(Waits { waiter, until }));
         (Ticket(number), ack)
     }
 
     /// Tells those with these tickets. Those that were told before stay as they are.
     pub(super) fn tell(&self, tickets: impl IntoIterator<Item = Ticket>, result: Result<(), Unavailable>) {
-        let mut inner = self.lock();
-        let told: Vec<_> = tickets.into_iter().filter_map(|ticket| inner.waiters.remove(&ticket.0)).collect();
-        drop(inner);
-        for (waiter, _) in told {
-            // Whoever does not wait any more need not know.
-            let _ = waiter.send(result);
-        }
+        let mut line = self.lock();
+        let told = tickets.into_iter().filter_map(|ticket| line.take(&ticket)).collect();
+        drop(line);
+        self.herald.tell(told, result);
     }
 
     /// Takes one out, to be told later.
     pub(super) fn take(&self, ticket: &Ticket) -> Option<Waiter> {
-        self.lock().waiters.remove(&ticket.0).map(|(waiter, _)| waiter)
+        self.lock().take(ticket)
     }
 
     /// Tells those that the ledger is unavailable who bear no hanging writer, or not for so long.
     pub(super) fn give_up(&self, now: Instant) {
-        let told: Vec<_> =
-            self.lock().waiters.extract_if(|_, (_, until)| until.is_none_or(|until| until <= now)).collect();
-        for (_, (waiter, _)) in told {
+        let gives_up = |waits: &mut Waits| waits.until.is_none_or(|until| until <= now);
+        let mut line = self.lock();
+        let told: Vec<_> = line.waits.iter_mut().filter_map(|waits| waits.take_if(gives_up)).collect();
+        drop(line);
+        for Waits { waiter, .. } in told {
             let _ = waiter.send(Err(Unavailable));
         }
     }
 
+    /// Tells those who should know by now.
+    pub(super) fn look_after(&self) {
+        self.herald.look_after();
+    }
+
     /// Tells everyone that the ledger is unavailable.
     pub(super) fn dismiss(&self) {
+        self.herald.end();
+        let mut line = self.lock();
         // Dropped waiters say so.
-        let all = std::mem::take(&mut self.lock().waiters);
+        let all = std::mem::take(&mut line.waits);
+        line.first += all.len() as u64;
+        drop(line);
         drop(all);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
