@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
         mpsc::Sender,
     },
     thread::{self, Thread},
@@ -30,6 +30,21 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 const WATCH: Duration = Duration::from_millis(100);
 /// How many bytes of answers may wait to be stored; past it an answer is given, but not kept.
 const ANSWERS_WAITING: usize = 64 * 1024 * 1024;
+
+/// So many rows are enough for a transaction: more would make each of them hardly cheaper.
+const ENOUGH: usize = 32;
+
+/// In what haste they are who wait for what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Haste {
+    /// Nobody waits.
+    None,
+    /// Somebody waits for a row, which may wait for others that come at once.
+    Some,
+    /// There is nothing to wait for any more.
+    Great,
+}
 
 /// Something for the writer.
 pub(super) enum Job {
@@ -58,12 +73,14 @@ pub(super) struct Health {
     alive: AtomicBool,
     /// How many rows wait, those being written among them.
     rows: AtomicUsize,
+    /// How many rows came since the writer took what there was.
+    came: AtomicUsize,
     /// How many bytes of answers wait.
     answers: AtomicUsize,
     /// When the write under way began, in milliseconds since `started` plus one; 0: none is.
     writing: AtomicU64,
-    /// Whether somebody waits for something that was sent.
-    urgent: AtomicBool,
+    /// The greatest [`Haste`] of those who wait for something that was sent.
+    haste: AtomicU8,
     /// The writer's thread.
     writer: OnceLock<Thread>,
     /// Those who wait for the writer.
@@ -79,9 +96,10 @@ impl Health {
             available: AtomicBool::new(true),
             alive: AtomicBool::new(true),
             rows: AtomicUsize::new(0),
+            came: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
             writing: AtomicU64::new(0),
-            urgent: AtomicBool::new(false),
+            haste: AtomicU8::new(Haste::None as u8),
             writer: OnceLock::new(),
             waiting: Waiting::default(),
             started: Instant::now(),
@@ -144,11 +162,11 @@ impl Health {
         self.writing.store(0, Ordering::Release);
     }
 
-    /// Lets more rows come, for so long, or until somebody waits. To be called by the writer alone.
-    pub(super) fn linger(&self, time: Duration) {
+    /// Lets more rows come, for so long, or until somebody is in greater haste. To be called by the writer alone.
+    pub(super) fn linger(&self, time: Duration, haste: Haste) {
         self.writer.get_or_init(thread::current);
         let until = Instant::now() + time;
-        while !self.urgent.load(Ordering::Acquire) {
+        while self.haste() <= haste as u8 {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -158,22 +176,36 @@ impl Health {
         }
     }
 
+    pub(super) fn haste(&self) -> u8 {
+        self.haste.load(Ordering::Acquire)
+    }
+
+    /// How many rows came since [`Health::takes`].
+    pub(super) fn came(&self) -> usize {
+        self.came.load(Ordering::Relaxed)
+    }
+
     /// Everything that was sent until now is about to be taken. To be called by the writer alone.
     pub(super) fn takes(&self) {
-        self.urgent.store(false, Ordering::Release);
+        self.came.store(0, Ordering::Relaxed);
+        self.haste.store(Haste::None as u8, Ordering::Release);
     }
 
     /// Somebody waits for what was just sent.
-    fn hurry(&self) {
-        self.urgent.store(true, Ordering::Release);
-        if let Some(writer) = self.writer.get() {
+    fn hurry(&self, haste: Haste) {
+        // Whoever was first in such haste has woken the writer.
+        if self.haste.fetch_max(haste as u8, Ordering::AcqRel) < haste as u8
+            && let Some(writer) = self.writer.get()
+        {
             writer.unpark();
         }
     }
 
-    fn row_came(&self) {
+    /// How many rows came since the writer took what there was.
+    fn row_came(&self) -> usize {
         let rows = self.rows.fetch_add(1, Ordering::AcqRel) + 1;
         self.metrics.depth(rows);
+        self.came.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn rows_went(&self, count: usize) {
@@ -188,8 +220,8 @@ impl Health {
     /// Whether the write under way takes longer than any should: a disk that does not answer fails nothing.
     fn hangs(&self) -> bool {
         let began = self.writing.load(Ordering::Acquire);
-        let took = (self.elapsed_ms() + 1).saturating_sub(began);
-        began > 0 && u128::from(took) > HANGS_AFTER.as_millis()
+        let took = || (self.elapsed_ms() + 1).saturating_sub(began);
+        began > 0 && u128::from(took()) > HANGS_AFTER.as_millis()
     }
 
     pub(super) fn check(&self) -> Result<(), Unavailable> {
@@ -229,7 +261,7 @@ impl Queue {
     }
 
     pub(super) fn row(&self, post: store::Post) -> Ack {
-        self.health.row_came();
+        let came = self.health.row_came();
         let (ticket, ack) = if self.health.writes() {
             let (ticket, ack) = self.health.waiting.join(None);
             (Some(ticket), ack)
@@ -237,7 +269,7 @@ impl Queue {
             (None, Ack::known(Err(Unavailable)))
         };
         self.send_row(post, ticket);
-        self.health.hurry();
+        self.health.hurry(if came < ENOUGH { Haste::Some } else { Haste::Great });
         ack
     }
 
@@ -278,7 +310,7 @@ impl Queue {
             self.health.answer_went(bytes);
             self.refuse(back.0);
         }
-        self.health.hurry();
+        self.health.hurry(Haste::Great);
         ack
     }
 
@@ -295,7 +327,7 @@ impl Queue {
         if let Err(back) = self.jobs.send(Job::Close(within, nothing_held, ticket)) {
             self.refuse(back.0);
         }
-        self.health.hurry();
+        self.health.hurry(Haste::Great);
         ack
     }
 
@@ -319,7 +351,7 @@ impl Queue {
         if let Err(back) = self.jobs.send(job(ticket)) {
             self.refuse(back.0);
         }
-        self.health.hurry();
+        self.health.hurry(Haste::Great);
         ack
     }
 }
@@ -338,6 +370,25 @@ mod tests {
         assert_eq!(health.check(), Err(Unavailable));
         health.write_ended();
         assert_eq!(health.check(), Ok(()));
+    }
+
+    #[test]
+    fn who_is_in_greater_haste_ends_the_wait_for_others() {
+        const LONG: Duration = Duration::from_secs(60);
+        let health = Health::new(10, Metrics::new().unwrap().ledger());
+        for (waits, comes) in [(Haste::None, Haste::Some), (Haste::Some, Haste::Great)] {
+            thread::scope(|scope| {
+                let writer = scope.spawn(|| health.linger(LONG, waits));
+                health.hurry(waits);
+                thread::sleep(Duration::from_millis(20));
+                assert!(!writer.is_finished(), "{waits:?}");
+                health.hurry(comes);
+            });
+        }
+        health.takes();
+        let begun = Instant::now();
+        health.linger(Duration::from_millis(5), Haste::None);
+        assert!(begun.elapsed() >= Duration::from_millis(5), "what was taken is in no haste");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     KeptAnswer, LedgerError, TargetPast, Unavailable,
     answers::Place,
     clock::Careful,
-    queue::{Health, Job, Queue},
+    queue::{Haste, Health, Job, Queue},
     store::{self, Batch, Store},
     upkeep::{Rules, Upkeep},
     waiting::Ticket,
@@ -32,6 +32,12 @@ const MAX_BATCH: usize = 2048;
 const PAST: i64 = MINUTES as i64 * 60_000;
 /// How long rows that nobody waits for lie until others have come: a transaction costs as much as many rows.
 const LINGER: Duration = Duration::from_millis(20);
+/// How long rows that somebody waits for lie at most, while others come as well.
+const CROWD: Duration = Duration::from_millis(1);
+/// How long it is waited for the next ones of a crowd.
+const STEP: Duration = Duration::from_micros(250);
+/// How long ago a transaction with several such rows tells of a crowd.
+const LATELY: Duration = Duration::from_millis(5);
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
@@ -55,8 +61,9 @@ pub(super) fn start(
         let _dead = DeadWhenDropped(health.clone());
         let round = Round::default();
         let rows = Vec::new();
-        let (pasts, retry_at, closing) = (None, None, None);
-        Writer { store, jobs, health, metrics, clock, upkeep, rows, round, pasts, retry_at, closing }.run();
+        let (pasts, crowd, retry_at, closing) = (None, None, None, None);
+        Writer { store, jobs, health, metrics, clock, upkeep, rows, round, pasts, crowd, retry_at, closing }
+            .run();
     };
     let failed = |why| LedgerError::failed("start the writer's thread", why);
     thread::Builder::new().name("ledger".into()).spawn(run).map_err(failed)?;
@@ -96,6 +103,8 @@ struct Writer {
     round: Round,
     /// How targets did, if it is to be written.
     pasts: Option<(Vec<TargetPast>, Ticket)>,
+    /// When the last transaction ended that had several rows that somebody waited for.
+    crowd: Option<Instant>,
     /// Set while the ledger is unavailable.
     retry_at: Option<Instant>,
     /// Set when the end was asked for: how long may be tried to write everything, whether nothing is held, and who
@@ -118,8 +127,8 @@ impl Writer {
                 // Nobody is left who could close it: as after a crash, but with every row.
                 Err(RecvTimeoutError::Disconnected) => return self.write_all(Instant::now()),
             };
-            if self.retry_at.is_none() && matches!(first, Some(Job::Row(_, None))) {
-                self.health.linger(LINGER);
+            if self.retry_at.is_none() {
+                self.linger(first.as_ref());
             }
             self.health.takes();
             self.gather(first);
@@ -137,7 +146,31 @@ impl Writer {
         }
     }
 
-    /// Takes what waits, at most a batch. There is no waiting for more: what comes during a commit is the next one's.
+    /// Lets other rows come: a transaction costs as much as many of them.
+    fn linger(&self, first: Option<&Job>) {
+        let mut waited_for = false;
+        match first {
+            Some(Job::Row(_, None)) => self.health.linger(LINGER, Haste::None),
+            Some(Job::Row(_, Some(_))) => waited_for = true,
+            _ => return,
+        }
+        waited_for |= self.health.haste() == Haste::Some as u8;
+        // Whoever is alone waits for nobody.
+        let crowd = self.crowd.is_some_and(|at| at.elapsed() < LATELY);
+        if !(waited_for && crowd) {
+            return;
+        }
+        let begun = Instant::now();
+        while self.health.haste() < Haste::Great as u8 && begun.elapsed() < CROWD {
+            let came = self.health.came();
+            self.health.linger(STEP, Haste::Some);
+            if self.health.came() == came {
+                break;
+            }
+        }
+    }
+
+    /// Takes what waits, at most a batch.
     fn gather(&mut self, first: Option<Job>) {
         let waiting = self.jobs.try_iter();
         for job in first.into_iter().chain(waiting).take(MAX_BATCH) {
@@ -208,6 +241,9 @@ impl Writer {
         match result {
             Ok(()) => {
                 self.metrics.committed(began.elapsed());
+                if waiters.len() > 1 {
+                    self.crowd = Some(Instant::now());
+                }
                 self.rows.drain(..count);
                 self.health.rows_went(count);
                 if self.rows.is_empty() {
