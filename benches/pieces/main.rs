@@ -51,6 +51,7 @@ fn expected() -> Expected {
         answer_tool: None,
         model: "m".into(),
         base64: false,
+        keep: None,
     }
 }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use super::{
     Endpoint, fault,
     fold::{self, Fold, Value},
+    said::Said,
     scan::Fault,
+    texts::Choice,
     usage::{BadUsage, Counts, Usage},
 };
 
@@ -49,8 +51,20 @@ impl std::error::Error for Invalid {}
 /// # Errors
 /// The body is no JSON object, or has neither results nor an error.
 pub fn inspect(body: &[u8], endpoint: Endpoint) -> Result<AnswerFacts<'_>, Invalid> {
+    inspect_and_hear(body, endpoint, None)
+}
+
+/// As [`inspect`], taking in passing what the answer says.
+///
+/// # Errors
+/// The same.
+pub fn inspect_and_hear<'a>(
+    body: &'a [u8],
+    endpoint: Endpoint,
+    said: Option<&mut Said>,
+) -> Result<AnswerFacts<'a>, Invalid> {
     let text = std::str::from_utf8(body).map_err(|error| Invalid::Json(serde::de::Error::custom(error)))?;
-    let mut answer = Answer::default();
+    let mut answer = Answer { said, ..Answer::default() };
     fold::object(text, &mut answer).map_err(|Fault| Invalid::Json(fault::explain(text)))?;
     let (field, count) = match endpoint {
         Endpoint::Chat | Endpoint::Completions => ("choices", answer.choices),
@@ -65,21 +79,25 @@ pub fn inspect(body: &[u8], endpoint: Endpoint) -> Result<AnswerFacts<'_>, Inval
 }
 
 #[derive(Default)]
-struct Answer<'a> {
+struct Answer<'s, 'a> {
     facts: AnswerFacts<'a>,
+    said: Option<&'s mut Said>,
     choices: usize,
     data: usize,
     error_object: bool,
     message: bool,
 }
 
-impl<'de> Fold<'de> for Answer<'de> {
+impl<'de> Fold<'de> for Answer<'_, 'de> {
     fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "choices" => {
-                let mut choices = Choices { finish_reason: &mut self.facts.finish_reason, count: 0 };
+                let mut choices = Choices { finish_reason: None, count: 0, said: self.said.as_deref_mut() };
                 value.fold(&mut choices)?;
                 self.choices = choices.count;
+                if choices.count > 0 {
+                    self.facts.finish_reason = choices.finish_reason;
+                }
             }
             "data" => {
                 let mut data = Elements(0);
@@ -101,7 +119,7 @@ impl<'de> Fold<'de> for Answer<'de> {
     }
 }
 
-impl Answer<'_> {
+impl Answer<'_, '_> {
     fn read_usage(&mut self, value: Value<'_, '_>) -> Result<(), Fault> {
         let mut counts = Counts::default();
         let shape = value.fold(&mut counts)?;
@@ -110,9 +128,9 @@ impl Answer<'_> {
     }
 }
 
-struct Groq<'a, 'de>(&'a mut Answer<'de>);
+struct Groq<'a, 's, 'de>(&'a mut Answer<'s, 'de>);
 
-impl<'de> Fold<'de> for Groq<'_, 'de> {
+impl<'de> Fold<'de> for Groq<'_, '_, 'de> {
     fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "usage" => self.0.read_usage(value),
@@ -131,33 +149,22 @@ impl<'de> Fold<'de> for Elements {
     }
 }
 
-struct Choices<'a> {
-    finish_reason: &'a mut Option<String>,
+struct Choices<'s> {
+    finish_reason: Option<String>,
     count: usize,
+    said: Option<&'s mut Said>,
 }
 
 impl<'de> Fold<'de> for Choices<'_> {
     fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
-        let mut choice = Choice { finish_reason: None };
+        let mut choice = Choice::default();
         value.fold(&mut choice)?;
         if self.count == 0 {
-            *self.finish_reason = choice.finish_reason;
+            self.finish_reason = choice.ended().and_then(fold::text).map(Into::into);
         }
         self.count += 1;
-        Ok(())
-    }
-}
-
-struct Choice {
-    finish_reason: Option<String>,
-}
-
-impl<'de> Fold<'de> for Choice {
-    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
-        if name == "finish_reason" {
-            self.finish_reason = fold::text(value.raw()?).map(Into::into);
-        } else {
-            value.ignore()?;
+        if let Some(said) = &mut self.said {
+            choice.tell(&mut |choice, kind, raw| said.add(choice, kind, raw));
         }
         Ok(())
     }

@@ -2,19 +2,17 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     ask::{BadField, Endpoint, json_string},
+    careful,
     fields::{self, Fields, Place},
     scan::Fault,
     turns::{MOST, Turns},
 };
 
-/// The deepest nesting of arrays and objects in a body.
-pub(super) const MAX_DEPTH: usize = 128;
 /// The longest model name, in bytes.
 const MAX_NAME: usize = 256;
 /// The longest list in `models`.
@@ -37,53 +35,7 @@ pub struct Known {
 pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<(Box<Fields>, Turns), BadField> {
     let is_chat = endpoint == Endpoint::Chat;
     let read = std::str::from_utf8(body).map_err(|_| Fault).and_then(|text| fields::read(text, is_chat));
-    read.or_else(|Fault| read_with_care(body))
-}
-
-/// As [`read`], for a body that likely is at fault: by readers that have words for that.
-#[cold]
-fn read_with_care(body: &[u8]) -> Result<(Box<Fields>, Turns), BadField> {
-    depth(body)?;
-    let fields = fields::find(body)
-        .map_err(|error| whole(format!("The body is not a valid JSON request: {error}.")))?;
-    let messages = fields.messages.as_ref().map(|place| &place.value);
-    let (list, start) = messages.map_or((&body[..0], 0), |place| (&body[place.clone()], place.start));
-    let turns = Turns::doubtful(std::str::from_utf8(list).unwrap_or_default(), start);
-    Ok((Box::new(fields), turns))
-}
-
-/// Refuses a body that is nested too deeply for those who read it after us.
-fn depth(body: &[u8]) -> Result<(), BadField> {
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(byte) = body.get(at) {
-        at += 1;
-        match byte {
-            b'"' => at = behind_text(body, at),
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(whole(format!("The body is nested deeper than {MAX_DEPTH} levels.")));
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Where a text ends that begins before `at`. Nearly all of a body is texts, a picture one of a megabyte, so the search
-/// looks at many bytes at once.
-fn behind_text(body: &[u8], mut at: usize) -> usize {
-    while let Some(rest) = body.get(at..) {
-        match memchr2(b'"', b'\\', rest) {
-            Some(found) if rest[found] == b'"' => return at + found + 1,
-            // The byte behind a backslash ends nothing.
-            Some(found) => at += found + 2,
-            None => break,
-        }
-    }
-    body.len()
+    read.or_else(|Fault| careful::read(body))
 }
 
 /// Checks the fields that OpenAI's API knows; a field that is `null` counts as absent.
@@ -346,10 +298,6 @@ fn name(param: &str, name: String) -> Result<String, BadField> {
     }
 }
 
-fn whole(message: String) -> BadField {
-    BadField { param: None, message }
-}
-
 fn wrong(param: &str, right: &str) -> BadField {
     BadField { param: Some(param.to_owned()), message: format!("`{param}` must be {right}.") }
 }
@@ -444,7 +392,7 @@ mod tests {
             let body = if whole { format!("{{\"model\":\"a\",\"messages\":[{}]}}", parts.concat()) } else { format!("{{{}}}", parts.concat()) };
             for endpoint in [Endpoint::Chat, Endpoint::Embeddings] {
                 let fast = read(endpoint, body.as_bytes());
-                let careful = read_with_care(body.as_bytes());
+                let careful = careful::read(body.as_bytes());
                 prop_assert_eq!(fast.is_ok(), careful.is_ok());
                 let (Ok((fields, turns)), Ok((same, doubtful))) = (fast, careful) else { continue };
                 prop_assert_eq!(format!("{fields:?}"), format!("{same:?}"));

@@ -9,7 +9,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    check::MAX_DEPTH,
+    careful::MAX_DEPTH,
     fold::{self, Fold, Value},
     scan::Fault,
     turns::Turns,

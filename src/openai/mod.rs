@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod ask;
 pub mod bounds;
+mod careful;
 pub mod chat;
 mod check;
 pub mod chunk;

@@ -77,6 +77,15 @@ impl Ask {
         wanted.is_some_and(|wanted| wanted.iter().any(|kind| kind == "audio"))
     }
 
+    /// Whether it wants an answer in a JSON schema.
+    pub(super) fn wants_schema(&self) -> bool {
+        let mut needs = Needs::default();
+        if self.endpoint() == Endpoint::Chat {
+            self.read_format(&mut needs);
+        }
+        needs.json_schema
+    }
+
     fn read_format(&self, needs: &mut Needs) {
         let format =
             self.field("response_format").and_then(|raw| serde_json::from_slice::<Kind<'_>>(raw).ok());

@@ -36,7 +36,7 @@ impl Ask {
         let mut question = Question {
             bytes: self.body().len().saturating_sub(usize::try_from(contents.opaque).unwrap_or(usize::MAX)),
             images: usize::try_from(contents.pictures).unwrap_or(usize::MAX),
-            schema: self.needs(None).json_schema,
+            schema: self.wants_schema(),
             max_tokens: self.number("max_completion_tokens").or_else(|| self.number("max_tokens")),
             ..Question::default()
         };
@@ -108,13 +108,10 @@ impl<'de> Texts<'de> {
 
 impl<'de> Fold<'de> for Texts<'de> {
     fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
-        let raw = value.raw()?;
         let mut part = Part(None);
-        match raw.starts_with('"') {
-            true => part.0 = fold::text(raw),
-            false => {
-                fold::value(raw, &mut part);
-            }
+        let (_, raw) = value.try_fold(&mut part)?;
+        if raw.starts_with('"') {
+            part.0 = fold::text(raw);
         }
         if let Some(text) = part.0 {
             self.add(text);
@@ -127,9 +124,9 @@ struct Part<'de>(Option<Cow<'de, str>>);
 
 impl<'de> Fold<'de> for Part<'de> {
     fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
-        let raw = value.raw()?;
-        if name == "text" {
-            self.0 = fold::text(raw);
+        match name {
+            "text" => self.0 = fold::text(value.raw()?),
+            _ => value.ignore()?,
         }
         Ok(())
     }

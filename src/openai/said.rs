@@ -18,7 +18,7 @@ pub enum Finish {
 }
 
 /// The first choice of an answer. Of its text the beginning is kept.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     text: String,
     keep: usize,

@@ -210,6 +210,22 @@ impl Event {
         Some(joined)
     }
 
+    /// The event's name with its payload, as [`Self::name`] and [`Self::data`] have them, in one pass over what nearly
+    /// every event is: one line.
+    pub fn name_and_data(&self) -> (Option<&[u8]>, Option<Cow<'_, [u8]>>) {
+        match self.only_line().and_then(|line| line.strip_prefix(b"data:")) {
+            Some(value) => (None, Some(Cow::Borrowed(value.strip_prefix(b" ").unwrap_or(value)))),
+            None => (self.name(), self.data()),
+        }
+    }
+
+    /// The only line that is not blank, if there are no others before or behind it.
+    fn only_line(&self) -> Option<&[u8]> {
+        let bytes = &self.raw[self.bom..];
+        let (line, behind) = bytes.split_at(memchr2(b'\n', b'\r', bytes)?);
+        behind.iter().all(|byte| matches!(byte, b'\n' | b'\r')).then_some(line)
+    }
+
     /// Whether there is no field in it: only comments and blank lines.
     pub fn is_comment(&self) -> bool {
         self.fields().next().is_none()
@@ -347,6 +363,9 @@ mod tests {
             }
             prop_assert_eq!(split(chunks.clone(), max), split([&bytes[..]], max));
             let events = split(chunks, usize::MAX);
+            for event in events.iter().map(|event| event.as_ref().unwrap()) {
+                prop_assert_eq!(event.name_and_data(), (event.name(), event.data()));
+            }
             let joined: Vec<u8> = events.into_iter().flat_map(|e| e.unwrap().raw.to_vec()).collect();
             prop_assert_eq!(joined, bytes);
         }

@@ -49,31 +49,44 @@ impl<'de> Fold<'de> for Choices<'_, '_> {
     fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let mut choice = Choice::default();
         value.fold(&mut choice)?;
-        if let Some(text) = choice.text {
-            (self.0)(choice.index, Kind::Said, text);
-        }
-        if let Some(ended) = choice.ended {
-            (self.0)(choice.index, Kind::Ended, ended);
-        }
-        if let Some(delta) = choice.delta {
-            let mut delta_fold = Delta { sink: self.0, choice: choice.index, thought: [None; 2] };
-            fold::value(delta, &mut delta_fold);
-            // Some providers tell it under both names.
-            let thought = delta_fold.thought.into_iter().flatten().find(|raw| fold::is_text(raw));
-            if let Some(thought) = thought {
-                (self.0)(choice.index, Kind::Thought, thought);
-            }
-        }
+        choice.tell(self.0);
         Ok(())
     }
 }
 
+/// A choice of an answer, whose parts are set apart.
 #[derive(Default)]
-struct Choice<'de> {
+pub(super) struct Choice<'de> {
     index: u64,
     delta: Option<&'de str>,
     text: Option<&'de str>,
     ended: Option<&'de str>,
+}
+
+impl<'de> Choice<'de> {
+    /// Why it ended, as JSON.
+    pub(super) fn ended(&self) -> Option<&'de str> {
+        self.ended
+    }
+
+    /// Hands its texts over.
+    pub(super) fn tell(self, sink: &mut Sink<'_>) {
+        if let Some(text) = self.text {
+            sink(self.index, Kind::Said, text);
+        }
+        if let Some(ended) = self.ended {
+            sink(self.index, Kind::Ended, ended);
+        }
+        if let Some(delta) = self.delta {
+            let mut fold = Delta { sink, choice: self.index, thought: [None; 2] };
+            fold::value(delta, &mut fold);
+            // Some providers tell it under both names.
+            let thought = fold.thought.into_iter().flatten().find(|raw| fold::is_text(raw));
+            if let Some(thought) = thought {
+                sink(self.index, Kind::Thought, thought);
+            }
+        }
+    }
 }
 
 impl<'de> Fold<'de> for Choice<'de> {

@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use crate::{
     base::{outcome::Outcome, secret::Secret},
     config::{Protocol, Provider},
-    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, Usage},
+    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, Said, Usage},
 };
 
 pub mod anthropic;
@@ -120,6 +120,8 @@ pub struct Expected {
     pub model: String,
     /// See [`Encoded::base64`].
     pub base64: bool,
+    /// So many bytes of what the first choice says are wanted, see [`Decoded::said`].
+    pub keep: Option<usize>,
 }
 
 /// A whole answer.
@@ -133,6 +135,8 @@ pub struct Decoded {
     pub model: Option<String>,
     /// Why the first choice ended, in OpenAI's words.
     pub finish_reason: Option<String>,
+    /// What the first choice says, if that was wanted and seen in passing.
+    pub said: Option<Said>,
 }
 
 /// Turns a provider's stream into pieces for the client, as the bytes come.

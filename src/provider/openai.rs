@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::{outcome::Outcome, secret::Secret},
     config::Provider,
-    openai::{Ask, BadField, Endpoint, Rewrite, answer, foreign_error},
+    openai::{Ask, BadField, Endpoint, Rewrite, Said, answer, foreign_error},
 };
 
 mod stream;
@@ -56,7 +56,8 @@ impl Codec for OpenAi {
     }
 
     fn decode(&self, expected: &Expected, body: Bytes) -> Result<Decoded, Failure> {
-        let facts = match answer::inspect(&body, expected.endpoint) {
+        let mut said = expected.keep.map(Said::keeping);
+        let facts = match answer::inspect_and_hear(&body, expected.endpoint, said.as_mut()) {
             Ok(facts) if facts.error.is_none() && !facts.is_error => facts,
             Ok(_) => {
                 let error = foreign_error::parse_upstream(&body);
@@ -70,6 +71,7 @@ impl Codec for OpenAi {
             usage: facts.usage.and_then(Result::ok),
             model: facts.model,
             finish_reason: facts.finish_reason,
+            said,
             body,
         })
     }
@@ -94,6 +96,7 @@ mod tests {
         answer_tool: None,
         model: String::new(),
         base64: false,
+        keep: None,
     };
 
     #[test]

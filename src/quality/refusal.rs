@@ -74,13 +74,13 @@ const DEEDS: [&str; 25] = [
 /// Whether the whole of a text is a refusal, as far as its beginning tells.
 pub(super) fn is_refusal(text: &str) -> bool {
     let text = text.trim();
-    if text.len() > SHORT || !text.is_ascii() && !text.contains('\u{2019}') {
+    if text.len() > SHORT {
         return false;
     }
-    let lower = text.to_ascii_lowercase();
-    let plain: Cow<'_, str> = match lower.contains('\u{2019}') {
-        true => lower.replace('\u{2019}', "'").into(),
-        false => lower.into(),
+    let plain: Cow<'_, str> = match text.is_ascii() {
+        true => text.into(),
+        false if text.contains('\u{2019}') => text.replace('\u{2019}', "'").into(),
+        false => return false,
     };
     let mut rest = &*plain;
     let mut excused = false;
@@ -91,11 +91,15 @@ pub(super) fn is_refusal(text: &str) -> bool {
     let deed = denied.trim_start();
     let says_which = strip_any(deed, &DEEDS).is_some();
     let only_denies = deed.trim_end_matches(['.', '!']).is_empty();
-    says_which || excused && only_denies || rest.starts_with("i must") || rest.starts_with("i have to")
+    says_which || excused && only_denies || strip_any(rest, &["i must", "i have to"]).is_some()
 }
 
 fn strip_any<'a>(text: &'a str, beginnings: &[&str]) -> Option<&'a str> {
-    beginnings.iter().find_map(|beginning| text.strip_prefix(beginning))
+    let first = text.as_bytes().first()?.to_ascii_lowercase();
+    beginnings.iter().filter(|beginning| beginning.as_bytes()[0] == first).find_map(|beginning| {
+        let (start, behind) = text.split_at_checked(beginning.len())?;
+        start.eq_ignore_ascii_case(beginning).then_some(behind)
+    })
 }
 
 /// The text behind commas and conjunctions.

@@ -188,6 +188,7 @@ impl Attempt<'_> {
             answer_tool: encoded.answer_tool.clone(),
             model: self.target.upstream_model.to_string(),
             base64: encoded.base64,
+            keep: self.want.map(Want::keep),
         };
         let dropped = encoded.dropped.clone();
         let mut watch =
@@ -287,7 +288,7 @@ impl Attempt<'_> {
                 if let Some(usage) = &decoded.usage {
                     watch.told(usage);
                 }
-                let findings = watch.judge(&decoded.body);
+                let findings = watch.judge(&decoded.body, decoded.said.as_ref());
                 let posted = watch.answered(|| count_answer(&decoded.body));
                 Ok(Won::Whole { body: decoded.body, posted, findings })
             }

@@ -12,7 +12,7 @@ use crate::{
     },
     health::Reached,
     metrics::TargetMetrics,
-    openai::{Produced, Usage},
+    openai::{Produced, Said, Usage},
     quality::{Findings, Want},
     spend::{Hold, Posted, Spent},
 };
@@ -123,12 +123,13 @@ impl Watch {
         self.usage = Some(*usage);
     }
 
-    /// The whole answer came: what its checks find.
-    pub fn judge(&mut self, body: &[u8]) -> Findings {
+    /// The whole answer came: what its checks find. What it says need not be looked for where that is known.
+    pub fn judge(&mut self, body: &[u8], said: Option<&Said>) -> Findings {
         if let Some(probe) = &mut self.probe {
             probe.body(body);
         }
-        let findings = self.want.as_ref().map(|want| want.judge_body(body)).unwrap_or_default();
+        let judge = |want: &Want| said.map_or_else(|| want.judge_body(body), |said| want.judge(said));
+        let findings = self.want.as_ref().map(judge).unwrap_or_default();
         self.judged(findings)
     }
 

@@ -58,6 +58,7 @@ pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
         usage,
         model: Some(head.model().to_owned()).filter(|model| !model.is_empty()),
         finish_reason: Some(finish_reason.to_owned()),
+        said: None,
     })
 }
 

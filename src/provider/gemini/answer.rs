@@ -154,6 +154,7 @@ pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
         usage: answer.usage,
         model: Some(head.model().to_owned()).filter(|model| !model.is_empty()),
         finish_reason: Some(finish.to_owned()),
+        said: None,
     })
 }
 

@@ -119,6 +119,7 @@ pub fn decode(expected: &Expected, body: &[u8]) -> Result<Decoded, Failure> {
         usage,
         model: Some(expected.model.clone()).filter(|model| !model.is_empty()),
         finish_reason: None,
+        said: None,
     })
 }
 

@@ -179,8 +179,8 @@ impl OpenAiEvents {
 
 impl EventDecoder for OpenAiEvents {
     fn event(&mut self, event: &Event, out: &mut VecDeque<Piece>) {
-        let data = event.data();
-        if event.name() == Some(b"error") {
+        let (name, data) = event.name_and_data();
+        if name == Some(b"error") {
             return self.reported(data.as_deref().unwrap_or_default(), out);
         }
         let Some(data) = data else {
