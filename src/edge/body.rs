@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     body::{Body, HttpBody},
-    http::{Request, header},
+    http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::poll;
@@ -77,11 +77,12 @@ impl HttpBody for Inbound {
 /// # Errors
 /// The limit that the body breaks, by the name of its key.
 pub async fn read(
-    request: Request<Inbound>,
+    headers: &HeaderMap,
+    body: Inbound,
     server: &config::Server,
     room: &Arc<Semaphore>,
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Box<Refusal>> {
-    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    let encoding = headers.get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::bad_header(
             "content-encoding",
@@ -90,7 +91,6 @@ pub async fn read(
         .into());
     }
     let limit = server.max_body.bytes();
-    let body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(server));
     }

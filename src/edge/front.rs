@@ -11,7 +11,7 @@ use axum::{
     BoxError, Router,
     body::{Body, HttpBody},
     extract::ConnectInfo,
-    http::{Method, Request, Response},
+    http::{Method, Request, Response, request::Parts},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -121,8 +121,9 @@ async fn ask(
     request: Request<Inbound>,
     endpoint: Endpoint,
 ) -> Result<Response<Body>, Infallible> {
-    let id = identify::name(request.headers());
-    let answer = whose::scope(id.clone(), guarded(state, id.clone(), peer, request, endpoint));
+    let (head, body) = request.into_parts();
+    let id = identify::name(&head.headers);
+    let answer = whose::scope(id.clone(), guarded(&state, &id, peer, &head, body, endpoint));
     // What a panic leaves behind is shared by no other request, but for counters and locks that bear it.
     let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(error::panicked);
     identify::tell(&id, &mut response);
@@ -131,22 +132,23 @@ async fn ask(
 
 /// First whether there is room, then who it is.
 async fn guarded(
-    state: State,
-    id: RequestId,
+    state: &State,
+    id: &RequestId,
     peer: SocketAddr,
-    request: Request<Inbound>,
+    head: &Parts,
+    body: Inbound,
     endpoint: Endpoint,
 ) -> Response<Body> {
-    let place = match shed::place(&state) {
+    let place = match shed::place(state) {
         Ok(place) => place,
-        Err(refusal) => return shed::refuse(&state, &refusal),
+        Err(refusal) => return shed::refuse(state, &refusal),
     };
     let (begun, snapshot) = (Instant::now(), state.snapshot());
-    match auth::caller(&state, &snapshot, peer, begun, request.uri(), request.headers()) {
+    match auth::caller(state, &snapshot, peer, begun, &head.uri, &head.headers) {
         Ok(caller) => {
             let known = handler::ask::Known { id, begun, snapshot, caller, place };
-            handler::ask::ask(state, known, request, endpoint).await
+            handler::ask::ask(state, known, &head.headers, body, endpoint).await
         }
-        Err(refusal) => shed::refuse(&state, &refusal),
+        Err(refusal) => shed::refuse(state, &refusal),
     }
 }

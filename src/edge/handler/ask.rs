@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    http::{Request, Uri},
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use tokio::time::Instant;
@@ -35,9 +35,9 @@ pub async fn elsewhere(uri: Uri) -> Response {
 }
 
 /// What is known of a request before it is read.
-pub struct Known {
+pub struct Known<'a> {
     /// Its id.
-    pub id: RequestId,
+    pub id: &'a RequestId,
     /// When it began.
     pub begun: Instant,
     /// The configuration that it sees.
@@ -49,26 +49,32 @@ pub struct Known {
 }
 
 /// Asks a model.
-pub async fn ask(state: State, known: Known, request: Request<Inbound>, endpoint: Endpoint) -> Response {
+pub async fn ask(
+    state: &State,
+    known: Known<'_>,
+    headers: &HeaderMap,
+    body: Inbound,
+    endpoint: Endpoint,
+) -> Response {
     let Known { id, begun, snapshot, caller, place } = known;
     let key = caller.0.as_ref();
-    let scope = told::begin(&state.0.tracer, request.headers());
+    let scope = told::begin(&state.0.tracer, headers);
     if let Some(scope) = &scope {
         whose::traced(scope.trace().number());
     }
-    let mut record = Record::since(&state, begun).shown(key.map(|key| Arc::clone(key.name())));
+    let mut record = Record::since(state, begun).shown(key.map(|key| Arc::clone(key.name())));
     if let Some(scope) = &scope {
-        record.traced(told::open(scope, &id, key.map(|key| &**key), endpoint));
+        record.traced(told::open(scope, id, key.map(|key| &**key), endpoint));
     }
-    let meter = key.map(|key| Meter::of(&state, key, begun));
+    let meter = key.map(|key| Meter::of(state, key, begun));
     let Admitted { permit, requests } =
         meter.as_ref().map_or_else(Admitted::freely, |meter| meter.admit(begun));
     let ping = snapshot.config.server.stream_ping.0;
     let answer = match permit {
         Ok(permit) => {
             record.admitted(place, permit);
-            let came = Came { id, begun, snapshot, caller, request, endpoint, scope };
-            let asked = asked(&state, came, meter.as_ref(), &mut record).await;
+            let came = Came { id, begun, snapshot, caller, headers, body, endpoint, scope };
+            let asked = asked(state, came, meter.as_ref(), &mut record).await;
             match asked {
                 // Every step of it is always ready.
                 Ok(asked) => state.0.pipeline.clone().call(asked).await,
@@ -88,12 +94,13 @@ pub async fn ask(state: State, known: Known, request: Request<Inbound>, endpoint
 }
 
 /// A request as it came, with its place in a trace.
-struct Came {
-    id: RequestId,
+struct Came<'a> {
+    id: &'a RequestId,
     begun: Instant,
     snapshot: Arc<Snapshot>,
     caller: Caller,
-    request: Request<Inbound>,
+    headers: &'a HeaderMap,
+    body: Inbound,
     endpoint: Endpoint,
     scope: Option<Scope>,
 }
@@ -101,15 +108,15 @@ struct Came {
 /// Reads the request.
 async fn asked(
     state: &State,
-    Came { id, begun, snapshot, caller, request, endpoint, scope }: Came,
+    Came { id, begun, snapshot, caller, headers, body, endpoint, scope }: Came<'_>,
     meter: Option<&Meter>,
     record: &mut Record,
 ) -> Result<Asked, Box<Refusal>> {
     let server = &snapshot.config.server;
-    let wishes = wishes::read(request.headers())?;
+    let wishes = wishes::read(headers)?;
     let own = caller.0.as_ref().map_or_else(|| tags::none(), |key| key.tags());
-    let tags = tags::read(request.headers(), &snapshot.config.auth.client_tags, own)?;
-    let (body, room) = body::read(request, server, &state.0.body_room).await?;
+    let tags = tags::read(headers, &snapshot.config.auth.client_tags, own)?;
+    let (body, room) = body::read(headers, body, server, &state.0.body_room).await?;
     // The body is needed to the end, to count what an upstream does not.
     record.came(room);
     let ask = Ask::parse(endpoint, body).map_err(Refusal::bad_field)?;
@@ -128,7 +135,18 @@ async fn asked(
         attempt: wishes.attempt_timeout,
     };
     let (key, ask) = (caller.0, Arc::new(ask));
-    let job = Job { id, ask, wishes, key, tags, tokens, snapshot, timing, cache: "bypass", trace: scope };
+    let job = Job {
+        id: id.clone(),
+        ask,
+        wishes,
+        key,
+        tags,
+        tokens,
+        snapshot,
+        timing,
+        cache: "bypass",
+        trace: scope,
+    };
     Ok(Asked(Box::new(job)))
 }
 
