@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header, uri::PathAndQuery};
 use tokio::time::Instant;
 
@@ -183,8 +184,41 @@ impl Unit {
     ///
     /// # Errors
     /// [`CallError`]: no room, or the transport failed.
-    pub async fn send(&self, ask: &Ask, encoded: Encoded, lent: &Lent<'_>, progress: &Progress) -> Called {
-        let heads = self.heads[lent.slot()].as_ref().map_err(|unusable| unsendable(unusable.to_string()))?;
+    pub fn send(
+        &self,
+        ask: &Ask,
+        encoded: Encoded,
+        lent: &Lent<'_>,
+        progress: &Progress,
+    ) -> BoxFuture<'_, Called> {
+        self.call(self.letter(ask, encoded, lent.slot(), progress))
+    }
+
+    /// Reads what is at a path below its address, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`CallError`]: no room, or the transport failed.
+    pub fn get(&self, path: &str, key: Option<&Secret>) -> BoxFuture<'_, Called> {
+        let mut headers = self.headers.clone();
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let head = complete(headers, &*self.codec, key).map_err(|unusable| unsendable(unusable.to_string()));
+        let (method, body) = (Method::GET, Bytes::new());
+        self.call(head.and_then(|head| {
+            let path = self.address(path)?;
+            Ok(Letter { method, path, head, body, progress: None })
+        }))
+    }
+
+    /// A request with the credential at this place.
+    fn letter(
+        &self,
+        ask: &Ask,
+        encoded: Encoded,
+        slot: usize,
+        progress: &Progress,
+    ) -> Result<Letter, CallError<TransportError>> {
+        let heads = self.heads[slot].as_ref().map_err(|unusable| unsendable(unusable.to_string()))?;
         let usual = if ask.stream() { &heads.stream } else { &heads.whole };
         let stands_there = |(name, value)| usual.headers().get(name) == Some(value);
         let head = if encoded.headers.iter().all(stands_there) {
@@ -194,23 +228,8 @@ impl Unit {
             headers.extend(encoded.headers);
             Arc::new(Letterhead::new(headers))
         };
-        let progress = Some(progress.clone());
         let (method, path) = (Method::POST, self.address(&encoded.path)?);
-        self.call(Letter { method, path, head, body: encoded.body, progress }).await
-    }
-
-    /// Reads what is at a path below its address, and waits for the head of the answer.
-    ///
-    /// # Errors
-    /// [`CallError`]: no room, or the transport failed.
-    pub async fn get(&self, path: &str, key: Option<&Secret>) -> Called {
-        let mut headers = self.headers.clone();
-        headers.remove(header::CONTENT_TYPE);
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let headers = complete(headers, &*self.codec, key);
-        let head = headers.map_err(|unusable| unsendable(unusable.to_string()))?;
-        let (method, path, body) = (Method::GET, self.address(path)?, Bytes::new());
-        self.call(Letter { method, path, head, body, progress: None }).await
+        Ok(Letter { method, path, head, body: encoded.body, progress: Some(progress.clone()) })
     }
 
     /// A path below its address.
@@ -222,9 +241,9 @@ impl Unit {
         address(&self.base, path).ok_or_else(|| unsendable(unusable.to_owned()))
     }
 
-    async fn call(&self, letter: Letter) -> Called {
-        // Boxed, as all that a try becomes would else carry the room that its call takes.
-        Box::pin(self.bound.call(self.leaf.send(letter))).await
+    /// Boxed at once, as all that a try becomes would else carry the room that its call takes.
+    fn call(&self, letter: Result<Letter, CallError<TransportError>>) -> BoxFuture<'_, Called> {
+        Box::pin(async move { self.bound.call(self.leaf.send(letter?)).await })
     }
 }
 

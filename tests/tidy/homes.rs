@@ -6,12 +6,13 @@ use super::{
 };
 
 /// A crate (or a module of one) with the beginnings of the paths under `src/` where it may be named.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("axum", &["edge/", "sim/", "sim.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("figment", &["config/load"]),
     ("hickory_resolver", &["upstream/", "egress/"]),
+    ("httparse", &["upstream/transport"]),
     ("hyper_util::client", &["upstream/transport"]),
     ("jiff", &["base/calendar"]),
     ("jsonschema", &["config/", "sim/schema"]),

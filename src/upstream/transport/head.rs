@@ -34,12 +34,20 @@ pub(super) enum Unreadable {
 /// Where a line stands in a head: its name, its value.
 type Place = [(usize, usize); 2];
 
+/// A head, as far as it is known before it is taken out of what came.
+struct Parsed {
+    length: usize,
+    status: StatusCode,
+    /// Whether it is of HTTP/1.1.
+    newer: bool,
+    places: Vec<Place>,
+}
+
 /// Takes the head of an answer from the front of what came; `None`: it is not whole yet. Heads that only announce the
 /// answer (1xx) are passed over.
 pub(super) fn read(came: &mut BytesMut, most: usize) -> Result<Option<Head>, Unreadable> {
     while !came.is_empty() {
-        let mut places: [Place; MAX_LINES] = [[(0, 0); 2]; MAX_LINES];
-        let Some((length, status, newer, count)) = parse(came, &mut places)? else {
+        let Some(Parsed { length, status, newer, places }) = parse(came)? else {
             return if came.len() > most { Err(Unreadable::TooLarge) } else { Ok(None) };
         };
         if length > most {
@@ -48,17 +56,13 @@ pub(super) fn read(came: &mut BytesMut, most: usize) -> Result<Option<Head>, Unr
         let bytes = came.split_to(length).freeze();
         // 101 is no announcement: the connection would speak something else from there on.
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-            return head(&bytes, status, newer, &places[..count]).map(Some);
+            return head(&bytes, status, newer, &places).map(Some);
         }
     }
     Ok(None)
 }
 
-/// The length of the head, its status, whether it is of HTTP/1.1, how many lines it has.
-fn parse(
-    came: &[u8],
-    places: &mut [Place; MAX_LINES],
-) -> Result<Option<(usize, StatusCode, bool, usize)>, Unreadable> {
+fn parse(came: &[u8]) -> Result<Option<Parsed>, Unreadable> {
     let mut room = [const { MaybeUninit::uninit() }; MAX_LINES];
     let mut answer = httparse::Response::new(&mut []);
     let parsed =
@@ -73,14 +77,15 @@ fn parse(
         let from = part.as_ptr() as usize - start;
         (from, from + part.len())
     };
-    for (line, at) in answer.headers.iter().zip(places.iter_mut()) {
+    let lines = answer.headers.iter().map(|line| {
         // An empty value may stand anywhere.
         let value = if line.value.is_empty() { (0, 0) } else { place(line.value) };
-        *at = [place(line.name.as_bytes()), value];
-    }
+        [place(line.name.as_bytes()), value]
+    });
+    let places = lines.collect();
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Unreadable::Malformed("invalid HTTP status-code parsed"))?;
-    Ok(Some((length, status, answer.version == Some(1), answer.headers.len())))
+    Ok(Some(Parsed { length, status, newer: answer.version == Some(1), places }))
 }
 
 fn head(bytes: &Bytes, status: StatusCode, newer: bool, places: &[Place]) -> Result<Head, Unreadable> {
@@ -169,6 +174,8 @@ impl Unreadable {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn one(text: &str) -> Result<Option<Head>, Unreadable> {
@@ -244,5 +251,19 @@ mod tests {
             assert!(matches!(one(text), Err(Unreadable::Malformed(_))), "{text:?}");
         }
         assert!(one("HTTP/1.1 99 x\r\n\r\n").is_err() && one("").unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_comes_is_a_reason_to_panic(
+            noise in prop::collection::vec(any::<u8>(), 0..80),
+            lines in "([a-zA-Z-]{1,20}:[ -~]{0,20}\r?\n){0,6}\r?\n?",
+        ) {
+            let _ = read(&mut BytesMut::from(&noise[..]), 60);
+            let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+            head.extend(lines.as_bytes());
+            head.extend(noise);
+            let _ = read(&mut BytesMut::from(&head[..]), 1000);
+        }
     }
 }
