@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
 use crate::base::calendar;
 
@@ -66,12 +66,19 @@ pub struct Left {
     pub resets_in: Duration,
 }
 
+/// Whether an answer may tell anything of limits.
+pub fn is_told(headers: &HeaderMap) -> bool {
+    let names = ["x-ratelimit-", "ratelimit-", "anthropic-ratelimit-"];
+    let one = |name: &HeaderName| names.iter().any(|before| name.as_str().starts_with(before));
+    headers.keys().any(one)
+}
+
 /// Reads the headers of an answer, whatever its status. `now` is what moments are counted from where the answer has
 /// no `date`.
 pub fn read(headers: &HeaderMap, now: SystemTime) -> Quota {
     let mut quota = Quota::default();
     // Where none is there, none of the many names is looked for.
-    if !headers.keys().any(|name| name.as_str().contains("ratelimit")) {
+    if !is_told(headers) {
         return quota;
     }
     for names in USUAL_NAMES.iter().chain(&ANTHROPIC_NAMES) {

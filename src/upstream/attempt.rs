@@ -7,7 +7,6 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::{BodyExt as _, Limited};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -31,6 +30,7 @@ use super::{
     unit::{Unit, UpstreamBody},
     ward::Ward,
     watch::Watch,
+    whole::whole,
 };
 
 /// The most that is read of an upstream's error.
@@ -96,17 +96,17 @@ pub enum Failed {
 }
 
 impl Attempt<'_> {
-    /// Makes the try; keys that the provider refuses make room for the next one. Beside the answer stand the
+    /// Makes the try `now`; keys that the provider refuses make room for the next one. Beside the answer stand the
     /// client's fields that the provider did not get.
     ///
     /// # Errors
     /// Why the try failed, and the class of it.
-    pub async fn make(mut self, ward: Ward) -> Result<(Won, Vec<String>), Failed> {
+    pub async fn make(mut self, ward: Ward, mut now: Instant) -> Result<(Won, Vec<String>), Failed> {
         let (unit, model) = (self.unit, &self.target.upstream_model);
         let (mut turn, mut last) = (Turn::default(), None);
         let (mut shut, mut ward) = (None, Some(ward));
-        while let Some(lent) = unit.credentials.next(&mut turn, model, Instant::now()) {
-            let room = match unit.allowance.take(self.tokens(), Instant::now()) {
+        while let Some(lent) = unit.credentials.next(&mut turn, model, now) {
+            let room = match unit.allowance.take(self.tokens(), now) {
                 Ok(room) => room,
                 Err(wait) => {
                     shut = Some(no_room(wait));
@@ -136,10 +136,10 @@ impl Attempt<'_> {
                     }
                     self.why = Why { word: "key", after: Some(failure.outcome) };
                     last = Some(kept(last, failure));
+                    now = Instant::now();
                 }
             }
         }
-        let now = Instant::now();
         let shut = shut.or_else(|| match unit.credentials.standing(model, now) {
             Standing::Usable => None,
             Standing::Shut(shut) => Some(keys_shut(shut, now)),
@@ -148,7 +148,7 @@ impl Attempt<'_> {
             Some(last) => {
                 let failure = kept(shut, last);
                 if let Some(ward) = ward {
-                    ward.over(failure.outcome, failure.retry_after);
+                    ward.over(failure.outcome, failure.retry_after, Instant::now());
                 }
                 Failed::Upstream(failure)
             }
@@ -185,12 +185,12 @@ impl Attempt<'_> {
             endpoint: self.ask.endpoint(),
             include_usage: self.ask.include_usage(),
             created: since_1970(),
-            answer_tool: encoded.answer_tool.clone(),
-            model: self.target.upstream_model.to_string(),
+            answer_tool: encoded.answer_tool.take(),
+            model: String::from(&*self.target.upstream_model),
             base64: encoded.base64,
             keep: self.want.map(Want::keep),
         };
-        let dropped = encoded.dropped.clone();
+        let dropped = std::mem::take(&mut encoded.dropped);
         let mut watch =
             Watch::begin(self.metrics, hold, room, ward, self.progress, (self.ask.stream(), self.want));
         watch.probed(self.probe(&mut encoded));
@@ -200,9 +200,10 @@ impl Attempt<'_> {
                 Err(_) => self.too_late(),
                 Ok(Err(error)) => call_failed(error),
                 Ok(Ok(response)) if response.status().is_success() => {
-                    lent.saw(response.headers());
+                    let now = Instant::now();
+                    lent.saw(response.headers(), now);
                     watch.status(response.status());
-                    watch.reached();
+                    watch.reached(now);
                     let read = self.read(response, &expected, by, watch).await;
                     return read.map(|won| (won, dropped)).map_err(|failure| (failure, None));
                 }
@@ -252,7 +253,7 @@ impl Attempt<'_> {
         response: http::Response<UpstreamBody>,
         expected: &Expected,
         by: Deadline,
-        mut watch: Watch,
+        mut watch: Box<Watch>,
     ) -> Result<Won, Failure> {
         if is_encoded(response.headers()) {
             // Never unpacked: how large it would get is the sender's word alone.
@@ -274,11 +275,11 @@ impl Attempt<'_> {
             return Ok(Won::Live(Box::new(live)));
         }
         let limit = self.unit.settings.max_answer.bytes();
-        let result = match timeout_at(by.instant(), Limited::new(body, limit).collect()).await {
+        let result = match timeout_at(by.instant(), whole(body, limit)).await {
             Err(_) => Err(self.too_late()),
-            Ok(Err(error)) => Err(body_failed(&*error, limit)),
+            Ok(Err(error)) => Err(body_failed(&error, limit)),
             Ok(Ok(body)) => {
-                let decoded = self.unit.codec.decode(expected, body.to_bytes());
+                let decoded = self.unit.codec.decode(expected, body);
                 decoded.map_err(|failure| self.unit.veil(failure))
             }
         };
@@ -303,8 +304,8 @@ impl Attempt<'_> {
     async fn refused(&self, response: http::Response<UpstreamBody>, by: Deadline) -> Failure {
         let (head, body) = response.into_parts();
         let by = by.at_most(Instant::now(), error_patience(head.status));
-        let read = timeout_at(by.instant(), Limited::new(body, MAX_ERROR_BODY).collect()).await;
-        let body = read.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+        let read = timeout_at(by.instant(), whole(body, MAX_ERROR_BODY)).await;
+        let body = read.ok().and_then(Result::ok).unwrap_or_default();
         self.unit.veil(self.unit.codec.failure(head.status, &head.headers, &body, SystemTime::now()))
     }
 

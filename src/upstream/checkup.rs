@@ -6,7 +6,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http_body_util::{BodyExt as _, Limited};
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout_at},
@@ -21,7 +20,9 @@ use crate::{
     provider::Failure,
 };
 
-use super::{credentials::Turn, faults::call_failed, fleet::Fleet, unit::Unit, ward::tell_of_provider};
+use super::{
+    credentials::Turn, faults::call_failed, fleet::Fleet, unit::Unit, ward::tell_of_provider, whole::whole,
+};
 
 /// How often it is looked which checks are due.
 const LOOK: Duration = Duration::from_millis(250);
@@ -193,11 +194,11 @@ impl Check {
         let answer = timeout_at(by, unit.get(&self.settings.path, key)).await.map_err(late)?;
         let (head, body) = answer.map_err(call_failed)?.into_parts();
         // Its head shows that somebody is there, however long the list behind it takes.
-        let body = timeout_at(by, Limited::new(body, MAX_BODY).collect()).await;
+        let body = timeout_at(by, whole(body, MAX_BODY)).await;
         if head.status.is_success() {
             return Ok(());
         }
-        let body = body.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
         Err(unit.codec.failure(head.status, &head.headers, &body, SystemTime::now()))
     }
 

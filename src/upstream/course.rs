@@ -1,6 +1,6 @@
 //! Where a request stands among its targets, with what its tries came to.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -21,8 +21,8 @@ use super::{
 };
 
 /// Where a request stands among its targets.
-pub(super) struct Course {
-    pub(super) targets: Vec<Arc<Target>>,
+pub(super) struct Course<'a> {
+    pub(super) targets: Cow<'a, [Arc<Target>]>,
     /// The target that was begun last.
     pub(super) at: usize,
     pub(super) tries: Tries,
@@ -35,6 +35,8 @@ pub(super) struct Course {
     deferred: Vec<Arc<Target>>,
     /// Other ways on that the tries of a lap ask for, the latest last.
     pub(super) ways: Vec<Way>,
+    /// When the latest of its tries was over.
+    pub(super) clock: Instant,
 }
 
 /// Which target failed for which reason: a route may have another way on for it.
@@ -43,10 +45,10 @@ pub(super) struct Way {
     pub(super) reason: FallbackReason,
 }
 
-impl Course {
-    pub(super) fn new(chain: &Chain) -> Self {
+impl<'a> Course<'a> {
+    pub(super) fn new(chain: &'a Chain, now: Instant) -> Self {
         Self {
-            targets: chain.targets.clone(),
+            targets: Cow::Borrowed(&chain.targets),
             at: chain.start,
             tries: Tries::new(chain.max_attempts, chain.start),
             trail: Trail::default(),
@@ -54,6 +56,7 @@ impl Course {
             unfunded: None,
             deferred: Vec::new(),
             ways: Vec::new(),
+            clock: now,
         }
     }
 
@@ -71,8 +74,10 @@ impl Course {
 
     /// Puts what was left for later next.
     pub(super) fn bring_back(&mut self) {
-        let next = self.at + 1;
-        self.targets.splice(next..next, self.deferred.drain(..));
+        if !self.deferred.is_empty() {
+            let next = self.at + 1;
+            self.targets.to_mut().splice(next..next, self.deferred.drain(..));
+        }
     }
 
     /// Why it all came to nothing, where anything was tried or may not spend.
@@ -118,18 +123,18 @@ pub(super) enum Ended {
 impl Errand<'_> {
     /// A try that begins now.
     pub(super) fn lane(
-        &self,
         (at, target): (usize, &Arc<Target>),
         left: usize,
         hedge: bool,
         why: Why,
+        begun: Instant,
     ) -> Lane {
-        let (target, begun, progress) = (Arc::clone(target), Instant::now(), Progress::default());
+        let (target, progress) = (Arc::clone(target), Progress::default());
         Lane { at, target, begun, left, progress, hedge, why }
     }
 
     /// Counts the move to a target from the one that failed before it.
-    fn moved(&self, course: &mut Course, at: usize) {
+    fn moved(&self, course: &mut Course<'_>, at: usize) {
         let Some((from, failure)) = course.last.as_ref().filter(|(from, _)| *from != at) else { return };
         let (from, to) = (&course.targets[*from], &course.targets[at]);
         course.trail.fallbacks += 1;
@@ -140,11 +145,12 @@ impl Errand<'_> {
     /// Writes down how a try ended: one that won on the trail, one that was lost is handed on.
     pub(super) fn finish(
         &self,
-        course: &mut Course,
+        course: &mut Course<'_>,
         lane: Lane,
         result: Result<(Won, Vec<String>), Ended>,
     ) -> Result<Won, Box<Lost>> {
-        let took = lane.begun.elapsed();
+        course.clock = Instant::now();
+        let took = course.clock.saturating_duration_since(lane.begun);
         if let (Ok(_) | Err(Ended::Failed(_, true)), Some(repeats)) =
             (&result, self.fleet.repeats(&lane.target))
         {
@@ -163,7 +169,7 @@ impl Errand<'_> {
     }
 
     /// Tells a try that another one was faster. It is to be dropped next, which counts what it may have cost.
-    pub(super) fn overtake(&self, course: &mut Course, lane: &Lane) {
+    pub(super) fn overtake(&self, course: &mut Course<'_>, lane: &Lane) {
         lane.progress.overtaken();
         let sent = lane.progress.is_begun();
         let took = lane.begun.elapsed();
@@ -174,7 +180,7 @@ impl Errand<'_> {
     }
 
     /// Writes a lost try down; gives what decides on the next one, with the delay that the provider named.
-    pub(super) fn note(&self, course: &mut Course, lost: Lost) -> (Outcome, Option<Duration>) {
+    pub(super) fn note(&self, course: &mut Course<'_>, lost: Lost) -> (Outcome, Option<Duration>) {
         let Lost { lane, ended, took } = lost;
         if let Some(reason) = ended.reason() {
             course.ways.push(Way { behind: Arc::clone(&lane.target.name), reason });

@@ -97,7 +97,7 @@ mod tests {
 
     fn try_it(fleet: &Fleet, name: &str, outcome: Outcome) {
         let patient = fleet.patients().find(|patient| &*patient.name == name).unwrap();
-        patient.admit(Kind::default(), false).unwrap().over(outcome, None);
+        patient.admit(Kind::default(), false, Instant::now()).unwrap().over(outcome, None, Instant::now());
     }
 
     /// The calls of the last minutes, the current one first.

@@ -130,25 +130,26 @@ pub struct Errand<'a> {
 /// Tries the targets of a chain in turn until one answers or nothing is left to try.
 pub async fn execute(errand: Errand<'_>) -> Executed {
     let begun = Instant::now();
-    let mut course = Course::new(errand.chain);
+    let mut course = Course::new(errand.chain, begun);
     if errand.chain.race.hedges(errand.ask.stream()) {
         errand.fleet.hedges().request(begun);
     }
     let result = errand.run(&mut course).await;
-    course.trail.waited = begun.elapsed();
+    course.trail.waited = course.clock.saturating_duration_since(begun);
     Executed { result, trail: course.trail }
 }
 
 impl Errand<'_> {
-    async fn run(&self, course: &mut Course) -> Result<Won, Stopped> {
+    async fn run(&self, course: &mut Course<'_>) -> Result<Won, Stopped> {
+        let mut now = course.clock;
         while course.at < course.targets.len() {
-            if self.timing.deadline.left(Instant::now()).is_zero() {
+            if self.timing.deadline.left(now).is_zero() {
                 // Nothing is sent that nobody waits for: it would have to be paid.
                 let late = || (course.at, Failure::of(Outcome::Timeout, "The request's deadline was over."));
                 course.last.get_or_insert_with(late);
                 break;
             }
-            let lost = match self.lap(course).await {
+            let lost = match self.lap(course, now).await {
                 Ok(won) => return Ok(won),
                 Err(lost) => lost,
             };
@@ -158,10 +159,11 @@ impl Errand<'_> {
             let ways = std::mem::take(&mut course.ways);
             let next = match ways.iter().rev().find_map(|way| self.turn(way)) {
                 Some(turn) => {
-                    course.targets.truncate(course.at + 1);
-                    let fresh = turn.iter().filter(|next| !course.targets.contains(next)).cloned();
+                    let targets = course.targets.to_mut();
+                    targets.truncate(course.at + 1);
+                    let fresh = turn.iter().filter(|next| !targets.contains(next)).cloned();
                     let fresh: Vec<_> = fresh.collect();
-                    course.targets.extend(fresh);
+                    targets.extend(fresh);
                     course.tries.turn(outcome, &course.targets)
                 }
                 None if at == course.at => course.tries.after(outcome, wait, &course.targets),
@@ -172,6 +174,7 @@ impl Errand<'_> {
                 Next::Same { repeat } if Box::pin(self.pause(course, repeat)).await => {}
                 _ => break,
             }
+            now = Instant::now();
         }
         match course.stopped() {
             Some(stopped) => Err(stopped),
@@ -182,7 +185,7 @@ impl Errand<'_> {
 
     /// Never "nothing available" while something could answer: where every target is left alone, the one that comes back
     /// first gets a request now and then.
-    async fn last_resort(&self, course: &mut Course) -> Result<Won, Stopped> {
+    async fn last_resort(&self, course: &mut Course<'_>) -> Result<Won, Stopped> {
         let mut by_time: Vec<_> = self.chain.targets.iter().enumerate().collect();
         let free_at = |target: &Target| {
             self.fleet.patient(target).and_then(|patient| patient.health.standing(Instant::now()).free_at())
@@ -195,9 +198,9 @@ impl Errand<'_> {
             if !course.trail.skipped.iter().any(left_alone) {
                 continue;
             }
-            let lane = self.lane((at, target), 1, false, self.why(course, at));
-            if let Ok(ward) = self.admit(target, true) {
-                let result = self.one(lane.clone(), ward).await;
+            let lane = Self::lane((at, target), 1, false, self.why(course, at), Instant::now());
+            if let Ok(ward) = self.admit(target, true, lane.begun) {
+                let result = self.one(&lane, ward).await;
                 return match self.finish(course, lane, result) {
                     Ok(won) => Ok(won),
                     Err(lost) => {
@@ -211,11 +214,11 @@ impl Errand<'_> {
     }
 
     /// Asks a target's health for a try.
-    pub(super) fn admit(&self, target: &Target, resort: bool) -> Result<Ward, Missing> {
+    pub(super) fn admit(&self, target: &Target, resort: bool, now: Instant) -> Result<Ward, Missing> {
         let Some(patient) = self.fleet.patient(target) else {
             return Err(Missing::Health { why: "off", until: None });
         };
-        patient.admit(self.kind(), resort).map_err(|refused| Missing::Health {
+        patient.admit(self.kind(), resort, now).map_err(|refused| Missing::Health {
             why: match refused {
                 Refused::Open { .. } | Refused::Probing { .. } => "open",
                 Refused::Limited { .. } => "rate_limited",
@@ -240,7 +243,7 @@ impl Errand<'_> {
     }
 
     /// Why the target at this place is tried, where nothing is under way beside it.
-    pub(super) fn why(&self, course: &Course, at: usize) -> Why {
+    pub(super) fn why(&self, course: &Course<'_>, at: usize) -> Why {
         match &course.last {
             Some((from, failure)) => {
                 Why { word: if *from == at { "retry" } else { "fallback" }, after: Some(failure.outcome) }
@@ -256,7 +259,7 @@ impl Errand<'_> {
     }
 
     /// Waits before a repeat; false where that would take too long, or the provider has had enough of them.
-    async fn pause(&self, course: &Course, repeat: u32) -> bool {
+    async fn pause(&self, course: &Course<'_>, repeat: u32) -> bool {
         let (Some((_, failure)), target) = (&course.last, &course.targets[course.at]) else { return false };
         let now = Instant::now();
         let shut = match self.fleet.standing(target, now) {
@@ -281,7 +284,7 @@ impl Errand<'_> {
     }
 
     /// One try on one target, with its share of the time.
-    pub(super) async fn one(&self, lane: Lane, ward: Ward) -> Result<(Won, Vec<String>), Ended> {
+    pub(super) async fn one(&self, lane: &Lane, ward: Ward) -> Result<(Won, Vec<String>), Ended> {
         let target = &lane.target;
         let (Some(unit), Some(metrics)) = (self.fleet.of(target), self.fleet.metrics_of(target)) else {
             ward.give_back();
@@ -299,7 +302,7 @@ impl Errand<'_> {
         let attempt = Attempt {
             unit,
             target,
-            position: self.position(&lane),
+            position: self.position(lane),
             purse: self.purse,
             metrics,
             ask: self.ask,
@@ -311,6 +314,6 @@ impl Errand<'_> {
             trace: self.trace.map(|scope| Tracing { scope, shows: self.shows }),
             why: lane.why,
         };
-        attempt.make(ward).await.map_err(Ended::of)
+        attempt.make(ward, now).await.map_err(Ended::of)
     }
 }

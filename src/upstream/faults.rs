@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http_body_util::LengthLimitError;
 use tokio::time::Instant;
 
 use crate::{base::outcome::Outcome, provider::Failure};
@@ -11,6 +10,7 @@ use super::{
     credentials::{Shut, hope},
     inflight::CallError,
     transport::{TransportError, TransportErrorKind},
+    whole::Torn,
 };
 
 /// Whether another key of the same provider may do better.
@@ -74,15 +74,12 @@ fn transport_failed(error: &TransportError) -> Failure {
 }
 
 /// Why the body of an answer could not be read.
-pub(super) fn body_failed(error: &(dyn std::error::Error + Send + Sync + 'static), limit: usize) -> Failure {
-    if error.is::<LengthLimitError>() {
-        return Failure::of(
+pub(super) fn body_failed(torn: &Torn<TransportError>, limit: usize) -> Failure {
+    match torn {
+        Torn::TooLarge => Failure::of(
             Outcome::InvalidAnswer,
             format!("The upstream's answer is larger than {limit} bytes."),
-        );
-    }
-    match error.downcast_ref::<TransportError>() {
-        Some(error) => transport_failed(error),
-        None => Failure::of(Outcome::Truncated, "The upstream's answer broke off."),
+        ),
+        Torn::Broke(error) => transport_failed(error),
     }
 }

@@ -37,7 +37,7 @@ pub struct Live {
     usage: Option<Usage>,
     /// What its checks found, once it is over.
     findings: Findings,
-    watch: Option<Watch>,
+    watch: Option<Box<Watch>>,
     /// The last frame, which waits until what the stream cost is on the disk.
     last: Option<(Posted, Bytes)>,
     idle: Duration,
@@ -85,7 +85,7 @@ impl Live {
     ///
     /// # Errors
     /// Why there was no content; another target may then answer instead.
-    pub async fn begin(mut tap: Tap, mut watch: Watch, patience: Patience) -> Result<Self, Failure> {
+    pub async fn begin(mut tap: Tap, mut watch: Box<Watch>, patience: Patience) -> Result<Self, Failure> {
         let mut held = VecDeque::new();
         let mut bytes_held = 0;
         let last = loop {

@@ -22,6 +22,7 @@ pub mod transport;
 mod unit;
 mod ward;
 mod watch;
+mod whole;
 
 pub use attempt::Won;
 pub use checkup::{Checkup, Shown, keep_checking};

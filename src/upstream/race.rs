@@ -49,24 +49,24 @@ impl Errand<'_> {
     ///
     /// # Errors
     /// The try that decides on what comes next; all others are written down.
-    pub(super) async fn lap(&self, course: &mut Course) -> Result<Won, Box<Lost>> {
+    pub(super) async fn lap(&self, course: &mut Course<'_>, now: Instant) -> Result<Won, Box<Lost>> {
         let race = &self.chain.race;
         if course.at + 1 < course.targets.len() && (race.parallel > 1 || race.hedges(self.ask.stream())) {
             return Box::pin(self.race(course)).await;
         }
         let left = (course.targets.len() - course.at).min(course.tries.left());
         let here = (course.at, &course.targets[course.at]);
-        let lane = self.lane(here, left, false, self.why(course, course.at));
-        match self.admit(&lane.target, false) {
+        let lane = Self::lane(here, left, false, self.why(course, course.at), now);
+        match self.admit(&lane.target, false, now) {
             Ok(ward) => {
-                let result = self.one(lane.clone(), ward).await;
+                let result = self.one(&lane, ward).await;
                 self.finish(course, lane, result)
             }
             Err(missing) => Err(Lost::without(lane, missing)),
         }
     }
 
-    async fn race(&self, course: &mut Course) -> Result<Won, Box<Lost>> {
+    async fn race(&self, course: &mut Course<'_>) -> Result<Won, Box<Lost>> {
         let mut race = Race::default();
         self.enter(course, &mut race, false);
         self.fill(course, &mut race);
@@ -104,7 +104,7 @@ impl Errand<'_> {
     /// Closes the tries that were slower, and gives the answer.
     fn win(
         &self,
-        course: &mut Course,
+        course: &mut Course<'_>,
         race: Race<'_>,
         winner: Lane,
         result: Result<(Won, Vec<String>), Ended>,
@@ -127,37 +127,37 @@ impl Errand<'_> {
     }
 
     /// Starts a try on the target that the course stands at; false: its health does not let it.
-    fn enter<'a>(&'a self, course: &mut Course, race: &mut Race<'a>, hedge: bool) -> bool {
+    fn enter<'a>(&'a self, course: &mut Course<'_>, race: &mut Race<'a>, hedge: bool) -> bool {
         let why = match (hedge, race.lanes.is_empty()) {
             (true, _) => Why { word: "hedge", after: None },
             (false, false) => Why { word: "parallel", after: None },
             (false, true) => self.why(course, course.at),
         };
         let here = (course.at, &course.targets[course.at]);
-        let lane = self.lane(here, self.sharing(course, race, hedge), hedge, why);
-        let ward = match self.admit(&lane.target, false) {
+        let lane = Self::lane(here, self.sharing(course, race, hedge), hedge, why, Instant::now());
+        let ward = match self.admit(&lane.target, false, lane.begun) {
             Ok(ward) => ward,
             Err(missing) => {
                 self.keep(course, race, Lost::without(lane, missing));
                 return false;
             }
         };
-        let (at, run) = (lane.at, self.one(lane.clone(), ward));
-        race.running.push(Box::pin(async move { (at, run.await) }));
+        let mine = lane.clone();
+        race.running.push(Box::pin(async move { (mine.at, self.one(&mine, ward).await) }));
         race.lanes.push(lane);
         true
     }
 
     /// How many tries, one after the other, have to share what is left of the client's own deadline: those that start
     /// together share the same time.
-    fn sharing(&self, course: &Course, race: &Race<'_>, hedge: bool) -> usize {
+    fn sharing(&self, course: &Course<'_>, race: &Race<'_>, hedge: bool) -> usize {
         let beside = if hedge { 0 } else { self.chain.race.parallel.saturating_sub(1 + race.lanes.len()) };
         let targets = course.targets.len() - course.at;
         targets.min(course.tries.left().saturating_sub(race.made())).saturating_sub(beside).max(1)
     }
 
     /// Starts tries until as many are under way as always are.
-    fn fill<'a>(&'a self, course: &mut Course, race: &mut Race<'a>) {
+    fn fill<'a>(&'a self, course: &mut Course<'_>, race: &mut Race<'a>) {
         while race.lanes.len() < self.chain.race.parallel && !race.is_decided() {
             let Some(next) = course.tries.ahead(race.made(), &course.targets) else { break };
             course.step(next);
@@ -166,7 +166,7 @@ impl Errand<'_> {
     }
 
     /// Keeps of the lost tries the one that decides: a request that is itself at fault, else the latest.
-    fn keep(&self, course: &mut Course, race: &mut Race<'_>, missed: Box<Lost>) {
+    fn keep(&self, course: &mut Course<'_>, race: &mut Race<'_>, missed: Box<Lost>) {
         if !race.lanes.is_empty() && matches!(missed.ended, Ended::PassedOver(Missing::Budget(_), _)) {
             course.defer(missed.lane.target);
             return;
@@ -194,11 +194,11 @@ impl Errand<'_> {
     }
 
     /// Starts the next target that may have a hedge beside a silent one; false: there is none.
-    fn hedge<'a>(&'a self, course: &mut Course, race: &mut Race<'a>) -> bool {
+    fn hedge<'a>(&'a self, course: &mut Course<'_>, race: &mut Race<'a>) -> bool {
         while let Some(next) = course.tries.ahead(race.made(), &course.targets) {
             let Some(chosen) = self.choose_hedge(&course.targets[next..]) else { return false };
             // Those in front of it keep their turn.
-            course.targets[next..=next + chosen].rotate_right(1);
+            course.targets.to_mut()[next..=next + chosen].rotate_right(1);
             course.step(next);
             if self.enter(course, race, true) {
                 tracing::info!(model = %course.targets[next].name, "starts beside a target that is silent");

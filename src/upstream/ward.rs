@@ -71,8 +71,7 @@ impl Patient {
     ///
     /// # Errors
     /// Why not now.
-    pub fn admit(self: &Arc<Self>, kind: Kind, resort: bool) -> Result<Ward, Refused> {
-        let now = Instant::now();
+    pub fn admit(self: &Arc<Self>, kind: Kind, resort: bool, now: Instant) -> Result<Ward, Refused> {
         let connection = match resort {
             true => self.connections.last_resort(now)?,
             false => self.connections.try_admit(now)?,
@@ -210,9 +209,11 @@ pub fn number(state: State) -> i64 {
 
 impl Ward {
     /// The head of an answer came, or connecting failed: known long before a stream ends.
-    pub fn reached(&mut self, reached: Reached) {
+    pub fn reached(&mut self, reached: Reached, now: Instant) {
         if let Some(permit) = self.connection.take() {
-            let transition = self.patient.connections.report(permit, reached, Instant::now(), rand::random());
+            // Chance decides how long it stays open: only a failure opens it.
+            let draw = if reached == Reached::No { rand::random() } else { 0.0 };
+            let transition = self.patient.connections.report(permit, reached, now, draw);
             self.patient.told_of_provider(transition);
         }
     }
@@ -220,7 +221,7 @@ impl Ward {
     /// No connection had come about after this time. Else hedges would hide from health that nobody is there.
     pub fn had_no_connection(&mut self, after: Duration) {
         if after >= self.patient.connections.unreachable_after() {
-            self.reached(Reached::No);
+            self.reached(Reached::No, Instant::now());
         }
     }
 
@@ -231,18 +232,17 @@ impl Ward {
     }
 
     /// The first content came.
-    pub fn first_content(&mut self) {
-        self.first_token.get_or_insert_with(|| self.begun.elapsed());
+    pub fn first_content(&mut self, now: Instant) {
+        self.first_token.get_or_insert(now.saturating_duration_since(self.begun));
     }
 
     /// The try is over; `hint` is how long the provider asks to be left alone.
-    pub fn over(mut self, outcome: Outcome, hint: Option<Duration>) {
-        self.report(outcome, hint);
+    pub fn over(mut self, outcome: Outcome, hint: Option<Duration>, now: Instant) {
+        self.report(outcome, hint, now);
     }
 
-    fn report(&mut self, outcome: Outcome, hint: Option<Duration>) {
-        let now = Instant::now();
-        self.reached(signal(outcome).reached);
+    fn report(&mut self, outcome: Outcome, hint: Option<Duration>, now: Instant) {
+        self.reached(signal(outcome).reached, now);
         let outcome = match outcome {
             // A name that a client made up says nothing of other models: they share one health.
             Outcome::ModelUnknown if !self.patient.is_configured() => Outcome::Rejected,
@@ -252,7 +252,7 @@ impl Ward {
         let report = Report {
             outcome,
             first_token: self.first_token,
-            elapsed: self.begun.elapsed(),
+            elapsed: now.saturating_duration_since(self.begun),
             stream: self.kind.stream,
             prompt: self.kind.prompt,
             hint,
@@ -281,7 +281,7 @@ impl Ward {
 impl Drop for Ward {
     fn drop(&mut self) {
         if self.permit.is_some() {
-            self.report(Outcome::ClientLeft, None);
+            self.report(Outcome::ClientLeft, None, Instant::now());
         }
         self.patient.in_flight.fetch_sub(1, Ordering::Relaxed);
     }

@@ -36,6 +36,8 @@ pub struct Watch {
     want: Option<Want>,
     /// What the upstream has said so far that it took.
     usage: Option<Usage>,
+    /// When a whole answer was there: what is left of the try is to write that down.
+    whole_at: Option<Instant>,
     /// What it tells of itself, where that is recorded.
     probe: Option<Box<Probe>>,
     /// The request, for the log: a try may end long after its handler.
@@ -51,11 +53,12 @@ impl Watch {
         ward: Ward,
         progress: &Progress,
         (stream, want): (bool, Option<&Want>),
-    ) -> Self {
+    ) -> Box<Self> {
         hold.sent();
         progress.begun();
         room.sent();
-        Self {
+        // It is handed on often.
+        Box::new(Self {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
             hold: Some(hold),
@@ -65,9 +68,10 @@ impl Watch {
             produced: stream.then(|| want.map_or_else(Produced::new, |want| Produced::keeping(want.keep()))),
             want: want.cloned(),
             usage: None,
+            whole_at: None,
             probe: None,
             log: whose::current(),
-        }
+        })
     }
 
     /// The try tells of itself.
@@ -82,12 +86,14 @@ impl Watch {
 
     /// The first content came.
     pub fn first_token(&mut self) {
-        self.metrics.first_token(self.begun.elapsed());
+        let now = Instant::now();
+        self.whole_at = self.produced.is_none().then_some(now);
+        self.metrics.first_token(now.saturating_duration_since(self.begun));
         if let Some(hold) = &mut self.hold {
             hold.first_content();
         }
         if let Some(ward) = &mut self.ward {
-            ward.first_content();
+            ward.first_content(now);
         }
         if let Some(probe) = &mut self.probe {
             probe.first_content();
@@ -102,9 +108,9 @@ impl Watch {
     }
 
     /// The head of an answer came, with what is none of its failures.
-    pub fn reached(&mut self) {
+    pub fn reached(&mut self, now: Instant) {
         if let Some(ward) = &mut self.ward {
-            ward.reached(Reached::Yes);
+            ward.reached(Reached::Yes, now);
         }
     }
 
@@ -156,35 +162,37 @@ impl Watch {
 
     /// The try ended with an answer. Where the upstream did not say what it took, `counted` does: tokens shown and
     /// thought.
-    pub fn answered(mut self, counted: impl FnOnce() -> (u64, u64)) -> Posted {
+    pub fn answered(mut self: Box<Self>, counted: impl FnOnce() -> (u64, u64)) -> Posted {
         self.metrics.usage(self.usage.as_ref());
         let spent = match (self.usage, &mut self.produced) {
             (Some(usage), _) => Spent::Counted(usage),
             (None, Some(produced)) => came(produced.tokens()),
             (None, None) => came(counted()),
         };
-        let posted = self.close(Outcome::Ok, spent).expect("a try that is answered has not ended before");
-        self.report(Outcome::Ok, None);
+        let now = self.whole_at.unwrap_or_else(Instant::now);
+        let posted =
+            self.close(Outcome::Ok, spent, now).expect("a try that is answered has not ended before");
+        self.report(Outcome::Ok, None, now);
         posted
     }
 
     /// The try ended without an answer; `hint` is how long the provider asks to be left alone.
-    pub fn failed(mut self, outcome: Outcome, hint: Option<Duration>) {
-        let spent = self.spent(outcome);
-        self.close(outcome, spent);
-        self.report(outcome, hint);
+    pub fn failed(mut self: Box<Self>, outcome: Outcome, hint: Option<Duration>) {
+        let (spent, now) = (self.spent(outcome), Instant::now());
+        self.close(outcome, spent, now);
+        self.report(outcome, hint, now);
     }
 
     /// One key was refused: the target's health goes on to the next one.
-    pub fn refused(mut self, outcome: Outcome) -> Option<Ward> {
+    pub fn refused(mut self: Box<Self>, outcome: Outcome) -> Option<Ward> {
         let spent = self.spent(outcome);
-        self.close(outcome, spent);
+        self.close(outcome, spent, Instant::now());
         self.ward.take()
     }
 
-    fn report(&mut self, outcome: Outcome, hint: Option<Duration>) {
+    fn report(&mut self, outcome: Outcome, hint: Option<Duration>, now: Instant) {
         if let Some(ward) = self.ward.take() {
-            whose::resume(self.log.take(), || ward.over(outcome, hint));
+            whose::resume(self.log.take(), || ward.over(outcome, hint, now));
         }
     }
 
@@ -216,11 +224,11 @@ impl Watch {
         }
     }
 
-    fn close(&mut self, outcome: Outcome, spent: Spent) -> Option<Posted> {
+    fn close(&mut self, outcome: Outcome, spent: Spent, now: Instant) -> Option<Posted> {
         let hold = self.hold.take()?;
-        self.metrics.attempt(outcome, self.begun.elapsed());
+        self.metrics.attempt(outcome, now.saturating_duration_since(self.begun));
         if let Some(room) = self.room.take() {
-            room.over(outcome, &spent, Instant::now());
+            room.over(outcome, &spent, now);
         }
         let number = hold.number();
         let posted = hold.settle(outcome, spent);
@@ -242,13 +250,13 @@ impl Drop for Watch {
         }
         let overtaken = self.progress.is_overtaken();
         let outcome = if overtaken { Outcome::Overtaken } else { Outcome::ClientLeft };
-        let unconnected = overtaken && !self.progress.is_handed_over();
+        let (unconnected, now) = (overtaken && !self.progress.is_handed_over(), Instant::now());
         if let Some(ward) = self.ward.as_mut().filter(|_| unconnected) {
-            ward.had_no_connection(self.begun.elapsed());
+            ward.had_no_connection(now.saturating_duration_since(self.begun));
         }
         let spent = self.spent(outcome);
-        self.close(outcome, spent);
-        self.report(outcome, None);
+        self.close(outcome, spent, now);
+        self.report(outcome, None, now);
     }
 }
 

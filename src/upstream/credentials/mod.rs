@@ -184,9 +184,12 @@ impl<'a> Lent<'a> {
     }
 
     /// Reads what the head of an answer without error tells of the provider's limits.
-    pub fn saw(&self, headers: &HeaderMap) {
+    pub fn saw(&self, headers: &HeaderMap, now: Instant) {
         let Some(pick) = self.pick else { return };
-        let (quota, now) = (quota::read(headers, SystemTime::now()), Instant::now());
+        if !quota::is_told(headers) {
+            return;
+        }
+        let quota = quota::read(headers, SystemTime::now());
         let change = self.credentials.lock().saw(pick, self.model, &quota, now, rand::random());
         if let Some(change) = change {
             // It steps aside before anything is refused.
@@ -207,7 +210,9 @@ impl<'a> Lent<'a> {
     fn report(mut self, outcome: Outcome, hint: Option<Duration>) {
         let Some(pick) = self.pick.take() else { return };
         let now = Instant::now();
-        let change = self.credentials.lock().report(pick, self.model, (outcome, hint), now, rand::random());
+        // Chance decides how long it is left alone.
+        let draw = if outcome == Outcome::RateLimited { rand::random() } else { 0.0 };
+        let change = self.credentials.lock().report(pick, self.model, (outcome, hint), now, draw);
         if let Some(change) = change {
             self.credentials.tell(pick.slot, self.model, outcome.as_str(), change, now);
         }

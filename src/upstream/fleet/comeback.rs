@@ -82,9 +82,9 @@ mod tests {
                 .fleet
                 .patient(self.target(name))
                 .unwrap()
-                .admit(Kind { stream: true, ..Kind::default() }, false)
+                .admit(Kind { stream: true, ..Kind::default() }, false, Instant::now())
                 .unwrap();
-            ward.over(outcome, hint.map(Duration::from_secs));
+            ward.over(outcome, hint.map(Duration::from_secs), Instant::now());
         }
 
         /// A try with the credential of a target's provider.
@@ -95,7 +95,7 @@ mod tests {
             let failure =
                 Failure { retry_after: hint.map(Duration::from_secs), ..Failure::of(outcome, "no") };
             let lent = lent.unwrap();
-            lent.saw(&HeaderMap::new());
+            lent.saw(&HeaderMap::new(), Instant::now());
             lent.failed(&failure);
         }
 

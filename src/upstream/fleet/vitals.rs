@@ -107,10 +107,11 @@ mod tests {
     /// Lets a target answer a stream after so long.
     async fn answers(fleet: &Fleet, book: &Book, name: &str, after: Duration) {
         let patient = fleet.patient(book.target(name).unwrap()).unwrap();
-        let mut ward = patient.admit(Kind { stream: true, ..Kind::default() }, false).unwrap();
+        let mut ward =
+            patient.admit(Kind { stream: true, ..Kind::default() }, false, Instant::now()).unwrap();
         tokio::time::advance(after).await;
-        ward.first_content();
-        ward.over(Outcome::Ok, None);
+        ward.first_content(Instant::now());
+        ward.over(Outcome::Ok, None, Instant::now());
     }
 
     /// T is beside the targets of the same route, in the order of a chain as on the status page.
@@ -162,7 +163,7 @@ mod tests {
                 (name.unwrap(), http::HeaderValue::from_static(value))
             });
             let lent = credentials.next(&mut Default::default(), &fast.upstream_model, Instant::now());
-            lent.unwrap().saw(&headers.into_iter().collect());
+            lent.unwrap().saw(&headers.into_iter().collect(), Instant::now());
         };
         says("99");
         assert_eq!(health(), [0.5, 1.0]);

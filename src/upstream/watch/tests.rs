@@ -67,23 +67,27 @@ impl World {
     }
 
     fn ward(&self, stream: bool) -> Ward {
-        self.fleet.patient(&self.target).unwrap().admit(Kind { stream, ..Kind::default() }, false).unwrap()
+        self.fleet
+            .patient(&self.target)
+            .unwrap()
+            .admit(Kind { stream, ..Kind::default() }, false, Instant::now())
+            .unwrap()
     }
 
     /// A try that has a connection.
-    async fn send(&self, purse: &Purse, ward: Ward, stream: bool) -> Watch {
+    async fn send(&self, purse: &Purse, ward: Ward, stream: bool) -> Box<Watch> {
         self.progress.handed_over();
         self.begin(purse, ward, stream).await
     }
 
-    async fn begin(&self, purse: &Purse, ward: Ward, stream: bool) -> Watch {
+    async fn begin(&self, purse: &Purse, ward: Ward, stream: bool) -> Box<Watch> {
         let hold = purse.hold(&self.target, 1).await.unwrap();
         let room = self.fleet.of(&self.target).unwrap().allowance.take(0, Instant::now()).unwrap();
         let metrics = self.fleet.metrics_of(&self.target).unwrap();
         Watch::begin(metrics, hold, room, ward, &self.progress, (stream, None))
     }
 
-    async fn try_it(&self, stream: bool) -> Watch {
+    async fn try_it(&self, stream: bool) -> Box<Watch> {
         self.send(&self.purse(stream), self.ward(stream), stream).await
     }
 
@@ -136,7 +140,7 @@ async fn a_try_that_is_answered_counts_once() {
     for stream in [false, true] {
         let world = World::new();
         let mut watch = world.try_it(stream).await;
-        watch.reached();
+        watch.reached(Instant::now());
         watch.first_token();
         watch.came(b"data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n");
         watch.told(&Usage { input: 7, output: 3, ..Usage::default() });
