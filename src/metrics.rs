@@ -318,7 +318,9 @@ impl TargetMetrics {
             usage.reasoning,
         ];
         for (counter, tokens) in self.tokens.iter().zip(kinds) {
-            counter.inc_by(tokens);
+            if tokens > 0 {
+                counter.inc_by(tokens);
+            }
         }
     }
 }

@@ -93,15 +93,24 @@ impl Samples {
     fn push(&mut self, sample: Duration) {
         // Above an hour it does not matter how long.
         let sample = u32::try_from(sample.as_micros()).unwrap_or(u32::MAX);
-        if self.came.len() == SAMPLES
-            && let Some(oldest) = self.came.pop_front()
-        {
-            let at = self.sorted.partition_point(|kept| *kept < oldest);
-            self.sorted.remove(at);
+        let at = self.sorted.partition_point(|kept| *kept < sample);
+        match (self.came.len() == SAMPLES).then(|| self.came.pop_front()).flatten() {
+            Some(oldest) => self.replace(oldest, sample, at),
+            None => self.sorted.insert(at, sample),
         }
         self.came.push_back(sample);
-        let at = self.sorted.partition_point(|kept| *kept < sample);
-        self.sorted.insert(at, sample);
+    }
+
+    /// Puts a sample that belongs before `at` in the place of another one: only what lies between them moves.
+    fn replace(&mut self, other: u32, sample: u32, at: usize) {
+        let from = self.sorted.partition_point(|kept| *kept < other);
+        let to = if from < at { at - 1 } else { at };
+        if from < to {
+            self.sorted.copy_within(from + 1..=to, from);
+        } else {
+            self.sorted.copy_within(to..from, to + 1);
+        }
+        self.sorted[to] = sample;
     }
 
     /// The smallest sample that a share of `percent` of all do not pass.
@@ -125,10 +134,10 @@ struct Usual {
 }
 
 impl Usual {
-    fn note(&mut self, p95: Option<Duration>, now: Instant, window: Duration) {
+    fn note(&mut self, lately: &Samples, now: Instant, window: Duration) {
         let at = *self.at.get_or_insert(now);
         if now.saturating_duration_since(at) >= window {
-            (self.before, self.lately, self.at) = (self.lately, p95, Some(now));
+            (self.before, self.lately, self.at) = (self.lately, lately.percentile(95), Some(now));
         }
     }
 }
@@ -162,7 +171,7 @@ impl Latency {
         let series = self.series(stream);
         let usual = series.usual.before.unwrap_or(Duration::ZERO);
         let slow = took > usual.mul_f64(settings.slow_factor).max(settings.slow_floor.0);
-        series.usual.note(series.all.percentile(95), now, settings.window.0);
+        series.usual.note(&series.all, now, settings.window.0);
         series.peak.push(took, now, settings.latency_decay.0);
         series.all.push(took);
         series.by_size[size as usize].push(took);

@@ -52,8 +52,12 @@ impl Allowance {
     pub fn take(self: &Arc<Self>, tokens: u64, now: Instant) -> Result<Room, Duration> {
         let ready = |wait: Wait| wait.retry_after;
         let wanted = u32::try_from(tokens).unwrap_or(u32::MAX);
-        let tokens = self.tpm.try_take_capped(wanted, now).map_err(ready)?;
-        if let Err(wait) = self.rpm.try_take(1, now) {
+        // Most providers have no limits of ours: then nothing is asked.
+        let (rpm, tpm) = self.limits;
+        let tokens = if tpm > 0 { self.tpm.try_take_capped(wanted, now).map_err(ready)? } else { 0 };
+        if rpm > 0
+            && let Err(wait) = self.rpm.try_take(1, now)
+        {
             self.tpm.give_back(tokens, now);
             return Err(wait.retry_after);
         }
@@ -77,6 +81,9 @@ impl Room {
     pub fn over(mut self, outcome: Outcome, spent: &Spent, now: Instant) {
         if outcome == Outcome::Skipped {
             self.sent = false;
+            return;
+        }
+        if !self.of.counts_tokens() {
             return;
         }
         let taken = match spent {
