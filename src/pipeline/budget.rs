@@ -1,6 +1,7 @@
 //! Takes leave to spend before anything is sent.
 
 use std::{
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -65,7 +66,8 @@ where
         // The one that was polled ready serves this call.
         let mut inner = std::mem::replace(&mut self.inner, next);
         boxed(|| async move {
-            let funded = fund(&till, planned).await?;
+            // Pinned where it is made: awaited as it is, it would be copied once more.
+            let funded = pin!(fund(&till, planned)).await?;
             let tier = funded.purse.cheaper_tier();
             let mut result = inner.call(funded).await;
             if tier.is_some()

@@ -1,6 +1,7 @@
 //! The end of the pipeline: the tries.
 
 use std::{
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -80,8 +81,8 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
         shows: shows(&job, &chain),
         escalated: false,
     };
-    // Boxed where it is made: as a part of this future it would be copied, twice.
-    let Executed { result, trail } = boxed(|| execute(errand)).await;
+    // Pinned where it is made: awaited as it is, it would be copied once more.
+    let Executed { result, trail } = pin!(execute(errand)).await;
     let won = match result {
         Ok(won) => won,
         Err(stopped) => {
