@@ -10,4 +10,5 @@ mod want;
 pub use findings::{Checks, Findings};
 pub use rating::rating;
 pub use rolling::{Mean, Rolling};
+pub(crate) use schema::is_misfit;
 pub use want::Want;

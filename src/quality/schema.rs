@@ -18,7 +18,7 @@ struct TooLong;
 type Fit = Result<bool, TooLong>;
 
 /// Whether `value` surely does not fit `schema`.
-pub(super) fn is_misfit(schema: &Value, value: &Value) -> bool {
+pub(crate) fn is_misfit(schema: &Value, value: &Value) -> bool {
     let mut look = Look { root: schema, steps: STEPS };
     matches!(look.fits(schema, value, DEPTH), Ok(false))
 }

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A crate (or a module of one) with the beginnings of the paths under `src/` where it may be named.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("axum", &["edge/", "sim/", "sim.rs"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
@@ -15,7 +15,6 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("httparse", &["upstream/transport"]),
     ("hyper_util::client", &["upstream/transport"]),
     ("jiff", &["base/calendar"]),
-    ("jsonschema", &["config/", "sim/schema"]),
     ("prometheus", &["metrics"]),
     ("reqwest", &["egress/", "egress.rs"]),
     ("rusqlite", &["ledger/store"]),

@@ -2,6 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+mod form;
+
+pub(crate) use form::check;
+
+use crate::quality::is_misfit;
+
 use super::{
     dice::Dice,
     leaves::{Leaves, size},
@@ -15,22 +21,13 @@ const NODES: u32 = 5_000;
 /// How often another instance is tried where one does not fit.
 const TRIES: u64 = 8;
 
-/// Whether `schema` is one that a value can be checked against.
-///
-/// # Errors
-/// Says what is wrong with it.
-pub(crate) fn check(schema: &Value) -> Result<(), String> {
-    jsonschema::validator_for(schema).map(drop).map_err(|error| error.to_string())
-}
-
 /// A value that fits `schema`, made of `words` where it needs texts. Where a schema asks for what
 /// is not understood here, or for the impossible, it is the best of a few tries.
 pub(crate) fn instance(schema: &Value, dice: &mut Dice, words: &[String]) -> Value {
-    let validator = jsonschema::validator_for(schema).ok();
     let mut last = Value::Null;
     for _ in 0..TRIES {
         last = Maker { root: schema, leaves: Leaves { dice, words }, nodes: 0 }.make(schema, "", 0);
-        if validator.as_ref().is_none_or(|validator| validator.is_valid(&last)) {
+        if !is_misfit(schema, &last) {
             break;
         }
     }
