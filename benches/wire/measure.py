@@ -172,9 +172,10 @@ def quantile(text, share):
 
 
 def wire(binary, kind, port, path, body, *words, headers=None, seconds):
-    """A load of our own; gives what it told."""
-    file = FOLDER / f"body-{next(_numbers)}.json"
-    file.write_text(body)
+    """A load of our own; gives what it told. Each run asks other questions: the load counts from 0 each time."""
+    run = next(_numbers)
+    file = FOLDER / f"body-{run}.json"
+    file.write_text(body.replace("########", f"{run}.########"))
     lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     command = [binary, kind, f"127.0.0.1:{port}", path, file, *words]
     try:
