@@ -18,6 +18,9 @@ use super::{
 /// The digits of a stamp.
 const DIGITS: usize = 16;
 
+/// How many questions one connection may ask before another's numbers come; all numbers have eight digits.
+const QUESTIONS: u64 = 10_000;
+
 /// What was seen on the connections.
 #[derive(Debug, Default)]
 struct Seen {
@@ -43,7 +46,7 @@ pub async fn run(question: Question, streams: u64, seconds: f64, events: u64) ->
         tasks.spawn(async move {
             sleep(wait).await;
             let mut seen = Seen::default();
-            if connection(&question, until, at * 100_000, events, &mut seen).await.is_err() {
+            if connection(&question, until, at * QUESTIONS, events, &mut seen).await.is_err() {
                 seen.broken += 1;
             }
             seen
