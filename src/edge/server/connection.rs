@@ -15,12 +15,13 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     ServerOptions,
+    framing::PREFACE,
     guarded::Guarded,
     idle_write::IdleWrite,
     stream_stall::{MarkedBody, MarkedHandler, StreamSpawner},
@@ -46,7 +47,9 @@ const MIN_BUFFER: usize = 8192;
 
 /// How connections are served.
 pub struct Connections {
+    /// For those of whom it is not known yet which HTTP they speak.
     http: auto::Builder<StreamSpawner>,
+    http1: auto::Builder<StreamSpawner>,
     options: ServerOptions,
     shutdown: CancellationToken,
     cut: CancellationToken,
@@ -75,7 +78,7 @@ impl Connections {
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX));
-        Self { http, options, shutdown: shutdown.clone(), cut: cut.clone() }
+        Self { http1: http.clone().http1_only(), http, options, shutdown: shutdown.clone(), cut: cut.clone() }
     }
 
     /// Serves a connection to its end, or until it is cut.
@@ -89,8 +92,13 @@ impl Connections {
         // Where the system refuses, it only takes more.
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        let begun = Instant::now();
         let Some(tls) = &self.options.tls else {
-            return self.drive(stream, peer, service).await;
+            return match self.speaks_http1(&stream).await {
+                Some(true) => self.drive(&self.http1, stream, begun, peer, service).await,
+                Some(false) => self.drive(&self.http, stream, begun, peer, service).await,
+                None => (),
+            };
         };
         let handshake = timeout(self.options.header_timeout, tls.accept(stream));
         let outcome = tokio::select! {
@@ -98,25 +106,45 @@ impl Connections {
             () = self.shutdown.cancelled() => return,
         };
         match outcome {
-            Ok(Ok(stream)) => self.drive(stream, peer, service).await,
+            Ok(Ok(stream)) => self.drive(&self.http, stream, Instant::now(), peer, service).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
         }
     }
 
-    async fn drive<S, IO>(&self, stream: IO, peer: SocketAddr, service: S)
-    where
+    /// Whether what comes first is HTTP/1 for certain. What is looked at stays unread: the parser would double its buffer
+    /// for bytes that were read before it. `None`: nothing came in time.
+    async fn speaks_http1(&self, stream: &TcpStream) -> Option<bool> {
+        let mut first = [0; PREFACE.len()];
+        tokio::select! {
+            seen = timeout(self.options.header_timeout, stream.peek(&mut first)) => {
+                let seen = seen.ok()?.unwrap_or(0);
+                Some(!PREFACE.starts_with(&first[..seen]))
+            }
+            () = self.shutdown.cancelled() => None,
+        }
+    }
+
+    /// Serves what began `begun`.
+    async fn drive<S, IO>(
+        &self,
+        http: &auto::Builder<StreamSpawner>,
+        stream: IO,
+        begun: Instant,
+        peer: SocketAddr,
+        service: S,
+    ) where
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let io = IdleWrite::new(stream, self.options.write_timeout);
-        let io = TokioIo::new(Guarded::new(io, self.options.header_timeout));
+        let io = TokioIo::new(Guarded::new(io, begun, self.options.header_timeout));
         let service = service_fn(move |request: Request<Incoming>| {
             let answer = service.call(request);
             MarkedHandler::new(async move { answer.await.map(|answer| answer.map(MarkedBody::new)) })
         });
-        let mut connection = pin!(self.http.serve_connection(io, service));
+        let mut connection = pin!(http.serve_connection(io, service));
         // Each wait is looked at as often as the connection is, so one at a time.
         let ended = tokio::select! {
             biased;

@@ -46,15 +46,15 @@ enum Closing {
 }
 
 impl<IO> Guarded<IO> {
-    /// Guards a connection that begins now.
-    pub fn new(io: IO, head_timeout: Duration) -> Self {
+    /// Guards a connection that began `begun`.
+    pub fn new(io: IO, begun: Instant, head_timeout: Duration) -> Self {
         Self {
             io,
             framing: Framing::new(),
             spoiled: false,
             head_timeout,
-            // The first head is due from now, not from when it is first looked for.
-            head_due: Some(Box::pin(sleep_until(Instant::now() + head_timeout))),
+            // The first head is due from then, not from when it is first looked for.
+            head_due: Some(Box::pin(sleep_until(begun + head_timeout))),
             closing: Closing::No,
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_dribbles_in_is_cut_at_its_deadline() {
         let (mut client, server) = duplex(1024);
-        let mut server = Guarded::new(server, TIMEOUT);
+        let mut server = Guarded::new(server, Instant::now(), TIMEOUT);
         let begin = Instant::now();
         let dribble = tokio::spawn(async move {
             while client.write_all(b"G").await.is_ok() {
@@ -193,7 +193,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn between_requests_and_in_a_body_there_is_time() {
         let (mut client, server) = duplex(1024);
-        let mut server = Guarded::new(server, TIMEOUT);
+        let mut server = Guarded::new(server, Instant::now(), TIMEOUT);
         let head = b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n";
         client.write_all(head).await.unwrap();
         server.read_exact(&mut vec![0; head.len()]).await.unwrap();
@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_head_with_two_lengths_is_spoiled_also_across_reads() {
         let (mut client, server) = duplex(1024);
-        let mut server = Guarded::new(server, TIMEOUT);
+        let mut server = Guarded::new(server, Instant::now(), TIMEOUT);
         let head = b"P / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
         client.write_all(head).await.unwrap();
         let mut got = Vec::new();
@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lingers_only_in_the_middle_of_a_request() {
         let (mut client, server) = duplex(64);
-        let mut server = Guarded::new(server, TIMEOUT);
+        let mut server = Guarded::new(server, Instant::now(), TIMEOUT);
         let begin = Instant::now();
         client.write_all(b"POST / ").await.unwrap();
         server.read_exact(&mut [0; 7]).await.unwrap();
@@ -240,7 +240,7 @@ mod tests {
 
         let (_client, server) = duplex(64);
         let begin = Instant::now();
-        Guarded::new(server, TIMEOUT).shutdown().await.unwrap();
+        Guarded::new(server, Instant::now(), TIMEOUT).shutdown().await.unwrap();
         assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }

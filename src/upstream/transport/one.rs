@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How much the first read of an answer may take; where that is filled the next one may take twice as much.
-const FIRST_READ: usize = 8 * 1024;
+const FIRST_READ: usize = 4 * 1024;
 const LARGEST_READ: usize = 64 * 1024;
 /// With less room than this no read is worth its call.
 const LEAST_ROOM: usize = 1024;
