@@ -3,20 +3,27 @@
 ARG BUILDER=docker.io/library/rust:1-slim-trixie
 
 FROM ${BUILDER} AS builder
-# `dev` builds faster, for checks of this file.
+# `release` is what ships, built twice, see tools/ship.sh; `dev` is faster, for checks of this file.
 ARG PROFILE=release
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo ./.cargo
 COPY src ./src
 COPY config ./config
+COPY tools ./tools
+COPY benches ./benches
 # Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
-RUN host=$(rustc -vV | sed -n 's/^host: //p') \
- && RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --profile "${PROFILE}" --locked --bin weir --target "$host" --target-dir /build \
- && mkdir -p /out/data /out/config \
- && cp /build/"$host"/"$([ "${PROFILE}" = dev ] && echo debug || echo "${PROFILE}")"/weir /out/weir \
- && cp config/weir.toml /out/config/weir.toml
+RUN mkdir -p /out/data /out/config && cp config/weir.toml /out/config/weir.toml \
+ && if [ "${PROFILE}" = release ]; then \
+      { command -v python3 >/dev/null || { apt-get update && apt-get install -y --no-install-recommends python3; }; } \
+      && WEIR_SHIP_FLAGS="-C target-feature=+crt-static" WEIR_SHIP_TARGET=/build tools/ship.sh \
+      && cp /build/weir /out/weir; \
+    else \
+      host=$(rustc -vV | sed -n 's/^host: //p') \
+      && RUSTFLAGS="-C target-feature=+crt-static" \
+         cargo build --profile "${PROFILE}" --locked --bin weir --target "$host" --target-dir /build \
+      && cp /build/"$host"/"$([ "${PROFILE}" = dev ] && echo debug || echo "${PROFILE}")"/weir /out/weir; \
+    fi
 
 FROM scratch
 COPY --from=builder /out/weir /weir

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check fuzz soak bench day routing train figures dashboard image image-check clean cargo
+.PHONY: help run test check ship fuzz soak bench day routing train figures dashboard image image-check clean cargo
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ check: cargo ## the quick part of `make test`, for while you work
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo test --locked --lib --test tidy
 
+ship: cargo ## build the binary that ships, target/ship/weir: twice, the second time by a profile of its own work
+	tools/ship.sh
+
 fuzz: cargo ## look for inputs that break the readers, FUZZ_SECONDS (600) for each; needs a nightly compiler
 	tools/fuzz.sh
 
@@ -39,8 +42,8 @@ bench: cargo ## measure Weir beside nginx, a core each: BENCH=core (10 minutes),
 	@if [ "$(BENCH)" = all ] || [ "$(BENCH)" = pieces ]; then \
 	  cargo bench --locked --bench pieces --bench classify --bench cache --bench money; fi
 	@if [ "$(BENCH)" != pieces ]; then \
-	  cargo build --release --locked --bin weir --example wire && \
-	  python3 benches/wire/run.py target/release/weir target/release/examples/wire $(BENCH); fi
+	  tools/ship.sh && cargo build --release --locked --example wire && \
+	  python3 benches/wire/run.py target/ship/weir target/release/examples/wire $(BENCH); fi
 
 day: cargo ## send a day of labelled prompts (WEIR_DAY_REQUESTS, 10000) through the gateway, each way to route in turn
 	WEIR_DAY_REQUESTS=$${WEIR_DAY_REQUESTS:-10000} cargo test --locked --test blackbox -- --nocapture a_day_through

@@ -4,11 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-host=$(rustc -vV | sed -n 's/^host: //p')
 # The image is built in the same folder, see tests/image.sh.
-RUSTFLAGS="-C target-feature=+crt-static" \
-  cargo build --release --locked --bin weir --target "$host" --target-dir target/static
-python3 tests/figures.py "target/static/$host/release/weir"
+WEIR_SHIP_FLAGS="-C target-feature=+crt-static" WEIR_SHIP_TARGET=target/static tools/ship.sh
+python3 tests/figures.py target/static/weir
 if [ "$(id -u)" -eq 0 ] && command -v buildah >/dev/null; then
   tests/image.sh | grep -vE '^ok '
 else

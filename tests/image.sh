@@ -53,7 +53,7 @@ builder_image() {
   buildah_here inspect --type image localhost/weir-builder >/dev/null 2>&1 && return
   echo "making the builder's base"
   rm -rf "$work/base"
-  (. /etc/os-release && debootstrap --variant=minbase --include=gcc,libc6-dev "$VERSION_CODENAME" "$work/base") \
+  (. /etc/os-release && debootstrap --variant=minbase --include=gcc,libc6-dev,python3,util-linux "$VERSION_CODENAME" "$work/base") \
     >"$work/debootstrap.log"
   local from
   from=$(buildah_here from scratch)

@@ -16,7 +16,7 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # The gateway has one core of its own; the load and the mock upstream share the other.
-GATEWAY_CORE, LOAD_CORE = "1", "0"
+LOAD_CORE, GATEWAY_CORE = ([str(core) for core in sorted(os.sched_getaffinity(0))] * 2)[:2]
 FOLDER = Path(__file__).resolve().parents[2] / "target" / "bench"
 
 _running = []
