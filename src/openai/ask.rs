@@ -3,6 +3,7 @@
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{
     bounds::COMPLETION,
@@ -10,7 +11,9 @@ use super::{
     contents::Contents,
     edit::Edits,
     fields::{Fields, Place},
+    fold::Passage,
     limit::{self, Limits, NAMES},
+    stretch::Stretch,
     turns::Turns,
 };
 
@@ -39,7 +42,8 @@ pub struct BadField {
 #[derive(Clone, Debug)]
 pub struct Ask {
     endpoint: Endpoint,
-    body: Bytes,
+    /// Checked once to be text: a picture makes that long.
+    body: ByteString,
     model: String,
     models: Vec<String>,
     stream: bool,
@@ -47,6 +51,8 @@ pub struct Ask {
     turns: Turns,
     /// Boxed: there are many, and a request changes hands often.
     fields: Box<Fields>,
+    /// Its long texts.
+    long: Vec<Stretch>,
     /// What it gives the model to read, texts not counted, once somebody asked: a picture makes that long.
     contents: OnceLock<Contents>,
 }
@@ -74,8 +80,11 @@ impl Ask {
     /// # Errors
     /// The first field at fault, with what would be right.
     pub fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, BadField> {
-        let (fields, turns) = check::read(endpoint, &body)?;
-        let known = check::known(endpoint, &body, &fields, &turns)?;
+        let text = ByteString::try_from(body.clone());
+        let found = check::read(endpoint, text.as_deref().map_err(|_| &body[..]))?;
+        let known = check::known(endpoint, &body, &found.fields, &found.turns)?;
+        // The careful reader takes nothing but text either.
+        let body = text.map_err(|_| not_text())?;
         Ok(Self {
             endpoint,
             body,
@@ -83,8 +92,9 @@ impl Ask {
             models: known.models,
             stream: known.stream,
             include_usage: known.include_usage,
-            turns,
-            fields,
+            turns: found.turns,
+            fields: found.fields,
+            long: found.long,
             contents: OnceLock::new(),
         })
     }
@@ -96,7 +106,7 @@ impl Ask {
 
     /// The body as the client sent it.
     pub fn body(&self) -> &Bytes {
-        &self.body
+        self.body.as_bytes()
     }
 
     /// The name in `model`.
@@ -145,7 +155,7 @@ impl Ask {
     /// The names of the fields that the client sent with a value other than `null`.
     pub fn present(&self) -> impl Iterator<Item = &str> {
         let is_null = |name: &&str| {
-            self.fields.get(name).is_some_and(|place| &self.body[place.value.clone()] == b"null")
+            self.fields.get(name).is_some_and(|place| &self.body[place.value.clone()] == "null")
         };
         self.fields.names().filter(move |name| !is_null(name))
     }
@@ -190,7 +200,7 @@ impl Ask {
                 let wish = rewrite.defaults.iter().find(|(known, _)| known == name);
                 wish.map(|(_, json)| json.as_bytes())
             }),
-            places => places.map(|place| place.map(|place| &self.body[place.value.clone()])),
+            places => places.map(|place| place.map(|place| &self.body().as_ref()[place.value.clone()])),
         };
         limit::limits(said, most, absent)
     }
@@ -216,7 +226,7 @@ impl Ask {
 
     /// The body with changes of a codec's own.
     pub fn edited(&self, edits: Edits) -> Bytes {
-        edits.apply(&self.body)
+        edits.apply(self.body())
     }
 
     /// The changes of [`Self::rewrite`], save that nothing asks for a stream's usage or lowers a limit.
@@ -256,6 +266,11 @@ impl Ask {
         self.turns.parts
     }
 
+    /// Whether some message may call a tool, or be what came of a call.
+    pub fn may_call(&self) -> bool {
+        self.turns.may_call()
+    }
+
     /// What its messages are.
     pub(super) fn turns(&self) -> &Turns {
         &self.turns
@@ -263,18 +278,36 @@ impl Ask {
 
     /// The JSON text that stands at a place.
     pub(super) fn at(&self, place: Range<usize>) -> Option<&str> {
-        std::str::from_utf8(self.body.get(place)?).ok()
+        self.body.get(place)
     }
 
     /// The JSON text of a field; `None` where it is absent or null.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        let raw = &self.body[self.fields.get(name)?.value.clone()];
-        (raw != b"null").then_some(raw)
+        self.json(name).map(str::as_bytes)
     }
 
     /// The JSON text of a field as text.
     pub(super) fn json(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.field(name)?).ok()
+        let raw = self.body.get(self.fields.get(name)?.value.clone())?;
+        (raw != "null").then_some(raw)
+    }
+
+    /// The value that begins at a place of the body, to be looked through once more.
+    pub(super) fn passage(&self, at: usize) -> Passage<'_> {
+        Passage { text: &self.body, at, known: &self.long }
+    }
+
+    /// The messages, if there are any, to be looked through once more.
+    pub(super) fn messages(&self) -> Option<Passage<'_>> {
+        self.json("messages")?;
+        Some(self.passage(self.fields.messages.as_ref()?.value.start))
+    }
+
+    /// The body save the insides of long texts, of which the first and the last `edge` bytes come too.
+    pub(super) fn outline(&self, edge: usize) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.long.iter().map(move |long| long.end - edge));
+        let ends = self.long.iter().map(move |long| long.start + edge).chain([self.body.len()]);
+        begins.zip(ends).map(|(begin, end)| &self.body().as_ref()[begin..end])
     }
 
     /// Whether the field stands in the body, if only as null.
@@ -292,7 +325,7 @@ impl Ask {
     /// Gives a field another name, if it is there.
     pub fn rename(&self, name: &str, to: &str, edits: &mut Edits) {
         let Some(place) = self.fields.get(name) else { return };
-        let gap = &self.body[place.after..place.value.start];
+        let gap = &self.body().as_ref()[place.after..place.value.start];
         // Between the values stand a comma, the name in its quotes, a colon.
         let quote = |byte: &u8| *byte == b'"';
         if let (Some(open), Some(close)) = (gap.iter().position(quote), gap.iter().rposition(quote)) {
@@ -310,7 +343,7 @@ impl Ask {
     /// Writes the role `from` as `to` in every message.
     pub fn rename_role(&self, from: &str, to: &str, edits: &mut Edits) {
         let Some(messages) = &self.fields.messages else { return };
-        for role in check::roles(&self.body[messages.value.clone()], from) {
+        for role in check::roles(&self.body().as_ref()[messages.value.clone()], from) {
             let start = messages.value.start;
             edits.replace(start + role.start..start + role.end, json_string(to));
         }
@@ -320,7 +353,7 @@ impl Ask {
     pub fn rewrite_tool_ids(&self, fit: impl Fn(&str) -> Cow<'_, str>, edits: &mut Edits) {
         let Some(messages) = &self.fields.messages else { return };
         let start = messages.value.start;
-        for (place, id) in check::tool_ids(&self.body[messages.value.clone()]) {
+        for (place, id) in check::tool_ids(&self.body().as_ref()[messages.value.clone()]) {
             let fitting = fit(&id);
             if fitting != id {
                 edits.replace(start + place.start..start + place.end, json_string(&fitting));
@@ -346,7 +379,10 @@ impl Ask {
                 let end = stream.value.end;
                 edits.replace(end..end, r#","stream_options":{"include_usage":true}"#);
             }
-            Some(place) => edits.replace(place.value.clone(), with_usage(&self.body[place.value.clone()])),
+            Some(place) => {
+                let usage = with_usage(&self.body().as_ref()[place.value.clone()]);
+                edits.replace(place.value.clone(), usage);
+            }
         }
     }
 
@@ -358,8 +394,8 @@ impl Ask {
         if place.value.start > self.model_place().value.start {
             return Some(place.after..place.value.end);
         }
-        let comma = |from: usize| self.body[from..].iter().position(|b| *b == b',').map(|at| from + at + 1);
-        let first = self.body[place.after..].trim_ascii_start().starts_with(b"\"");
+        let comma = |from: usize| self.body[from..].bytes().position(|b| b == b',').map(|at| from + at + 1);
+        let first = self.body[place.after..].trim_ascii_start().starts_with('"');
         let start = if first { place.after } else { comma(place.after)? };
         Some(start..comma(place.value.end)?)
     }
@@ -367,7 +403,7 @@ impl Ask {
     fn prefix_system(&self, prefix: &str, edits: &mut Edits) {
         let messages = self.fields.messages.as_ref().expect("checked when the ask was read");
         let start = messages.value.start;
-        let (at, text) = check::system_prefix(&self.body[messages.value.clone()], prefix);
+        let (at, text) = check::system_prefix(&self.body().as_ref()[messages.value.clone()], prefix);
         edits.replace(start + at..start + at, text);
     }
 }
@@ -378,6 +414,11 @@ fn with_usage(options: &[u8]) -> Vec<u8> {
         serde_json::from_slice(options).unwrap_or_default();
     map.insert("include_usage".into(), true.into());
     serde_json::to_vec(&map).expect("a JSON map always serializes")
+}
+
+/// The fault of a body that is no text.
+fn not_text() -> BadField {
+    BadField { param: None, message: "The body is not a valid JSON request: it is not UTF-8.".to_owned() }
 }
 
 /// A text as a JSON string.
@@ -506,5 +547,34 @@ mod tests {
         assert_eq!(parts[0]["content"][1]["text"], "S");
         let fresh = prefixed(r#"[{"role":"user","content":"U"}]"#);
         assert_eq!((&fresh[0]["role"], &fresh[1]["content"]), (&"system".into(), &"U".into()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_known_of_long_texts_changes_nothing(
+            texts in proptest::collection::vec(
+                (0..6_usize, "[A-Za-z0-9+/]{0,3}|data:image/png;base64,[A-Z]|data:text/plain,a|[a-z \"\\\\]{0,4}|\"cache_control", 0..9_usize), 1..6,
+            ),
+        ) {
+            let messages: Vec<_> = texts.iter().map(|(kind, text, more)| {
+                let text = format!("{text}{}", if more % 2 == 0 { "Ab9/" } else { "a b\n" }.repeat(more * 150));
+                match kind {
+                    0 => serde_json::json!({ "role": "user", "content": text }),
+                    1 => serde_json::json!({ "role": "user", "content": [{ "type": "text", "text": text }] }),
+                    2 => serde_json::json!({ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": text } }] }),
+                    3 => serde_json::json!({ "role": "user", "content": [{ "type": "file", "file": { "file_data": text } }, text] }),
+                    4 => serde_json::json!({ "role": "assistant", "content": text, "tool_calls": [{ "id": text }] }),
+                    _ => serde_json::json!({ "role": "assistant", "content": null, "images": [{ "url": text }] }),
+                }
+            }).collect();
+            let ask = chat(&serde_json::json!({ "model": "m", "messages": messages }).to_string());
+            let blind = Ask { long: Vec::new(), contents: OnceLock::new(), ..ask.clone() };
+            let told = |ask: &Ask| {
+                let per = super::super::Attachment { picture: 1_000_000, file: 100_000_000 };
+                let talk = ask.talk(std::hash::DefaultHasher::new());
+                format!("{:?} {:?} {:?} {talk:?}", ask.bounds(&[], None, &per), ask.needs(Some(1)), ask.question())
+            };
+            proptest::prop_assert!(told(&ask) == told(&blind));
+        }
     }
 }

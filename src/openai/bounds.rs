@@ -135,7 +135,8 @@ impl<'a> Said<'a> {
     fn caches(self) -> bool {
         const MARK: &str = r#""cache_control""#;
         static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(MARK));
-        FINDER.find(self.ask.body()).is_some()
+        // It ends with a quote: in a text it can only stand at the end.
+        self.ask.outline(MARK.len()).any(|part| FINDER.find(part).is_some())
             || self.wishes().any(|(name, json)| name == "cache_control" || json.contains(MARK))
     }
 

@@ -4,7 +4,7 @@ use memchr::memchr2;
 
 use super::{
     ask::BadField,
-    fields::{self, Fields},
+    fields::{self, Found},
     turns::Turns,
 };
 
@@ -16,14 +16,14 @@ pub(super) const MAX_DEPTH: usize = 128;
 /// # Errors
 /// The body is nested too deeply for those who read it after us, or not one JSON object without repeated names.
 #[cold]
-pub(super) fn read(body: &[u8]) -> Result<(Box<Fields>, Turns), BadField> {
+pub(super) fn read(body: &[u8]) -> Result<Found, BadField> {
     depth(body)?;
     let fields = fields::find(body)
         .map_err(|error| whole(format!("The body is not a valid JSON request: {error}.")))?;
     let messages = fields.messages.as_ref().map(|place| &place.value);
     let (list, start) = messages.map_or((&body[..0], 0), |place| (&body[place.clone()], place.start));
     let turns = Turns::doubtful(std::str::from_utf8(list).unwrap_or_default(), start);
-    Ok((Box::new(fields), turns))
+    Ok(Found { fields: Box::new(fields), turns, long: Vec::new() })
 }
 
 /// Refuses a body that is nested too deeply for those who read it after us.

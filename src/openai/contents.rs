@@ -7,6 +7,7 @@ use super::{
     bounds::Attachment,
     fold::{self, Fold, Value},
     scan::Fault,
+    stretch::is_base64,
 };
 use crate::base::tokens;
 
@@ -43,8 +44,8 @@ impl Contents {
         let mut contents = Self { count, ..Self::default() };
         let names: &[&str] = match ask.endpoint() {
             Endpoint::Chat => {
-                if let Some(messages) = ask.json("messages") {
-                    fold::value(messages, &mut Messages(&mut contents));
+                if let Some(messages) = ask.messages() {
+                    messages.fold(&mut Messages(&mut contents));
                 }
                 return contents;
             }
@@ -306,10 +307,10 @@ impl<'de> Fold<'de> for Media {
         value.fold(self).map(drop)
     }
 
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, text: &str, base64: usize) {
         if text == "text" || is_text_type(text) {
             self.plain = true;
-        } else if is_data(text) {
+        } else if is_data(text, base64) {
             self.pieces += 1;
             self.bytes += text.len() as u64;
         }
@@ -320,24 +321,13 @@ fn is_text_type(text: &str) -> bool {
     text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"))
 }
 
-/// Whether it may stand in base64, of either alphabet.
-fn is_base64(byte: u8) -> bool {
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let digit = byte.wrapping_sub(b'0') < 10;
-    let sign = (byte == b'+') | (byte == b'/') | (byte == b'=') | (byte == b'-') | (byte == b'_');
-    letter | digit | sign
-}
-
-/// Whether a text is base64, alone or in a `data:` address, of something that is not text itself.
-fn is_data(text: &str) -> bool {
-    // A piece at a time without a way out of its middle, so that many bytes are looked at at once.
-    let base64 = |data: &str| {
-        let mut pieces = data.as_bytes().chunks(256);
-        pieces.all(|piece| piece.iter().fold(true, |all, byte| all & is_base64(*byte)))
-    };
+/// Whether a text is base64, alone or in a `data:` address, of something that is not text itself; its last `known` bytes
+/// are base64 for sure.
+fn is_data(text: &str, known: usize) -> bool {
+    let is_base64 = |data: &str| is_base64(&data.as_bytes()[..data.len().saturating_sub(known)]);
     match text.strip_prefix("data:") {
-        Some(rest) => rest.split_once(',').is_some_and(|(head, data)| !is_text_type(head) && base64(data)),
+        Some(rest) => rest.split_once(',').is_some_and(|(head, data)| !is_text_type(head) && is_base64(data)),
         // Shorter ones may be words.
-        None => text.len() > 64 && base64(text),
+        None => text.len() > 64 && is_base64(text),
     }
 }

@@ -12,6 +12,7 @@ use super::{
     careful::MAX_DEPTH,
     fold::{self, Fold, Value},
     scan::Fault,
+    stretch::Stretch,
     turns::Turns,
 };
 
@@ -82,13 +83,22 @@ fields! {
 /// The largest number of unknown fields: looking for duplicates among them stays cheap.
 const MAX_UNKNOWN: usize = 256;
 
-/// Reads a body, which must be one JSON object without repeated names, in one pass: its fields with what its messages
-/// are, if it is a chat's.
-pub(super) fn read(body: &str, is_chat: bool) -> Result<(Box<Fields>, Turns), Fault> {
+/// What one pass over a body finds.
+pub(super) struct Found {
+    /// Boxed: there are many, and a request changes hands often.
+    pub(super) fields: Box<Fields>,
+    /// What its messages are, if it is a chat's.
+    pub(super) turns: Turns,
+    /// The long texts in it.
+    pub(super) long: Vec<Stretch>,
+}
+
+/// Reads a body, which must be one JSON object without repeated names, in one pass.
+pub(super) fn read(body: &str, is_chat: bool) -> Result<Found, Fault> {
     let after = body.bytes().position(|byte| byte == b'{').map_or(0, |at| at + 1);
     let mut reading = Reading { is_chat, fields: Box::default(), turns: Turns::default(), after };
-    fold::within(body, MAX_DEPTH, &mut reading)?;
-    Ok((reading.fields, reading.turns))
+    let long = fold::within(body, MAX_DEPTH, &mut reading)?;
+    Ok(Found { fields: reading.fields, turns: reading.turns, long })
 }
 
 struct Reading {

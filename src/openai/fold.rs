@@ -4,7 +4,10 @@ use std::{borrow::Cow, ops::Range};
 
 use serde::Deserialize;
 
-use super::scan::{Care, Escapes, Fault, Scan};
+use super::{
+    scan::{Care, Escapes, Fault, Scan},
+    stretch::{LONG, Stretch},
+};
 
 /// How many lists and objects may stand in each other.
 const LEVELS: usize = 127;
@@ -31,8 +34,8 @@ pub(super) trait Fold<'de>: Sized {
         value.skip()
     }
 
-    /// Takes a text that stands where an object or a list could.
-    fn text(&mut self, _text: &str) {}
+    /// Takes a text that stands where an object or a list could; at its end so many bytes are base64 for sure.
+    fn text(&mut self, _text: &str, _base64: usize) {}
 }
 
 /// A value that is to be read, in one way or another: what is not is a fault.
@@ -90,15 +93,15 @@ impl<'de> Value<'_, 'de> {
     /// it could be, with its JSON text.
     pub(super) fn try_fold<T: Fold<'de>>(self, fold: &mut T) -> Result<(bool, &'de str), Fault> {
         self.0.scan.peek()?;
-        let before = self.0.scan;
+        let start = self.0.scan.at;
         let levels = std::mem::replace(&mut self.0.levels, LEVELS);
         let is_read = self.0.fold(fold).is_ok();
         self.0.levels = levels;
         if !is_read {
-            self.0.scan = before;
+            self.0.scan.at = start;
             self.0.scan.pass(Care::Grammar, usize::MAX)?;
         }
-        Ok((is_read, &before.text[before.at..self.0.scan.at]))
+        Ok((is_read, &self.0.scan.text[start..self.0.scan.at]))
     }
 
     fn passed(self, care: Care, levels: usize) -> Result<(usize, &'de str), Fault> {
@@ -112,7 +115,15 @@ impl<'de> Value<'_, 'de> {
 
 impl<'de> Reader<'de> {
     fn new(text: &'de str, levels: usize, passed: bool) -> Self {
-        Self { scan: Scan { text, at: 0, passed }, levels }
+        Self { scan: Scan { text, at: 0, passed, known: &[], found: None }, levels }
+    }
+
+    /// Folds a whole text, which must be one object.
+    fn whole<T: Fold<'de>>(&mut self, fold: &mut T) -> Result<(), Fault> {
+        match self.fold(fold)? {
+            Shape::Object if self.scan.is_over() => Ok(()),
+            _ => Err(Fault),
+        }
     }
 
     fn fold<T: Fold<'de>>(&mut self, fold: &mut T) -> Result<Shape, Fault> {
@@ -181,9 +192,10 @@ impl<'de> Reader<'de> {
         let start = self.scan.at;
         let escapes = self.scan.string()?;
         let raw = &self.scan.text[start..self.scan.at];
+        let known = if raw.len() < LONG { None } else { self.scan.known(start) };
         match escapes {
-            Escapes::None => fold.text(&raw[1..raw.len() - 1]),
-            _ => fold.text(&text(raw).ok_or(Fault)?),
+            Escapes::None => fold.text(&raw[1..raw.len() - 1], known.map_or(0, |known| known.base64)),
+            _ => fold.text(&text(raw).ok_or(Fault)?, 0),
         }
         Ok(())
     }
@@ -194,15 +206,42 @@ impl<'de> Reader<'de> {
 /// # Errors
 /// It is none.
 pub(super) fn object<'de, T: Fold<'de>>(text: &'de str, fold: &mut T) -> Result<(), Fault> {
-    within(text, LEVELS, fold)
+    Reader::new(text, LEVELS, false).whole(fold)
 }
 
-/// As [`object`], with no more than `levels` lists and objects in each other.
-pub(super) fn within<'de, T: Fold<'de>>(text: &'de str, levels: usize, fold: &mut T) -> Result<(), Fault> {
+/// As [`object`], with no more than `levels` lists and objects in each other; the long texts in it.
+///
+/// # Errors
+/// It is none.
+pub(super) fn within<'de, T: Fold<'de>>(
+    text: &'de str,
+    levels: usize,
+    fold: &mut T,
+) -> Result<Vec<Stretch>, Fault> {
     let mut reader = Reader::new(text, levels, false);
-    match reader.fold(fold)? {
-        Shape::Object if reader.scan.is_over() => Ok(()),
-        _ => Err(Fault),
+    reader.scan.found = Some(Vec::new());
+    reader.whole(fold)?;
+    Ok(reader.scan.found.unwrap_or_default())
+}
+
+/// A value in a text that was passed before, with what is known of that.
+#[derive(Clone, Copy)]
+pub(super) struct Passage<'a> {
+    /// The whole text.
+    pub(super) text: &'a str,
+    /// Where the value begins.
+    pub(super) at: usize,
+    /// The text's long texts.
+    pub(super) known: &'a [Stretch],
+}
+
+impl<'a> Passage<'a> {
+    /// Folds it, as [`value`] does.
+    pub(super) fn fold<T: Fold<'a>>(self, fold: &mut T) -> bool {
+        let Self { text, at, known } = self;
+        Reader { scan: Scan { text, at, passed: true, known, found: None }, levels: LEVELS }
+            .fold(fold)
+            .is_ok()
     }
 }
 
@@ -308,7 +347,7 @@ mod tests {
         let mut all = All::default();
         if let Ok(raw) = raw {
             let whole = raw.get();
-            let mut scan = Scan { text: whole, at: 0, passed: false };
+            let mut scan = Scan { text: whole, at: 0, passed: false, known: &[], found: None };
             prop_assert_eq!(scan.pass(Care::Grammar, usize::MAX), Ok(()), "{}", text);
             prop_assert_eq!(scan.at, whole.len());
             prop_assert_eq!(value(whole, &mut Nothing), strict.is_ok(), "{}", text);

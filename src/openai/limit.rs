@@ -4,7 +4,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{ask::json_string, edit::Edits, fields};
+use super::{
+    ask::json_string,
+    edit::Edits,
+    fields::{self, Found},
+};
 
 /// The fields of OpenAI's API that name a limit.
 pub const NAMES: [&str; 2] = ["max_completion_tokens", "max_tokens"];
@@ -51,7 +55,7 @@ fn is_above(json: &[u8], most: u64) -> bool {
 /// object with a model passes.
 pub fn lower(body: &Bytes, names: &[&str], most: u64, absent: (&str, u64)) -> Bytes {
     let text = std::str::from_utf8(body).ok();
-    let Some(Ok((fields, _))) = text.map(|text| fields::read(text, false)) else {
+    let Some(Ok(Found { fields, .. })) = text.map(|text| fields::read(text, false)) else {
         return body.clone();
     };
     let places = || names.iter().filter_map(|name| fields.get(name)).map(|place| place.value.clone());

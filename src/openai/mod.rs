@@ -25,6 +25,7 @@ pub mod repair;
 mod said;
 mod scan;
 pub mod sse;
+mod stretch;
 mod talk;
 mod texts;
 mod turns;

@@ -97,7 +97,7 @@ impl Ask {
     }
 
     fn read_messages(&self, needs: &mut Needs) {
-        self.json("messages").map(|raw| fold::value(raw, &mut Messages(needs)));
+        self.messages().map(|messages| messages.fold(&mut Messages(needs)));
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a request asks last, in the shape of all that comes with it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use super::{
     ask::{Ask, Endpoint},
+    fields::Place,
     fold::{self, Fold, Value},
     scan::Fault,
 };
@@ -50,35 +51,36 @@ impl Ask {
                 let turns = self.turns();
                 question.turns = turns.user;
                 question.system_bytes = turns.system_bytes;
-                question.text =
-                    turns.last.clone().and_then(|place| self.at(place)).map(text).unwrap_or_default();
+                let last = turns.last.as_ref();
+                question.text = last.map(|place| self.text(place.clone())).unwrap_or_default();
             }
-            Endpoint::Completions => self.one_text("prompt", &mut question),
-            Endpoint::Embeddings => self.one_text("input", &mut question),
+            Endpoint::Completions => self.one_text(&self.fields().prompt, &mut question),
+            Endpoint::Embeddings => self.one_text(&self.fields().input, &mut question),
         }
         question
     }
 
-    fn one_text<'a>(&'a self, name: &str, question: &mut Question<'a>) {
+    fn one_text<'a>(&'a self, place: &Option<Place>, question: &mut Question<'a>) {
         question.turns = 1;
-        question.text = self.json(name).map(text).unwrap_or_default();
+        question.text = place.as_ref().map(|place| self.text(place.value.clone())).unwrap_or_default();
+    }
+
+    /// The text of a message's content, which may be in parts; other things have none.
+    fn text(&self, place: Range<usize>) -> Cow<'_, str> {
+        let content = self.at(place.clone()).unwrap_or_default();
+        match content.as_bytes().first() {
+            Some(b'"') => fold::text(content).unwrap_or_default(),
+            Some(b'[') => {
+                let mut texts = Texts(Cow::Borrowed(""));
+                self.passage(place.start).fold(&mut texts);
+                texts.0
+            }
+            _ => Cow::default(),
+        }
     }
 
     fn number(&self, name: &str) -> Option<u64> {
         self.json(name)?.parse().ok()
-    }
-}
-
-/// The text of a message's content, which may be in parts; other things have none.
-fn text(content: &str) -> Cow<'_, str> {
-    match content.as_bytes().first() {
-        Some(b'"') => fold::text(content).unwrap_or_default(),
-        Some(b'[') => {
-            let mut texts = Texts(Cow::Borrowed(""));
-            fold::value(content, &mut texts);
-            texts.0
-        }
-        _ => Cow::default(),
     }
 }
 

@@ -3,6 +3,8 @@
 use memchr::memchr2;
 use serde_json::Value;
 
+use super::stretch::{LONG, Stretch, stop, stops};
+
 /// It is no JSON, or nothing that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault;
@@ -29,13 +31,16 @@ pub(super) enum Escapes {
 const SHORT: usize = 300;
 
 /// A place in a JSON text.
-#[derive(Clone, Copy)]
 pub(super) struct Scan<'a> {
     pub(super) text: &'a str,
     /// What is before it was read.
     pub(super) at: usize,
     /// The text was passed before: it is valid JSON.
     pub(super) passed: bool,
+    /// What is known of its long texts, in their order.
+    pub(super) known: &'a [Stretch],
+    /// The long texts that it passes, where somebody wants to know them.
+    pub(super) found: Option<Vec<Stretch>>,
 }
 
 impl<'a> Scan<'a> {
@@ -77,6 +82,7 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(super) fn string(&mut self) -> Result<Escapes, Fault> {
         let bytes = self.text.as_bytes();
+        let start = self.at;
         self.at += 1;
         // Most texts are names: looked at first, they take half the time.
         for _ in 0..3 {
@@ -93,28 +99,52 @@ impl<'a> Scan<'a> {
             }
             self.at += 8;
         }
-        self.rest_of_string()
+        self.rest_of_string(start)
     }
 
-    /// Passes what is left of a text.
-    fn rest_of_string(&mut self) -> Result<Escapes, Fault> {
+    /// Passes what is left of a text that begins at `start`.
+    fn rest_of_string(&mut self, start: usize) -> Result<Escapes, Fault> {
+        if let Some(known) = self.known(start) {
+            self.at = known.end;
+            return Ok(known.escapes);
+        }
         let bytes = self.text.as_bytes();
         let mut escapes = Escapes::None;
         loop {
-            let stop = match self.passed {
-                true => memchr2(b'"', b'\\', &bytes[self.at..]).map(|more| self.at + more),
+            let (stop, base64) = match self.passed {
+                true => memchr2(b'"', b'\\', &bytes[self.at..]).map(|more| (self.at + more, 0)),
                 false => stop(bytes, self.at),
-            };
-            let stop = stop.ok_or(Fault)?;
+            }
+            .ok_or(Fault)?;
             self.at = stop;
             match bytes[stop] {
                 b'"' => {
                     self.at += 1;
+                    if self.at - start >= LONG {
+                        self.find(Stretch { start, end: self.at, escapes, base64 });
+                    }
                     return Ok(escapes);
                 }
                 b'\\' => escapes = escapes.max(self.escape()?),
                 _ => return Err(Fault),
             }
+        }
+    }
+
+    /// What is known of the text that begins at `start`.
+    pub(super) fn known(&self, start: usize) -> Option<&'a Stretch> {
+        if self.known.is_empty() {
+            return None;
+        }
+        self.known.binary_search_by_key(&start, |known| known.start).ok().map(|at| &self.known[at])
+    }
+
+    #[cold]
+    fn find(&mut self, long: Stretch) {
+        if let Some(found) = &mut self.found
+            && found.last().is_none_or(|last| last.end <= long.start)
+        {
+            found.push(long);
         }
     }
 
@@ -293,48 +323,4 @@ impl Nest {
     fn innermost(&self) -> Option<bool> {
         (self.depth > 0).then_some(self.last & 1 == 1)
     }
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Where the first byte from `at` on stands that cannot just be part of a text: a quote, a backslash, a control.
-#[inline]
-fn stop(bytes: &[u8], mut at: usize) -> Option<usize> {
-    let mut words = 0_usize;
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let stops = stops(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return Some(at + (stops.trailing_zeros() / 8) as usize);
-        }
-        at += 8;
-        words += 1;
-        // It is a long one.
-        if words % 16 == 4 {
-            at += calm(&bytes[at..]);
-        }
-    }
-    bytes.get(at..)?.iter().position(|byte| is_stop(*byte)).map(|more| at + more)
-}
-
-/// The high bit of the first such byte in a word, with any of those of higher ones.
-#[inline]
-fn stops(word: u64) -> u64 {
-    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
-    let slash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
-    let control = word.wrapping_sub(ONES * 0x20);
-    (quote | slash | control) & !word & HIGH
-}
-
-#[inline]
-fn is_stop(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
-}
-
-/// How many bytes at the beginning have none, in blocks that are looked at as one.
-fn calm(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 64;
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let is_calm = |block: &&[u8; BLOCK]| !block.iter().fold(false, |any, byte| any | is_stop(*byte));
-    blocks.iter().take_while(is_calm).count() * BLOCK
 }

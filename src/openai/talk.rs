@@ -1,13 +1,10 @@
 //! Telling a conversation that goes on from one that begins.
 
-use std::{
-    borrow::Cow,
-    hash::{Hash as _, Hasher},
-};
+use std::hash::{Hash as _, Hasher};
 
 use super::{
     ask::{Ask, Endpoint},
-    fold::{self, Fold, Value},
+    fold::{Fold, Value},
     scan::Fault,
 };
 
@@ -24,40 +21,29 @@ pub struct Talk {
 impl Ask {
     /// Where the conversation stands; `None` where there is none. `hasher` holds whose it is.
     pub fn talk(&self, hasher: impl Hasher + Clone) -> Option<Talk> {
-        let messages = (self.endpoint() == Endpoint::Chat).then(|| self.json("messages"))??;
-        let mut messages_so_far = Messages { hasher, before: None };
-        fold::value(messages, &mut messages_so_far);
-        let Messages { hasher, before } = messages_so_far;
-        Some(Talk { before, now: hasher.finish() })
+        let messages = (self.endpoint() == Endpoint::Chat).then(|| self.messages())??;
+        let mut said = Messages { hasher, count: 0, answer: self.turns().answer, before: None };
+        messages.fold(&mut said);
+        Some(Talk { before: said.before, now: said.hasher.finish() })
     }
 }
 
 struct Messages<H> {
     hasher: H,
+    count: usize,
+    /// The place of the last answer.
+    answer: Option<usize>,
     before: Option<u64>,
 }
 
 impl<'de, H: Hasher + Clone> Fold<'de> for Messages<H> {
     fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         let raw = value.raw()?;
-        let mut role = Role(None);
-        fold::value(raw, &mut role);
-        if role.0.as_deref() == Some("assistant") {
+        if self.answer == Some(self.count) {
             self.before = Some(self.hasher.finish());
         }
+        self.count += 1;
         raw.hash(&mut self.hasher);
-        Ok(())
-    }
-}
-
-struct Role<'de>(Option<Cow<'de, str>>);
-
-impl<'de> Fold<'de> for Role<'de> {
-    fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
-        let raw = value.raw()?;
-        if name == "role" {
-            self.0 = fold::text(raw);
-        }
         Ok(())
     }
 }

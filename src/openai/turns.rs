@@ -23,6 +23,10 @@ pub(super) struct Turns {
     pub(super) last: Option<Range<usize>>,
     /// Some message consists of parts rather than of one text.
     pub(super) parts: bool,
+    /// The place of the last answer among the messages.
+    pub(super) answer: Option<usize>,
+    /// Some message calls a tool, or is what came of a call.
+    calls: bool,
     /// Some message has pictures or sounds beside its content.
     shown: bool,
     /// Something about a message is not as it usually is: it may be wrong.
@@ -33,6 +37,11 @@ impl Turns {
     /// Whether they may hold something that is no text.
     pub(super) fn may_show(&self) -> bool {
         self.parts || self.shown || self.odd
+    }
+
+    /// Whether there may be calls of tools.
+    pub(super) fn may_call(&self) -> bool {
+        self.calls || self.odd
     }
 
     /// Whether they are surely well-formed.
@@ -54,6 +63,7 @@ impl Turns {
         let first = content.as_bytes().first();
         self.parts |= first == Some(&b'[');
         self.shown |= message.shown;
+        self.calls |= message.calls;
         self.odd |= message.odd || !matches!(first, Some(b'"' | b'[' | b'n'));
         let Some(role) = message.role.and_then(fold::text).filter(|role| !role.is_empty()) else {
             self.odd = true;
@@ -64,6 +74,7 @@ impl Turns {
                 self.user += 1;
                 self.last = message.content.map(|(start, raw)| start..start + raw.len());
             }
+            "assistant" => self.answer = Some(self.count - 1),
             "system" | "developer" => self.system_bytes += message.content.map_or(0, |(_, raw)| raw.len()),
             _ => {}
         }
@@ -86,6 +97,8 @@ struct Message<'de> {
     content: Option<(usize, &'de str)>,
     /// There is a field for pictures or sounds.
     shown: bool,
+    /// There is a field for calls of tools.
+    calls: bool,
     /// A field stands there twice.
     odd: bool,
 }
@@ -97,6 +110,7 @@ impl<'de> Fold<'de> for Message<'de> {
             "role" => self.odd |= self.role.replace(placed.1).is_some(),
             "content" => self.odd |= self.content.replace(placed).is_some(),
             "images" | "audio" => self.shown = true,
+            "tool_calls" | "tool_call_id" => self.calls = true,
             _ => {}
         }
         Ok(())

@@ -167,7 +167,8 @@ impl Shaper {
 
 /// Whether the conversation may have ids of tool calls with a signature of Gemini's.
 fn bears_signatures(ask: &Ask) -> bool {
-    ask.field("messages").is_some_and(|raw| memmem::find(raw, tool_id::MARK.as_bytes()).is_some())
+    ask.may_call()
+        && ask.field("messages").is_some_and(|raw| memmem::find(raw, tool_id::MARK.as_bytes()).is_some())
 }
 
 /// Fields that change nothing of the answer: who asks, and what is kept of it.
