@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::openai::{Endpoint, Usage, chunk, sse::Event};
+use crate::openai::{Endpoint, Usage, alike::Alike, chunk, sse::Event};
 
 use super::answer::Unfit;
 
@@ -52,6 +52,8 @@ pub struct Ends {
     refuses: bool,
     unreadable: bool,
     usage: Option<Usage>,
+    /// Which events bring nothing but more text.
+    alike: Alike,
 }
 
 impl Ends {
@@ -78,6 +80,10 @@ impl Ends {
 
     /// An event of a stream passes; whether it tells the usage and nothing else.
     pub fn passes(&mut self, event: &Bytes) -> bool {
+        if let Some((choice, _)) = self.alike.word(event) {
+            self.place(choice);
+            return false;
+        }
         let Some(payload) = payload(event) else { return false };
         let Ok(said) = serde_json::from_slice::<Said<'_>>(&payload) else {
             self.unreadable = true;
@@ -90,15 +96,23 @@ impl Ends {
         if choices.is_empty() {
             return chunk::inspect(&payload).is_ok_and(|facts| facts.usage.is_some());
         }
+        if let [Choice { finish_reason: None, .. }] = &choices[..] {
+            self.alike.learn(event);
+        }
         choices.into_iter().for_each(|choice| self.choice(choice.index.unwrap_or(0), choice));
         false
     }
 
-    fn choice(&mut self, index: u64, choice: Choice) {
-        let at = self.choices.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
+    /// The place of a choice among those that are known.
+    fn place(&mut self, index: u64) -> usize {
+        self.choices.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
             self.choices.push((index, End::None));
             self.choices.len() - 1
-        });
+        })
+    }
+
+    fn choice(&mut self, index: u64, choice: Choice) {
+        let at = self.place(index);
         // The last word counts.
         if let Some(reason) = &choice.finish_reason {
             self.choices[at].1 = match &**reason {

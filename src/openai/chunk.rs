@@ -32,6 +32,23 @@ pub struct ChunkFacts<'a> {
     pub tool_call: Option<ToolCallIndex>,
     /// A tool call has an id: it begins, or the provider says the id each time.
     pub tool_id: bool,
+    /// The content of a choice, as JSON.
+    said: Option<&'a str>,
+    /// Which choice that is.
+    choice: u64,
+    /// More than that is said.
+    more: bool,
+}
+
+impl<'a> ChunkFacts<'a> {
+    /// A choice with its text, as JSON and not empty, where that is all that the chunk brings.
+    pub(super) fn word(&self) -> Option<(u64, &'a str)> {
+        let Self { finished, usage, error, is_error, missing_delta, content_list, missing_object, .. } = self;
+        let else_nothing = !(*finished || *is_error || *missing_delta || *content_list || *missing_object);
+        let is_one = self.choices == Some(1) && usage.is_none() && error.is_none() && !self.more;
+        let said = self.said.filter(|said| fold::is_text(said))?;
+        (else_nothing && is_one).then_some((self.choice, said))
+    }
 }
 
 /// What a tool call says about its place among the calls of its choice.
@@ -73,6 +90,7 @@ impl<'de> Fold<'de> for Chunk<'de> {
                 let mut choices = Choices { facts: &mut self.facts, count: 0 };
                 let shape = value.fold(&mut choices)?;
                 let count = choices.count;
+                self.facts.more |= self.facts.choices.is_some();
                 self.facts.choices = (shape == Shape::List).then_some(count);
             }
             "object" => {
@@ -143,15 +161,22 @@ struct Choice<'a, 'de> {
 impl<'de> Fold<'de> for Choice<'_, 'de> {
     fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
+            "index" => self.facts.choice = value.read()?.parse().unwrap_or_default(),
             "delta" => {
+                self.facts.more |= self.has_delta;
                 let shape = value.fold(&mut Delta(self.facts))?;
                 self.has_delta |= shape == Shape::Object;
             }
             "text" => {
                 self.facts.content |= fold::is_text(value.raw()?);
+                self.facts.more = true;
                 self.has_delta = true;
             }
             "finish_reason" => self.facts.finished |= fold::is_text(value.raw()?),
+            "message" => {
+                self.facts.more = true;
+                value.skip()?;
+            }
             _ => value.skip()?,
         }
         Ok(())
@@ -167,10 +192,18 @@ impl<'de> Fold<'de> for Delta<'_, 'de> {
                 let content = value.raw()?;
                 self.0.content_list |= content.starts_with('[');
                 self.0.content |= fold::is_something(content);
+                self.0.more |= self.0.said.replace(content).is_some();
             }
             "reasoning_content" | "reasoning" | "reasoning_details" | "refusal" | "function_call"
-            | "audio" | "images" => self.0.content |= fold::is_something(value.raw()?),
-            "tool_calls" => drop(value.fold(&mut ToolCalls(self.0))?),
+            | "audio" | "images" => {
+                let is_something = fold::is_something(value.raw()?);
+                self.0.content |= is_something;
+                self.0.more |= is_something;
+            }
+            "tool_calls" => {
+                let shape = value.fold(&mut ToolCalls(self.0))?;
+                self.0.more |= matches!(shape, Shape::Object | Shape::Scalar);
+            }
             _ => value.skip()?,
         }
         Ok(())
@@ -184,6 +217,7 @@ impl<'de> Fold<'de> for ToolCalls<'_, 'de> {
         let mut call = ToolCall { index: ToolCallIndex::Missing, has_id: false };
         value.fold(&mut call)?;
         self.0.content = true;
+        self.0.more = true;
         self.0.tool_call.get_or_insert(call.index);
         self.0.tool_id |= call.has_id;
         Ok(())

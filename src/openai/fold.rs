@@ -71,6 +71,12 @@ impl<'de> Value<'_, 'de> {
         self.0.scan.pass(Care::Readable, levels)
     }
 
+    /// Its JSON text, which is read as if it were skipped.
+    pub(super) fn read(self) -> Result<&'de str, Fault> {
+        let levels = self.0.levels;
+        self.passed(Care::Readable, levels).map(|(_, raw)| raw)
+    }
+
     /// Passes it, though it may not be readable.
     pub(super) fn ignore(self) -> Result<(), Fault> {
         self.0.scan.pass(Care::Grammar, usize::MAX)

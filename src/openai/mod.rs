@@ -1,5 +1,6 @@
 //! The wire format that clients speak; no I/O.
 
+pub mod alike;
 pub mod answer;
 pub mod ask;
 pub mod bounds;

@@ -3,6 +3,7 @@
 use memchr::memchr2;
 
 use super::{
+    alike::Alike,
     fold,
     said::Said,
     texts::{self, Kind},
@@ -15,17 +16,18 @@ const BUFFER: usize = 4096;
 /// A text that waits for the end of its last word is counted once it is so long, in bytes, save for [`KEPT`].
 const PENDING: usize = 1024;
 /// So many bytes of texts wait however long they are: most streams are over by then, and tell what they took.
-const KEPT: usize = 4096;
+const KEPT: usize = 8192;
 /// Texts that may wait at a time; others share the last one's place.
 const TEXTS: usize = 256;
 /// Tokens around a tool call.
 const CALL: u64 = 4;
 
-/// Counts the tokens in a stream of OpenAI's format, a chat's or a completion's. Frames are only copied until there is
-/// enough to count.
+/// Counts the tokens in a stream of OpenAI's format, a chat's or a completion's. Frames that are unlike the others are only
+/// copied until there is enough to count.
 #[derive(Debug, Default)]
 pub struct Produced {
     frames: Vec<u8>,
+    alike: Alike,
     tally: Tally,
 }
 
@@ -37,7 +39,7 @@ impl Produced {
 
     /// A count of nothing that keeps so many bytes of what the first choice says.
     pub fn keeping(bytes: usize) -> Self {
-        Self { frames: Vec::new(), tally: Tally { said: Said::keeping(bytes), ..Tally::default() } }
+        Self { tally: Tally { said: Said::keeping(bytes), ..Tally::default() }, ..Self::default() }
     }
 
     /// What was said so far.
@@ -48,6 +50,14 @@ impl Produced {
 
     /// Takes whole events as they go to the client. What cannot be read is passed over.
     pub fn push(&mut self, frame: &[u8]) {
+        if let Some((choice, word)) = self.alike.word(frame) {
+            self.fold();
+            return self.tally.add(choice, Kind::Said, word);
+        }
+        if self.alike.learns() {
+            self.alike.learn(frame);
+            return self.tally.frames(frame);
+        }
         if self.frames.len() + frame.len() > BUFFER {
             self.fold();
         }
@@ -69,6 +79,9 @@ impl Produced {
     }
 
     fn fold(&mut self) {
+        if self.frames.is_empty() {
+            return;
+        }
         self.tally.frames(&self.frames);
         self.frames.clear();
     }

@@ -15,6 +15,7 @@ use crate::{
     base::outcome::Outcome,
     openai::{
         Endpoint, Usage,
+        alike::Alike,
         chunk::{self, ChunkFacts, ToolCallIndex},
         foreign_error,
         repair::{ToolNumbers, repair},
@@ -38,6 +39,8 @@ pub struct OpenAiEvents {
     finished: bool,
     /// A choice did so some time: calls after it may be those of another answer.
     ended: bool,
+    /// Which events bring nothing but more text.
+    alike: Alike,
     /// How tool calls are numbered, once the first has come.
     tools: Option<Numbering>,
     /// The last piece is out.
@@ -71,6 +74,7 @@ impl OpenAiEvents {
             begun: false,
             finished: false,
             ended: false,
+            alike: Alike::default(),
             tools: None,
             over: false,
         }
@@ -124,6 +128,9 @@ impl OpenAiEvents {
         let usage_only = facts.usage.is_some() && facts.choices.unwrap_or(0) == 0;
         if usage_only && !self.include_usage {
             return;
+        }
+        if facts.content {
+            self.alike.learn(&event.raw);
         }
         let bytes = self.digestible(event, payload, facts);
         out.push_back(match facts.content {
@@ -179,6 +186,10 @@ impl OpenAiEvents {
 
 impl EventDecoder for OpenAiEvents {
     fn event(&mut self, event: &Event, out: &mut VecDeque<Piece>) {
+        if self.alike.word(&event.raw).is_some() {
+            self.finished = false;
+            return out.push_back(Piece::Content(event.raw.clone()));
+        }
         let (name, data) = event.name_and_data();
         if name == Some(b"error") {
             return self.reported(data.as_deref().unwrap_or_default(), out);
