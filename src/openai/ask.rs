@@ -9,7 +9,7 @@ use super::{
     bounds::COMPLETION,
     check,
     contents::Contents,
-    edit::Edits,
+    edit::{Edits, Spliced},
     fields::{Fields, Place},
     fold::Passage,
     limit::{self, Limits, NAMES},
@@ -163,6 +163,15 @@ impl Ask {
     /// The body for an upstream: only what `rewrite` names is changed, `models` (which is for Weir) is taken
     /// out, and a stream is made to report its usage.
     pub fn rewrite(&self, rewrite: &Rewrite<'_>) -> Bytes {
+        self.edited(self.changes(rewrite))
+    }
+
+    /// The same without a copy of what may stay as it is, if that is long.
+    pub fn splice(&self, rewrite: &Rewrite<'_>) -> Spliced {
+        self.changes(rewrite).splice(self.body())
+    }
+
+    fn changes(&self, rewrite: &Rewrite<'_>) -> Edits {
         let limits = rewrite.max_output.map(|most| self.limits(rewrite, most)).unwrap_or_default();
         let mut edits = Edits::default();
         for (place, limit) in self.limit_places().into_iter().zip(limits.instead) {
@@ -178,7 +187,7 @@ impl Ask {
         if self.stream && !self.include_usage {
             self.ask_for_usage(&mut edits);
         }
-        self.edited(edits)
+        edits
     }
 
     /// Where limits stand, in the order of their names.

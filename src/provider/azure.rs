@@ -176,8 +176,8 @@ mod tests {
     #[test]
     fn the_body_passes_save_for_the_model() {
         let azure = azure("https://name.openai.azure.com", None);
-        assert_eq!(encoded(&azure, "gpt").body, BODY);
-        assert_eq!(encoded(&azure, "dep").body, BODY.replace("\"gpt\"", "\"dep\""));
+        assert_eq!(encoded(&azure, "gpt").body.whole(), BODY);
+        assert_eq!(encoded(&azure, "dep").body.whole(), BODY.replace("\"gpt\"", "\"dep\""));
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl<'a> Case<'a> {
                 self.expected.answer_tool = encoded.answer_tool;
                 self.expected.model = ask.model().to_owned();
                 self.expected.base64 = encoded.base64;
-                let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+                let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
                 let mut request = json!({"path": encoded.path, "body": body});
                 if !encoded.dropped.is_empty() {
                     request["dropped"] = encoded.dropped.into();

@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use crate::{
     base::{outcome::Outcome, secret::Secret},
     config::{Protocol, Provider},
-    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, Said, Usage},
+    openai::{Ask, BadField, Endpoint, ErrorBody, Rewrite, Said, Usage, edit::Spliced},
 };
 
 pub mod anthropic;
@@ -93,7 +93,7 @@ pub struct Encoded {
     /// The path below the provider's base URL.
     pub path: Cow<'static, str>,
     /// The body.
-    pub body: Bytes,
+    pub body: Spliced,
     /// Headers besides the usual ones.
     pub headers: HeaderMap,
     /// Fields that the provider cannot take and that were left out, as `drop_unsupported` allows or because the

@@ -27,12 +27,17 @@ impl Shaper {
         Self { quirks: provider.quirks.clone(), odd }
     }
 
+    /// Whether the provider takes the request in the client's own words.
+    pub fn passes(&self, ask: &Ask) -> bool {
+        !self.odd && !bears_signatures(ask)
+    }
+
     /// The body for the provider, with the client's fields that were left out.
     ///
     /// # Errors
     /// The field that the provider cannot take.
     pub fn shape(&self, ask: &Ask, rewrite: &Rewrite<'_>) -> Result<(Bytes, Vec<String>), BadField> {
-        if !self.odd && !bears_signatures(ask) {
+        if self.passes(ask) {
             return Ok((ask.rewrite(rewrite), Vec::new()));
         }
         let defaults = self.defaults(ask, rewrite.defaults);

@@ -60,7 +60,7 @@ impl Leaf {
 
 /// The same as the simulated provider takes it.
 fn request(letter: Letter) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(letter.body));
+    let mut request = Request::new(Full::new(letter.body.whole()));
     *request.method_mut() = letter.method;
     *request.uri_mut() = letter.path.into();
     request.headers_mut().clone_from(letter.head.headers());

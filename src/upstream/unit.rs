@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header, uri::PathAndQuery};
 use tokio::time::Instant;
@@ -12,7 +11,7 @@ use crate::{
     config::{Protocol, Provider},
     metrics::{Metrics, NONE},
     news::Bell,
-    openai::Ask,
+    openai::{Ask, edit::Spliced},
     provider::{Codec, Encoded, Failure, PATHS, UnusableKey, codec},
     route::Target,
     sim::Sim,
@@ -203,7 +202,7 @@ impl Unit {
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let head = complete(headers, &*self.codec, key).map_err(|unusable| unsendable(unusable.to_string()));
-        let (method, body) = (Method::GET, Bytes::new());
+        let (method, body) = (Method::GET, Spliced::default());
         self.call(head.and_then(|head| {
             let path = self.address(path)?;
             Ok(Letter { method, path, head, body, progress: None })

@@ -327,7 +327,7 @@ fn answers_come_back_as_they_were() {
         let ask = json!({"model": "m", "messages": messages});
         let ask = Ask::parse(Endpoint::Chat, ask.to_string().into()).unwrap();
         let encoded = Anthropic.encode(&ask, &Rewrite { model: "claude-opus-4-6", ..Rewrite::default() });
-        let request: Value = serde_json::from_slice(&encoded.unwrap().body).unwrap();
+        let request: Value = serde_json::from_slice(&encoded.unwrap().body.whole()).unwrap();
         let sent = list(&request["messages"]).into_iter().filter(|turn| turn["role"] == "assistant");
         let sent: Vec<Value> = sent.flat_map(|turn| list(&turn["content"])).collect();
         for kind in ["thinking", "redacted_thinking", "tool_use"] {

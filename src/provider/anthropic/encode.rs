@@ -234,7 +234,7 @@ mod tests {
         let ask = Ask::parse(Endpoint::Chat, ask.to_string().into()).unwrap();
         let rewrite = Rewrite { model, drop_unsupported: drop, ..Rewrite::default() };
         let encoded = encode(&ask, &rewrite).map_err(|bad| bad.param)?;
-        Ok((serde_json::from_slice(&encoded.body).unwrap(), encoded.dropped))
+        Ok((serde_json::from_slice(&encoded.body.whole()).unwrap(), encoded.dropped))
     }
 
     fn body(model: &str, ask: Value) -> Value {
@@ -250,7 +250,7 @@ mod tests {
                 "max_tokens": 9000, "thinking": thinking});
             let ask = Ask::parse(Endpoint::Chat, ask.to_string().into()).unwrap();
             let encoded = encode(&ask, &Rewrite { model: MODEL, max_output, ..Rewrite::default() }).unwrap();
-            let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+            let body: Value = serde_json::from_slice(&encoded.body.whole()).unwrap();
             (body["max_tokens"].as_u64().unwrap(), body["thinking"].clone(), encoded.dropped)
         };
         let budget = |tokens: u64| json!({"type": "enabled", "budget_tokens": tokens});
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(encoded.path, "/messages");
         assert_eq!(encoded.headers["anthropic-version"], "2023-06-01");
         assert_eq!(
-            encoded.body,
+            encoded.body.whole(),
             r#"{"model":"claude-sonnet-4-5","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"stream":true}"#
         );
     }
@@ -291,7 +291,7 @@ mod tests {
             drop_unsupported: false,
         };
         let encoded = encode(&ask, &rewrite).unwrap();
-        let body: Value = serde_json::from_slice(&encoded.body).unwrap();
+        let body: Value = serde_json::from_slice(&encoded.body.whole()).unwrap();
         assert_eq!((&body["max_tokens"], &body["system"][0]["text"]), (&json!(5), &json!("Be kind.")));
         // What the gateway wished itself is left out without a word.
         assert_eq!(encoded.dropped, [""; 0]);

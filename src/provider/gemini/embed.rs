@@ -138,7 +138,11 @@ mod tests {
         let ask = Ask::parse(Endpoint::Embeddings, body.to_string().into()).unwrap();
         let rewrite = Rewrite { model: "gemini-embedding-001", ..Rewrite::default() };
         let encoded = encode(&ask, &rewrite).map_err(|bad| bad.param.unwrap())?;
-        Ok((encoded.path.into_owned(), serde_json::from_slice(&encoded.body).unwrap(), encoded.base64))
+        Ok((
+            encoded.path.into_owned(),
+            serde_json::from_slice(&encoded.body.whole()).unwrap(),
+            encoded.base64,
+        ))
     }
 
     #[test]

@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn config(extra: Value) -> Value {
-        let body: Value = serde_json::from_slice(&encoded(extra, false).unwrap().body).unwrap();
+        let body: Value = serde_json::from_slice(&encoded(extra, false).unwrap().body.whole()).unwrap();
         body["generationConfig"].clone()
     }
 
@@ -199,7 +199,8 @@ mod tests {
         let ask = Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap();
         let rewrite = Rewrite { model: "gemini-2.5-flash", ..Rewrite::default() };
         let of = |ids| {
-            let body: Value = serde_json::from_slice(&encode(&ask, &rewrite, ids).unwrap().body).unwrap();
+            let body: Value =
+                serde_json::from_slice(&encode(&ask, &rewrite, ids).unwrap().body.whole()).unwrap();
             let id = |at: &str| body.pointer(at).cloned();
             [id("/contents/1/parts/0/functionCall/id"), id("/contents/2/parts/0/functionResponse/id")]
         };
@@ -214,7 +215,8 @@ mod tests {
             body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
             let ask = Ask::parse(Endpoint::Chat, body.to_string().into()).unwrap();
             let rewrite = Rewrite { model: "gemini-2.5-flash", max_output, ..Rewrite::default() };
-            let body: Value = serde_json::from_slice(&encode(&ask, &rewrite, true).unwrap().body).unwrap();
+            let body: Value =
+                serde_json::from_slice(&encode(&ask, &rewrite, true).unwrap().body.whole()).unwrap();
             body["generationConfig"]["maxOutputTokens"].clone()
         };
         assert_eq!(limit(Some(300), json!({})), 300);
@@ -259,7 +261,7 @@ mod tests {
         for name in ["safety_settings", "safetySettings"] {
             let body =
                 encoded(json!({name: settings, "cached_content": "cachedContents/x"}), false).unwrap().body;
-            let body: Value = serde_json::from_slice(&body).unwrap();
+            let body: Value = serde_json::from_slice(&body.whole()).unwrap();
             assert_eq!(
                 (&body["safetySettings"], &body["cachedContent"]),
                 (&settings, &json!("cachedContents/x"))
@@ -277,7 +279,8 @@ mod tests {
     #[test]
     fn a_choice_without_tools_is_none() {
         let tools = json!([{"type": "function", "function": {"name": "f"}}]);
-        let body = |extra| serde_json::from_slice::<Value>(&encoded(extra, false).unwrap().body).unwrap();
+        let body =
+            |extra| serde_json::from_slice::<Value>(&encoded(extra, false).unwrap().body.whole()).unwrap();
         assert!(body(json!({"tool_choice": "auto"})).get("toolConfig").is_none());
         assert_eq!(
             body(json!({"tool_choice": "required", "tools": tools}))["toolConfig"],

@@ -2,7 +2,6 @@
 
 use std::{fmt, io::Write as _, sync::Arc};
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
@@ -11,7 +10,7 @@ use http::{
 use http_body_util::Full;
 
 use super::connect::{Body, Target};
-use crate::upstream::progress::Progress;
+use crate::{openai::edit::Spliced, upstream::progress::Progress};
 
 /// A request to a provider. Its path and query are sent as they are; where it goes is not for it to say.
 #[derive(Clone, Debug)]
@@ -23,7 +22,7 @@ pub struct Letter {
     /// Its headers.
     pub head: Arc<Letterhead>,
     /// Its whole body is at hand, so it can be sent again.
-    pub body: Bytes,
+    pub body: Spliced,
     /// The marks of the try it belongs to, if there is one.
     pub progress: Option<Progress>,
 }
@@ -80,7 +79,7 @@ impl Letter {
 
     /// The same as HTTP/2 wants it: a whole address and no `host`.
     pub(super) fn for_two(&self, target: &Target) -> Request<Body> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+        let mut request = Request::new(Full::new(self.body.whole()));
         *request.method_mut() = self.method.clone();
         *request.version_mut() = Version::HTTP_2;
         request.headers_mut().clone_from(&self.head.headers);
@@ -112,7 +111,7 @@ mod tests {
             method: if body.is_empty() { Method::GET } else { Method::POST },
             path: "/v1/ask?a=b".parse().unwrap(),
             head: Arc::new(Letterhead::new(headers.collect())),
-            body: Bytes::from(body),
+            body: bytes::Bytes::from(body).into(),
             progress: None,
         }
     }

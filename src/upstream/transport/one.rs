@@ -12,6 +12,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite as _;
 use tokio_util::io::poll_read_buf;
 
+use crate::openai::edit::Spliced;
+
 use super::{
     connect::Target,
     extent::{Extent, Part},
@@ -36,9 +38,9 @@ pub(super) struct One {
     pub(super) reused: bool,
     /// The largest head of an answer, in bytes.
     max_head: usize,
-    /// The request under way; of both parts together so many bytes are written.
+    /// The request under way; of all parts together so many bytes are written.
     head: Vec<u8>,
-    body: Bytes,
+    body: Spliced,
     written: usize,
     sent: bool,
     /// What came and nobody has taken yet.
@@ -71,7 +73,7 @@ impl One {
             reused: false,
             max_head,
             head: Vec::new(),
-            body: Bytes::new(),
+            body: Spliced::default(),
             written: 0,
             sent: true,
             came: BytesMut::new(),
@@ -173,11 +175,15 @@ impl One {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut wire = Pin::new(&mut self.wire);
         while self.written < self.head.len() + self.body.len() {
-            let of_body = self.written.saturating_sub(self.head.len());
-            let head = self.head.get(self.written..).unwrap_or_default();
-            let slices = [io::IoSlice::new(head), io::IoSlice::new(&self.body[of_body..])];
-            let parts = if head.is_empty() { &slices[1..] } else { &slices[..] };
-            match ready!(wire.as_mut().poll_write_vectored(cx, parts))? {
+            let mut written = self.written;
+            let parts = [&self.head[..], &self.body.begin, &self.body.rest].map(|part| {
+                let of_part = written.min(part.len());
+                written -= of_part;
+                io::IoSlice::new(&part[of_part..])
+            });
+            let first = parts.iter().take_while(|part| part.is_empty()).count();
+            let end = if self.body.rest.is_empty() { 2 } else { 3 };
+            match ready!(wire.as_mut().poll_write_vectored(cx, &parts[first..end]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.written += written,
             }
@@ -185,7 +191,7 @@ impl One {
         ready!(wire.poll_flush(cx))?;
         self.sent = true;
         // Nothing of it is kept while the connection lies idle.
-        self.body = Bytes::new();
+        self.body = Spliced::default();
         Poll::Ready(Ok(()))
     }
 

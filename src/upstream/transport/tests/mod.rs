@@ -49,7 +49,7 @@ fn network(address: SocketAddr, http: HttpVersion) -> Network {
 fn request(address: &str) -> Letter {
     let path = address.parse::<Uri>().unwrap().into_parts().path_and_query.unwrap();
     let head = Arc::new(Letterhead::new(HeaderMap::new()));
-    Letter { method: Method::POST, path, head, body: Bytes::from("ask"), progress: None }
+    Letter { method: Method::POST, path, head, body: Bytes::from("ask").into(), progress: None }
 }
 
 async fn read(response: Response<NetworkBody>) -> Result<Bytes, TransportError> {
