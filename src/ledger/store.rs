@@ -51,7 +51,8 @@ pub struct Adjustment {
 pub struct Batch<'a> {
     /// When, in milliseconds since 1970.
     pub now: i64,
-    /// Rows. One whose `id` and `time` are there already was written before; it and its charges are passed over.
+    /// Rows. One that was written before, lately or by a commit that was said to have failed, is passed over with its
+    /// charges.
     pub posts: &'a [Post],
     /// Windows to be made, or raised where they are there.
     pub seeds: Vec<AccountState>,

@@ -17,7 +17,8 @@ import tempfile
 import time
 import uuid
 
-SCHEMA = pathlib.Path(__file__).parents[2] / "src/ledger/store/sqlite/schema.sql"
+SQLITE = pathlib.Path(__file__).parents[2] / "src/ledger/store/sqlite"
+VERSIONS = ["schema.sql", "version_2.sql", "version_3.sql", "version_4.sql"]
 DAYS = 30
 RUNS = 5
 
@@ -27,8 +28,7 @@ def fill(path, rows):
     chance = random.Random(1)
     database = sqlite3.connect(path)
     database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;")
-    database.executescript(SCHEMA.read_text())
-    database.executescript("PRAGMA application_id = 0x57656972; PRAGMA user_version = 1;")
+    database.executescript((SQLITE / VERSIONS[0]).read_text())
     names = {}
 
     def name(text):
@@ -75,6 +75,9 @@ def fill(path, rows):
 
     database.executemany(f"INSERT INTO entries VALUES ({','.join('?' * 36)})", all_rows())
     database.commit()
+    for version in VERSIONS[1:]:
+        database.executescript((SQLITE / version).read_text())
+    database.executescript(f"PRAGMA application_id = 0x57656972; PRAGMA user_version = {len(VERSIONS)}; VACUUM;")
     count = database.execute("SELECT count(*) FROM entries").fetchone()[0]
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()

@@ -15,8 +15,10 @@ mod rows;
 #[path = "sample_tests.rs"]
 mod sample;
 mod scan;
+mod spans;
 mod texts;
 mod version;
+mod written;
 
 use std::{fs::File, time::Duration};
 
@@ -25,11 +27,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use super::{Adjustment, Batch, Reader, Store};
 use crate::{
     base::account::AccountState,
-    ledger::{LedgerError, TargetPast},
+    ledger::{LedgerError, TargetPast, report::Period},
 };
 use names::Names;
 use place::Place;
 use rows::Rows;
+use spans::{End, Tail};
+use written::Written;
 
 /// How long a commit waits for a lock of another process: whoever waits for it is told within a second.
 const BUSY: Duration = Duration::from_millis(400);
@@ -50,6 +54,11 @@ pub struct Sqlite {
     connection: Connection,
     names: Names,
     tags: Names,
+    written: Written,
+    /// Whether a transaction failed since `written` was known for sure.
+    in_doubt: bool,
+    /// `None`: to be loaded.
+    tail: Option<Tail>,
     /// How many bytes the kept answers take.
     kept: u64,
     /// The lock; dropped last.
@@ -73,7 +82,9 @@ impl Sqlite {
         // In memory there is no log: a commit waits for whoever reads.
         let patience = if matches!(place, Place::Memory(_)) { PATIENT } else { BUSY };
         connection.busy_timeout(patience).map_err(failed)?;
-        Ok(Self { place, connection, names, tags, kept, _owned: owned })
+        // Nothing that this process writes was written before it.
+        let (written, in_doubt, tail) = (Written::default(), false, None);
+        Ok(Self { place, connection, names, tags, written, in_doubt, tail, kept, _owned: owned })
     }
 
     /// Limits the file to what it has now, or no more: a full disk.
@@ -156,6 +167,8 @@ struct Change<'a> {
     transaction: Transaction<'a>,
     names: &'a mut Names,
     tags: &'a mut Names,
+    written: &'a mut Written,
+    tail: &'a mut Option<Tail>,
     kept: &'a mut u64,
 }
 
@@ -170,8 +183,18 @@ impl Sqlite {
         let result = (|| {
             // Immediate: a lock is waited for at the beginning, when nothing was done yet.
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut change =
-                Change { transaction, names: &mut self.names, tags: &mut self.tags, kept: &mut self.kept };
+            if self.in_doubt {
+                self.written = Written::load(&transaction)?;
+                self.in_doubt = false;
+            }
+            let mut change = Change {
+                transaction,
+                names: &mut self.names,
+                tags: &mut self.tags,
+                written: &mut self.written,
+                tail: &mut self.tail,
+                kept: &mut self.kept,
+            };
             let done = work(&mut change)?;
             change.transaction.commit()?;
             Ok(done)
@@ -182,6 +205,8 @@ impl Sqlite {
         } else {
             self.names.forget();
             self.tags.forget();
+            self.in_doubt = true;
+            self.tail = None;
             self.kept = kept_before;
         }
         result.map_err(|why: rusqlite::Error| self.place.failed(what, why))
@@ -198,8 +223,8 @@ impl Store for Sqlite {
     }
 
     fn newest(&mut self) -> Result<Option<i64>, LedgerError> {
-        let newest = self.connection.query_row("SELECT max(time) FROM entries", [], |row| row.get(0));
-        newest.map_err(|why| self.place.failed("read", why))
+        let ever = Period { since: i64::MIN, until: i64::MAX };
+        spans::time(&self.connection, ever, End::Last).map_err(|why| self.place.failed("read", why))
     }
 
     fn adjust(&mut self, adjustments: &[Adjustment]) -> Result<(), LedgerError> {
@@ -243,7 +268,10 @@ impl Store for Sqlite {
 
     fn prune(&mut self, before: i64, answers_before: i64, limit: usize) -> Result<bool, LedgerError> {
         self.change("prune", |change| {
-            let rows = rows::prune(&change.transaction, before, limit)?;
+            let rows = spans::prune(&change.transaction, before, limit)?;
+            if rows > 0 {
+                *change.tail = None;
+            }
             let answers = answers::prune(change, answers_before, limit)?;
             let more = rows == limit || answers == limit;
             if !more {

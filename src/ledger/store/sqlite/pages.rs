@@ -18,19 +18,24 @@ use crate::{
     },
 };
 
-/// The rows in the order of the key of the table, so that a page reads no more than it shows and passes over.
-const SQL: &str = "
+/// What is looked for in one part.
+const FIND: &str = "
+    SELECT time, id, at FROM entries
+    WHERE at BETWEEN :first AND :end AND time >= :since AND time <= :last
+        AND (time < :last OR :before IS NULL OR id < :before)
+        AND (:key IS NULL OR key IN (:key, :key_id))
+        AND (:model IS NULL OR model IN (:model, :model_id))
+        AND (:request IS NULL OR request = :request)";
+
+const READ: &str = "
     SELECT time, id, request, attempt, key, tags, route, tier, task, complexity, requested_model, stream, cache,
         model, provider, position, kind, outcome, input + audio_input, cached_input, cache_write + cache_write_1h,
         output + audio_output, reasoning, cost, priced, baseline, first_choice, first_byte_ms, duration_ms,
         overhead_us, budget, quality
-    FROM entries
-    WHERE time >= :since AND time <= :last
-        AND (time < :last OR :before IS NULL OR id < :before)
-        AND (:key IS NULL OR key IN (:key, :key_id))
-        AND (:model IS NULL OR model IN (:model, :model_id))
-        AND (:request IS NULL OR request = :request)
-    ORDER BY time DESC, id DESC LIMIT :limit";
+    FROM entries WHERE at = ?1";
+
+/// Where a row comes in a page: its time, its id, its place in the file.
+type Found = (i64, [u8; 16], i64);
 
 /// Reads a page.
 ///
@@ -42,39 +47,65 @@ pub fn page(connection: &Connection, query: &RowQuery) -> rusqlite::Result<Page>
     let limit = query.limit.clamp(1, MAX_LIMIT);
     let own = OwnTexts::default();
     let mut reader = RowReader::new(Texts::new(connection, &own));
+    // One more tells whether there is a next page.
+    let found = find(connection, query, &reader.texts, limit + 1)?;
+    let shown = &found[..limit.min(found.len())];
+    let mut read = connection.prepare_cached(READ)?;
+    let data = shown.iter().map(|(_, _, at)| read.query_row([at], |columns| reader.read(columns)));
+    let data = data.collect::<rusqlite::Result<_>>()?;
+    let last = shown.last().filter(|_| found.len() > limit);
+    let cursor = |&(time, id, _): &Found| Cursor { time, id: Uuid::from_bytes(id) }.to_string();
+    Ok(Page { data, next: last.map(cursor) })
+}
+
+/// The newest rows that are asked for, the newest first.
+fn find(
+    connection: &Connection,
+    query: &RowQuery,
+    texts: &Texts<'_>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Found>> {
     let number = |name: &Option<String>| match name {
-        Some(name) => reader.texts.find(name),
+        Some(name) => texts.find(name),
         None => Ok(None),
     };
     let (key_id, model_id) = (number(&query.key)?, number(&query.model)?);
     // A cursor of a row that is newer than the period is no cursor at all: all of the period is older.
-    let newest = query.period.until.saturating_sub(1);
-    let after = query.after.filter(|cursor| cursor.time <= newest);
-    let mut statement = connection.prepare_cached(SQL)?;
-    let mut found = statement.query(named_params! {
-        ":since": query.period.since,
-        ":last": after.map_or(newest, |cursor| cursor.time),
-        ":before": after.map(|cursor| cursor.id.into_bytes()),
-        ":key": query.key,
-        ":key_id": key_id,
-        ":model": query.model,
-        ":model_id": model_id,
-        ":request": query.request_id.as_deref().map(rows::Request::of),
-        // One more tells whether there is a next page.
-        ":limit": limit as i64 + 1,
-    })?;
-    let mut data = Vec::new();
-    let mut last = None;
-    let mut more = false;
-    while let Some(columns) = found.next()? {
-        if data.len() == limit {
-            more = true;
+    let end = query.period.until.saturating_sub(1);
+    let after = query.after.filter(|cursor| cursor.time <= end);
+    let last = after.map_or(end, |cursor| cursor.time);
+    let request = query.request_id.as_deref().map(rows::Request::of);
+    let mut parts = connection.prepare_cached(
+        "SELECT first, last, newest FROM parts WHERE newest >= ?1 AND oldest <= ?2 ORDER BY newest DESC",
+    )?;
+    let mut parts = parts.query([query.period.since, last])?;
+    let mut find = connection.prepare_cached(FIND)?;
+    let mut found: Vec<Found> = Vec::new();
+    while let Some(part) = parts.next()? {
+        let newest: i64 = part.get(2)?;
+        // The other parts have only older ones.
+        if found.get(limit - 1).is_some_and(|oldest| oldest.0 > newest) {
             break;
         }
-        last = Some(Cursor { time: columns.get("time")?, id: uuid(columns)? });
-        data.push(reader.read(columns)?);
+        let mut rows = find.query(named_params! {
+            ":first": part.get::<_, i64>(0)?,
+            ":end": part.get::<_, i64>(1)?,
+            ":since": query.period.since,
+            ":last": last,
+            ":before": after.map(|cursor| cursor.id.into_bytes()),
+            ":key": query.key,
+            ":key_id": key_id,
+            ":model": query.model,
+            ":model_id": model_id,
+            ":request": request,
+        })?;
+        while let Some(row) = rows.next()? {
+            found.push((row.get(0)?, row.get(1)?, row.get(2)?));
+        }
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        found.truncate(limit);
     }
-    Ok(Page { data, next: last.filter(|_| more).map(|cursor| cursor.to_string()) })
+    Ok(found)
 }
 
 fn uuid(columns: &Columns<'_>) -> rusqlite::Result<Uuid> {

@@ -6,9 +6,13 @@ use std::{
     thread,
 };
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
-use super::{beside, scan, texts::OwnTexts};
+use super::{
+    beside, scan,
+    spans::{self, End},
+    texts::OwnTexts,
+};
 use crate::ledger::{
     LedgerError,
     report::{Period, Question, Report, Summary},
@@ -54,13 +58,8 @@ pub fn report(url: &str, question: Question) -> Result<Summary, LedgerError> {
 
 /// The time of the first row in a period up to that of the last.
 fn filled(connection: &Connection, period: Period) -> rusqlite::Result<Period> {
-    // Two questions, so that each is one step down the table.
-    let bound = |sql: &str| {
-        let bounds = params![period.since, period.until];
-        connection.query_row(sql, bounds, |row| row.get::<_, Option<i64>>(0))
-    };
-    let first = bound("SELECT min(time) FROM entries WHERE time >= ?1 AND time < ?2")?;
-    let last = bound("SELECT max(time) FROM entries WHERE time >= ?1 AND time < ?2")?;
+    let first = spans::time(connection, period, End::First)?;
+    let last = spans::time(connection, period, End::Last)?;
     let since = first.unwrap_or(period.since);
     Ok(Period { since, until: last.map_or(since, |last| last.saturating_add(1)) })
 }

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use rusqlite::{Connection, ErrorCode, Row, params};
 
-use super::{PATIENT, answers, keys, pages, pasts, place::Place, scan};
+use super::{PATIENT, answers, keys, pages, pasts, place::Place, scan, spans::PARTS_OF_ENTRIES};
 use crate::{
     base::{
         account::{AccountKey, AccountWindow},
@@ -148,7 +148,7 @@ fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(S
     let sql = format!(
         "SELECT CASE typeof(holder) WHEN 'integer' THEN (SELECT text FROM names WHERE id = holder) ELSE holder END, \
             high, low FROM (SELECT {holder} AS holder, sum(cost >> 32) AS high, sum(cost & 4294967295) AS low \
-            FROM entries WHERE time >= ?1 AND CASE kind WHEN {adjustment} \
+            FROM {PARTS_OF_ENTRIES} WHERE parts.newest >= ?1 AND time >= ?1 AND CASE kind WHEN {adjustment} \
                 THEN budget IN ((SELECT id FROM names WHERE text = ?2), ?2) AND {share} \
                     AND period = ?6 AND window_start = ?7 \
                 ELSE {which} AND ?3 IS NOT NULL AND ?4 IS NOT NULL AND ?5 IS NOT NULL END GROUP BY 1)",
@@ -185,11 +185,14 @@ fn spent(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<Vec<(S
 /// How many requests of a key an upstream has worked on, as a quota counts them.
 fn requests(connection: &Connection, query: &SpentQuery) -> rusqlite::Result<i64> {
     let Scope::Key(key) = &query.scope else { return Ok(0) };
-    let sql = "SELECT count(DISTINCT request) FROM entries WHERE time >= ?1 AND attempt > 0 \
+    let sql = format!(
+        "SELECT count(DISTINCT request) FROM {PARTS_OF_ENTRIES} \
+        WHERE parts.newest >= ?1 AND time >= ?1 AND attempt > 0 \
         AND key IN ((SELECT id FROM names WHERE text = ?2), ?2) \
-        AND (kind = 1 OR outcome IN ((SELECT id FROM names WHERE text = ?3), ?3))";
+        AND (kind = 1 OR outcome IN ((SELECT id FROM names WHERE text = ?3), ?3))"
+    );
     connection
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_row(params![query.window.start.saturating_mul(1000), key, Outcome::Ok.as_str()], |row| {
             row.get(0)
         })

@@ -1,11 +1,11 @@
 //! Writing rows.
 
 use rusqlite::{
-    CachedStatement, Connection, ToSql, Transaction, params,
+    CachedStatement, Connection, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
 
-use super::{Change, Names};
+use super::{Change, Names, Tail, Written};
 use crate::{
     base::account::AccountWindow,
     ledger::{Entry, Kind, Origin},
@@ -20,8 +20,7 @@ const INSERT: &str = "INSERT INTO entries (time, id, request, attempt, key, tags
     first_byte_ms, duration_ms, overhead_us, budget, period, window_start, \
     quality) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
     ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, \
-    ?36, ?37) \
-    ON CONFLICT DO NOTHING";
+    ?36, ?37)";
 
 /// Writes the rows of a transaction. Rows that follow each other are much alike: what a row has in common with the one
 /// before is neither looked up nor bound again.
@@ -30,6 +29,9 @@ pub(super) struct Rows<'a> {
     statement: CachedStatement<'a>,
     names: Lately<'a>,
     tags: &'a mut Names,
+    written: &'a mut Written,
+    /// Loaded.
+    tail: &'a mut Option<Tail>,
     /// The tags of the row before, with what stands for them.
     tagged: Option<(&'a Origin, i64)>,
     /// What each parameter has, where it is a number or nothing; a statement that is prepared has nothing.
@@ -40,11 +42,16 @@ impl<'a> Rows<'a> {
     /// For the rows of this transaction.
     pub(super) fn of(change: &'a mut Change<'_>) -> rusqlite::Result<Self> {
         let connection: &Connection = &change.transaction;
+        if change.tail.is_none() {
+            *change.tail = Some(Tail::load(connection)?);
+        }
         Ok(Self {
             connection,
             statement: connection.prepare_cached(INSERT)?,
             names: Lately { connection, names: change.names, found: [("", ValueRef::Null); NAMED] },
             tags: change.tags,
+            written: change.written,
+            tail: change.tail,
             tagged: None,
             bound: [Some(None); COLUMNS],
         })
@@ -56,6 +63,9 @@ impl<'a> Rows<'a> {
         entry: &'a Entry,
         window: Option<&'a AccountWindow>,
     ) -> rusqlite::Result<bool> {
+        if self.written.has(entry.id) {
+            return Ok(false);
+        }
         let Entry { origin, usage, .. } = entry;
         let json;
         let tags = match self.tagged {
@@ -111,7 +121,12 @@ impl<'a> Rows<'a> {
             names.option(10, entry.quality)?,
         ];
         self.bind(&values)?;
-        Ok(self.statement.raw_execute()? > 0)
+        self.statement.raw_execute()?;
+        self.written.add(entry.id);
+        if let Some(tail) = self.tail {
+            tail.add(self.connection, entry.time)?;
+        }
+        Ok(true)
     }
 
     fn bind(&mut self, values: &[ValueRef<'_>; COLUMNS]) -> rusqlite::Result<()> {
@@ -226,14 +241,6 @@ fn kind(kind: Kind) -> i64 {
         Kind::Estimated => 1,
         Kind::Adjustment => super::ADJUSTMENT,
     }
-}
-
-/// Deletes the oldest rows before `before`, at most `limit`; how many it were.
-pub(super) fn prune(transaction: &Transaction<'_>, before: i64, limit: usize) -> rusqlite::Result<usize> {
-    let sql = "DELETE FROM entries WHERE (time, id) IN \
-        (SELECT time, id FROM entries WHERE time < ?1 ORDER BY time LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    transaction.prepare_cached(sql)?.execute(params![before, limit])
 }
 
 #[cfg(test)]

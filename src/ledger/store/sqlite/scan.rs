@@ -2,7 +2,10 @@
 
 use rusqlite::{Connection, Row as Columns, params, types::ValueRef};
 
-use super::texts::{OwnTexts, Texts};
+use super::{
+    spans::{self, End, PARTS_OF_ENTRIES},
+    texts::{OwnTexts, Texts},
+};
 use crate::{
     base::{money::Nanos, outcome::Outcome},
     ledger::{
@@ -39,7 +42,8 @@ pub fn finish(
 ) -> rusqlite::Result<Summary> {
     // The forecast looks at a time of its own; only what the period did not hold is still to be read.
     let (since, until) = (question.period.since, question.period.until);
-    report.began(connection.query_row("SELECT min(time) FROM entries", [], |row| row.get(0))?);
+    let ever = Period { since: i64::MIN, until: i64::MAX };
+    report.began(spans::time(connection, ever, End::First)?);
     let (first, last) = (report.outlook_since(), question.now.saturating_add(1));
     spent(connection, first, since.min(last), &mut report)?;
     spent(connection, first.max(until), last, &mut report)?;
@@ -112,7 +116,8 @@ pub fn scan(
             CASE kind WHEN 2 THEN budget ELSE {} END, route, provider,
             input + audio_input, cached_input, cache_write + cache_write_1h, output + audio_output, reasoning,
             cost, baseline, first_choice
-         FROM entries WHERE time >= ?1 AND time < ?2",
+         FROM {PARTS_OF_ENTRIES}
+         WHERE parts.newest >= ?1 AND parts.oldest < ?2 AND time >= ?1 AND time < ?2",
         column(question.by)
     );
     let mut statement = connection.prepare(&sql)?;
@@ -177,8 +182,11 @@ fn read(columns: &Columns<'_>, by: By, marks: &Marks, texts: &Texts<'_>) -> rusq
 
 /// Tells the report what was spent in a time that it was not shown the rows of.
 fn spent(connection: &Connection, since: i64, until: i64, report: &mut Report) -> rusqlite::Result<()> {
-    let sql = "SELECT time, cost FROM entries WHERE time >= ?1 AND time < ?2 AND kind <> 2";
-    let mut statement = connection.prepare(sql)?;
+    let sql = format!(
+        "SELECT time, cost FROM {PARTS_OF_ENTRIES}
+         WHERE parts.newest >= ?1 AND parts.oldest < ?2 AND time >= ?1 AND time < ?2 AND kind <> 2"
+    );
+    let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params![since, until])?;
     while let Some(columns) = rows.next()? {
         report.spent(columns.get(0)?, columns.get(1)?);

@@ -6,8 +6,12 @@ use super::place::Place;
 use crate::ledger::LedgerError;
 
 /// Each brings a file from the version of its index to the next. What stands here is never changed, only added to.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("version_2.sql"), include_str!("version_3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("version_2.sql"),
+    include_str!("version_3.sql"),
+    include_str!("version_4.sql"),
+];
 
 /// SQLite's mark for whose file it is: "Weir".
 const APPLICATION: i64 = 0x5765_6972;
@@ -67,6 +71,61 @@ pub(super) fn migrate(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{
+        Entry,
+        report::{By, Period, Question},
+        store::{
+            Batch, Post, Store as _,
+            sqlite::{Sqlite, parallel, sample, spans},
+        },
+        tests::entry,
+    };
+
+    #[test]
+    fn rows_by_time_become_rows_by_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weir.db");
+        let url = format!("sqlite:{}", path.display());
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, &Place::parse(&url).unwrap(), &MIGRATIONS[..3]).unwrap();
+        connection.execute_batch("BEGIN").unwrap();
+        for n in 0..1300_i64 {
+            let (time, id) = (1000 * (n * 7 % 1300 / 2), n as u128);
+            sample::write(&connection, &sample::Sample { time, id, cost: n, ..sample::Sample::default() });
+        }
+        connection.execute_batch("COMMIT").unwrap();
+        let rows = |connection: &Connection| -> Vec<String> {
+            let mut all = connection.prepare("SELECT * FROM ledger_rows ORDER BY time, id").unwrap();
+            let columns = all.column_count();
+            let row = |row: &rusqlite::Row<'_>| {
+                (0..columns).map(|at| Ok(format!("{:?}", row.get_ref(at)?))).collect()
+            };
+            all.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let question =
+            Question { period: Period { since: 7000, until: 400_000 }, by: By::Model, now: 450_000 };
+        let (before, report) = (rows(&connection), parallel::report(&url, question).unwrap());
+        assert_eq!(of(&connection, &Place::parse(&url).unwrap(), 3).unwrap(), 3, "who reads changes nothing");
+        assert_eq!((before.len(), report.totals.asked), (1300, 786));
+        drop(connection);
+        let mut store = Sqlite::open(&url).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        assert_eq!(rows(&connection), before);
+        assert_eq!(parallel::report(&url, question).unwrap(), report);
+        assert_eq!(store.newest().unwrap(), Some(649_000));
+        let parts = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(parts("SELECT count(*) FROM spans"), 2);
+        let posts: Vec<_> = (0..300)
+            .map(|_| Post { entry: Entry { time: 700_000, ..entry(1) }, charges: Vec::new() })
+            .collect();
+        store.commit(&Batch { posts: &posts, ..Batch::default() }).unwrap();
+        assert_eq!(parts("SELECT count(*) FROM spans"), 3);
+        let late = format!(
+            "SELECT count(*) FROM {} WHERE parts.newest >= 700000 AND time = 700000",
+            spans::PARTS_OF_ENTRIES
+        );
+        assert_eq!(parts(&late), 300);
+    }
 
     #[test]
     fn an_older_file_is_brought_on_and_keeps_what_it_has() {
