@@ -52,23 +52,6 @@ pub(super) fn lower_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute("UPDATE accounts SET watermark = posted WHERE watermark > posted", []).map(drop)
 }
 
-/// Makes windows, or raises those that are there: what was spent while nobody looked after them counts too.
-pub(super) fn seed(transaction: &Transaction<'_>, windows: &[AccountState]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4 * 1000) ON CONFLICT DO UPDATE \
-        SET posted = max(posted, excluded.posted), watermark = max(watermark, excluded.watermark)";
-    for AccountState { window: AccountWindow { account, start }, posted, watermark } in windows {
-        transaction.prepare_cached(sql)?.execute(params![
-            account.budget,
-            account.holder,
-            account.period.as_str(),
-            start,
-            posted.0,
-            watermark.0.max(posted.0),
-        ])?;
-    }
-    Ok(())
-}
-
 /// What a batch adds to each window: a busy budget is written once, however many rows it has there.
 #[derive(Default)]
 pub(super) struct Sums<'a>(NameMap<&'a AccountWindow, (i128, i64)>);
@@ -82,60 +65,138 @@ impl<'a> Sums<'a> {
             *touched = time.max(*touched);
         }
     }
+}
 
-    /// Writes them.
-    pub(super) fn write(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        for (window, (sum, touched)) in self.0 {
-            let (posted, watermark) = known(transaction, window)?;
-            // Held at the bounds here: SQLite would go over to floating point.
-            let posted = clamp(i128::from(posted) + sum);
-            put(transaction, window, posted, watermark.max(posted), touched)?;
+/// How many windows are known by heart at most.
+const MAX_KNOWN: usize = 4096;
+
+/// What a window's row says.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    posted: i64,
+    watermark: i64,
+    touched: i64,
+}
+
+/// The rows of windows that the writer, who alone changes them, need not look up.
+#[derive(Debug, Default)]
+pub(super) struct ByHeart(NameMap<AccountWindow, Known>);
+
+impl ByHeart {
+    /// Something failed, or all windows were changed at once.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Changes windows in a transaction.
+pub(super) struct Windows<'a> {
+    connection: &'a Connection,
+    known: &'a mut ByHeart,
+}
+
+impl<'a> Windows<'a> {
+    pub(super) fn of(connection: &'a Connection, known: &'a mut ByHeart) -> Self {
+        Self { connection, known }
+    }
+
+    /// Makes windows, or raises those that are there: what was spent while nobody looked after them counts too.
+    pub(super) fn seed(&mut self, windows: &[AccountState]) -> rusqlite::Result<()> {
+        for AccountState { window, posted, watermark } in windows {
+            self.change(window, |known| match known {
+                Some(Known { posted: before, watermark: to, touched }) => Known {
+                    posted: before.max(posted.0),
+                    watermark: to.max(watermark.0).max(posted.0),
+                    touched,
+                },
+                None => Known {
+                    posted: posted.0,
+                    watermark: watermark.0.max(posted.0),
+                    touched: window.start.saturating_mul(1000),
+                },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds what a batch comes to.
+    pub(super) fn add(&mut self, sums: Sums<'_>) -> rusqlite::Result<()> {
+        for (window, (sum, at)) in sums.0 {
+            self.change(window, |known| {
+                let Known { posted, watermark, touched } = known.unwrap_or(NEW);
+                // Held at the bounds here: SQLite would go over to floating point.
+                let posted = clamp(i128::from(posted) + sum);
+                Known { posted, watermark: watermark.max(posted), touched: touched.max(at) }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Raises watermarks at this moment, in milliseconds.
+    pub(super) fn raise(&mut self, to: &[Watermark], now: i64) -> rusqlite::Result<()> {
+        for Watermark { window, to } in to {
+            self.change(window, |known| {
+                let Known { posted, watermark, touched } = known.unwrap_or(NEW);
+                Known { posted, watermark: watermark.max(to.0).max(posted), touched: touched.max(now) }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Lowers the watermarks of these windows to what was posted.
+    pub(super) fn lower(&mut self, windows: &[AccountWindow]) -> rusqlite::Result<()> {
+        for window in windows {
+            // The window's own moment stays: nothing happened in it.
+            self.change(window, |known| {
+                let known = known.unwrap_or(NEW);
+                Known { watermark: known.posted, ..known }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        window: &AccountWindow,
+        change: impl FnOnce(Option<Known>) -> Known,
+    ) -> rusqlite::Result<()> {
+        let AccountWindow { account, start } = window;
+        let (budget, holder, period) = (&*account.budget, &*account.holder, account.period.as_str());
+        let by_heart = self.known.0.get_mut(window);
+        let before = match &by_heart {
+            Some(known) => Some(**known),
+            None => {
+                let sql = "SELECT posted, watermark, touched FROM accounts \
+                    WHERE budget = ?1 AND holder = ?2 AND period = ?3 AND start = ?4";
+                let known = |row: &Row<'_>| {
+                    Ok(Known { posted: row.get(0)?, watermark: row.get(1)?, touched: row.get(2)? })
+                };
+                let key = params![budget, holder, period, start];
+                self.connection.prepare_cached(sql)?.query_row(key, known).optional()?
+            }
+        };
+        let known = change(before);
+        let Known { posted, watermark, touched } = known;
+        // All of the row is given: to put it in place of the one before is half the work of an update.
+        let sql = "REPLACE INTO accounts (budget, holder, period, start, posted, watermark, touched) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let row = params![budget, holder, period, start, posted, watermark, touched];
+        self.connection.prepare_cached(sql)?.execute(row)?;
+        match by_heart {
+            Some(place) => *place = known,
+            None => {
+                if self.known.0.len() >= MAX_KNOWN {
+                    self.known.forget();
+                }
+                self.known.0.insert(window.clone(), known);
+            }
         }
         Ok(())
     }
 }
 
-/// Raises watermarks at this moment, in milliseconds.
-pub(super) fn raise(transaction: &Transaction<'_>, to: &[Watermark], now: i64) -> rusqlite::Result<()> {
-    for Watermark { window, to } in to {
-        let (posted, watermark) = known(transaction, window)?;
-        put(transaction, window, posted, watermark.max(to.0).max(posted), now)?;
-    }
-    Ok(())
-}
-
-/// Lowers the watermarks of these windows to what was posted.
-pub(super) fn lower(transaction: &Transaction<'_>, windows: &[AccountWindow]) -> rusqlite::Result<()> {
-    for window in windows {
-        let (posted, _) = known(transaction, window)?;
-        // The window's own moment stays: nothing happened in it.
-        put(transaction, window, posted, posted, i64::MIN)?;
-    }
-    Ok(())
-}
-
-fn known(transaction: &Transaction<'_>, window: &AccountWindow) -> rusqlite::Result<(i64, i64)> {
-    let sql = "SELECT posted, watermark FROM accounts WHERE budget = ?1 AND holder = ?2 AND period = ?3 AND start = ?4";
-    let AccountWindow { account, start } = window;
-    let key = params![account.budget, account.holder, account.period.as_str(), start];
-    let found = transaction.prepare_cached(sql)?.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)));
-    Ok(found.optional()?.unwrap_or_default())
-}
-
-fn put(
-    transaction: &Transaction<'_>,
-    window: &AccountWindow,
-    posted: i64,
-    watermark: i64,
-    touched: i64,
-) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO accounts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE \
-        SET posted = ?5, watermark = ?6, touched = max(touched, ?7)";
-    let AccountWindow { account, start } = window;
-    let row =
-        params![account.budget, account.holder, account.period.as_str(), start, posted, watermark, touched];
-    transaction.prepare_cached(sql)?.execute(row).map(drop)
-}
+/// A window of which there is no row.
+const NEW: Known = Known { posted: 0, watermark: 0, touched: i64::MIN };
 
 fn clamp(sum: i128) -> i64 {
     i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })

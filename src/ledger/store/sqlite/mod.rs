@@ -29,6 +29,7 @@ use crate::{
     base::account::AccountState,
     ledger::{LedgerError, TargetPast, report::Period},
 };
+use accounts::{ByHeart, Windows};
 use names::Names;
 use place::Place;
 use rows::Rows;
@@ -59,6 +60,7 @@ pub struct Sqlite {
     in_doubt: bool,
     /// `None`: to be loaded.
     tail: Option<Tail>,
+    windows: ByHeart,
     /// How many bytes the kept answers take.
     kept: u64,
     /// The lock; dropped last.
@@ -84,7 +86,8 @@ impl Sqlite {
         connection.busy_timeout(patience).map_err(failed)?;
         // Nothing that this process writes was written before it.
         let (written, in_doubt, tail) = (Written::default(), false, None);
-        Ok(Self { place, connection, names, tags, written, in_doubt, tail, kept, _owned: owned })
+        let windows = ByHeart::default();
+        Ok(Self { place, connection, names, tags, written, in_doubt, tail, windows, kept, _owned: owned })
     }
 
     /// Limits the file to what it has now, or no more: a full disk.
@@ -169,6 +172,7 @@ struct Change<'a> {
     tags: &'a mut Names,
     written: &'a mut Written,
     tail: &'a mut Option<Tail>,
+    windows: &'a mut ByHeart,
     kept: &'a mut u64,
 }
 
@@ -193,6 +197,7 @@ impl Sqlite {
                 tags: &mut self.tags,
                 written: &mut self.written,
                 tail: &mut self.tail,
+                windows: &mut self.windows,
                 kept: &mut self.kept,
             };
             let done = work(&mut change)?;
@@ -207,6 +212,7 @@ impl Sqlite {
             self.tags.forget();
             self.in_doubt = true;
             self.tail = None;
+            self.windows.forget();
             self.kept = kept_before;
         }
         result.map_err(|why: rusqlite::Error| self.place.failed(what, why))
@@ -234,17 +240,21 @@ impl Store for Sqlite {
                 rows.insert(entry, Some(window))?;
             }
             drop(rows);
+            change.windows.forget();
             accounts::count_all(&change.transaction)
         })
     }
 
     fn settle(&mut self) -> Result<(), LedgerError> {
-        self.change("write", |change| accounts::lower_all(&change.transaction))
+        self.change("write", |change| {
+            change.windows.forget();
+            accounts::lower_all(&change.transaction)
+        })
     }
 
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), LedgerError> {
         self.change("write", |change| {
-            accounts::seed(&change.transaction, &batch.seeds)?;
+            Windows::of(&change.transaction, change.windows).seed(&batch.seeds)?;
             let mut sums = accounts::Sums::default();
             let mut rows = Rows::of(change)?;
             for post in batch.posts {
@@ -253,9 +263,10 @@ impl Store for Sqlite {
                 }
             }
             drop(rows);
-            sums.write(&change.transaction)?;
-            accounts::raise(&change.transaction, &batch.raises, batch.now)?;
-            accounts::lower(&change.transaction, &batch.over)?;
+            let mut windows = Windows::of(&change.transaction, change.windows);
+            windows.add(sums)?;
+            windows.raise(&batch.raises, batch.now)?;
+            windows.lower(&batch.over)?;
             answers::keep(change, &batch.answers, batch.answers_max)?;
             let sql = "INSERT INTO facts VALUES ('written', ?1) ON CONFLICT DO UPDATE SET number = ?1";
             let nothing = batch.posts.is_empty() && batch.raises.is_empty();
@@ -276,6 +287,7 @@ impl Store for Sqlite {
             let more = rows == limit || answers == limit;
             if !more {
                 accounts::prune(&change.transaction, before)?;
+                change.windows.forget();
             }
             Ok(more)
         })
