@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    base::{money::Nanos, outcome::Outcome},
+    base::{id::unique, money::Nanos, outcome::Outcome},
     openai::usage::Usage,
 };
 
@@ -105,7 +105,7 @@ impl Entry {
     /// The row of a request that came to no attempt, by the code of its refusal.
     pub fn refused(origin: Arc<Origin>, time: i64, code: &'static str) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            id: unique(),
             origin,
             attempt: 0,
             time,

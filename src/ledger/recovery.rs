@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use uuid::Uuid;
-
 use super::{Entry, Kind, Origin, store::Adjustment};
 use crate::{
     base::{
         account::{AccountState, Period},
+        id::unique,
         money::Nanos,
     },
     openai::usage::Usage,
@@ -58,7 +57,7 @@ fn adjustment(state: &AccountState, cost: Nanos, time: i64) -> Adjustment {
         ..Origin::default()
     };
     let entry = Entry {
-        id: Uuid::now_v7(),
+        id: unique(),
         origin: Arc::new(origin),
         attempt: 0,
         time,

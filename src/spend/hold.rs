@@ -8,10 +8,9 @@ use std::{
 };
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::{
-    base::{money::Nanos, outcome::Outcome},
+    base::{id::unique, money::Nanos, outcome::Outcome},
     budget::Held,
     ledger::{Ack, Entry, Kind, Unavailable},
     openai::Usage,
@@ -230,7 +229,7 @@ impl Hold {
         let purse = &self.purse;
         let would = |price: &Option<Arc<Price>>| price.as_ref().map(|price| cost(price, &usage));
         Entry {
-            id: Uuid::now_v7(),
+            id: unique(),
             origin: Arc::clone(purse.origin()),
             attempt: self.number,
             time: self.time,
