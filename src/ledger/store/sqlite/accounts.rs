@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params, types::Type};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 
 use crate::base::{
     account::{AccountKey, AccountState, AccountWindow, Charge, Period, Watermark},
@@ -43,12 +43,12 @@ pub(super) fn unsettled(connection: &Connection) -> rusqlite::Result<Vec<(Accoun
 }
 
 /// Counts everything up to each watermark as posted.
-pub(super) fn count_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(super) fn count_all(transaction: &Connection) -> rusqlite::Result<()> {
     transaction.execute("UPDATE accounts SET posted = watermark WHERE watermark > posted", []).map(drop)
 }
 
 /// Lowers each watermark to what was posted.
-pub(super) fn lower_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(super) fn lower_all(transaction: &Connection) -> rusqlite::Result<()> {
     transaction.execute("UPDATE accounts SET watermark = posted WHERE watermark > posted", []).map(drop)
 }
 
@@ -203,7 +203,7 @@ fn clamp(sum: i128) -> i64 {
 }
 
 /// Deletes windows that ended before `before`, in milliseconds, with nothing left to settle.
-pub(super) fn prune(transaction: &Transaction<'_>, before: i64) -> rusqlite::Result<()> {
+pub(super) fn prune(transaction: &Connection, before: i64) -> rusqlite::Result<()> {
     let sql = "DELETE FROM accounts WHERE period <> 'total' AND start < ?1 AND watermark = posted";
     let ended = before.div_euclid(1000).saturating_sub(LONGEST);
     transaction.prepare_cached(sql)?.execute([ended]).map(drop)

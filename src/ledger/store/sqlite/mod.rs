@@ -17,12 +17,13 @@ mod sample;
 mod scan;
 mod spans;
 mod texts;
+mod transaction;
 mod version;
 mod written;
 
 use std::{fs::File, time::Duration};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 
 use super::{Adjustment, Batch, Reader, Store};
 use crate::{
@@ -34,6 +35,7 @@ use names::Names;
 use place::Place;
 use rows::Rows;
 use spans::{End, Tail};
+use transaction::Transaction;
 use written::Written;
 
 /// How long a commit waits for a lock of another process: whoever waits for it is told within a second.
@@ -185,8 +187,7 @@ impl Sqlite {
     ) -> Result<T, LedgerError> {
         let kept_before = self.kept;
         let result = (|| {
-            // Immediate: a lock is waited for at the beginning, when nothing was done yet.
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = Transaction::begin(&self.connection)?;
             if self.in_doubt {
                 self.written = Written::load(&transaction)?;
                 self.in_doubt = false;

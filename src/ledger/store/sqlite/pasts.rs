@@ -1,6 +1,6 @@
 //! How targets did lately.
 
-use rusqlite::{Connection, Row, Transaction, params, types::Type};
+use rusqlite::{Connection, Row, params, types::Type};
 
 use crate::{health::Minute, ledger::TargetPast};
 
@@ -8,7 +8,7 @@ use crate::{health::Minute, ledger::TargetPast};
 type Written = (u32, u32, u32, u64);
 
 /// Writes pasts in place of those of the same targets; those whose newest minute began before `before` go.
-pub(super) fn keep(transaction: &Transaction<'_>, pasts: &[TargetPast], before: i64) -> rusqlite::Result<()> {
+pub(super) fn keep(transaction: &Connection, pasts: &[TargetPast], before: i64) -> rusqlite::Result<()> {
     let sql = "INSERT INTO target_pasts VALUES (?1, ?2, ?3, ?4) ON CONFLICT (target) DO UPDATE \
         SET provider = ?2, since = ?3, minutes = ?4";
     let mut insert = transaction.prepare_cached(sql)?;

@@ -3,7 +3,7 @@
 //! Rows stand in the order in which they were written, which is nearly that of time. What stands side by side has a span, which
 //! says between which times its rows lie. The newest rows have none yet, and are always looked at.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::ledger::report::Period;
 
@@ -91,7 +91,7 @@ pub(super) fn time(connection: &Connection, period: Period, end: End) -> rusqlit
 
 /// Deletes rows older than `before`, at most `limit`; how many it were. What is known of the rows without a span is to be
 /// loaded anew.
-pub(super) fn prune(transaction: &Transaction<'_>, before: i64, limit: usize) -> rusqlite::Result<usize> {
+pub(super) fn prune(transaction: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
     let mut delete = transaction.prepare_cached(
         "DELETE FROM entries WHERE at IN \
             (SELECT at FROM entries WHERE at BETWEEN ?2 AND ?3 AND time < ?1 LIMIT ?4)",
