@@ -1,7 +1,6 @@
 //! Takes leave to spend before anything is sent.
 
 use std::{
-    pin::pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -65,11 +64,12 @@ where
         let next = self.inner.clone();
         // The one that was polled ready serves this call.
         let mut inner = std::mem::replace(&mut self.inner, next);
+        let Planned { mut job, mut chain, verdict } = planned;
         boxed(|| async move {
-            // Pinned where it is made: awaited as it is, it would be copied once more.
-            let funded = pin!(fund(&till, planned)).await?;
-            let tier = funded.purse.cheaper_tier();
-            let mut result = inner.call(funded).await;
+            // By reference: what is handed on by value would have room in both futures.
+            let (purse, downgraded) = fund(&till, &mut job, &mut chain, verdict).await?;
+            let tier = purse.cheaper_tier();
+            let mut result = inner.call(Funded { job, chain, purse, downgraded }).await;
             if tier.is_some()
                 && let Some(facts) = facts(&mut result)
             {
@@ -81,27 +81,41 @@ where
 }
 
 /// Holds what the first try may cost: on the chain, or on a cheaper one where a budget says so.
+/// Gives what pays for it, with whether it is that one.
 async fn fund(
     till: &Arc<Till>,
-    Planned { mut job, mut chain, verdict }: Planned,
-) -> Result<Funded, Box<Refusal>> {
-    let purpose = purpose(&mut job, &chain, verdict);
-    let purse = Purse::open(till, purpose).map_err(|unfunded| refusal(&chain, &unfunded))?;
-    let mut unfunded = match ready(&purse, &mut chain).await {
-        Ok(()) => return Ok(Funded { job, chain, purse, downgraded: false }),
-        Err(unfunded) => unfunded,
-    };
-    if let Some((route, mut cheaper)) = cheaper(&job, &chain, &unfunded) {
+    job: &mut Job,
+    chain: &mut Chain,
+    verdict: Verdict,
+) -> Result<(Purse, bool), Box<Refusal>> {
+    let purpose = purpose(job, chain, verdict);
+    let purse = Purse::open(till, purpose).map_err(|unfunded| refusal(chain, &unfunded))?;
+    match ready(&purse, chain).await {
+        Ok(()) => Ok((purse, false)),
+        // Boxed, as what is seldom run: else its future would be a part of every request's.
+        Err(unfunded) => boxed(|| downgrade(purse, job, chain, unfunded)).await,
+    }
+}
+
+/// Sends what no budget has room for to the cheaper chain that one names.
+async fn downgrade(
+    purse: Purse,
+    job: &Job,
+    chain: &mut Chain,
+    mut unfunded: Unfunded,
+) -> Result<(Purse, bool), Box<Refusal>> {
+    if let Some((route, mut cheaper)) = cheaper(job, chain, &unfunded) {
         purse.downgrade();
         match ready(&purse, &mut cheaper).await {
             Ok(()) => {
                 purse.goes_to(route);
-                return Ok(Funded { job, chain: cheaper, purse, downgraded: true });
+                *chain = cheaper;
+                return Ok((purse, true));
             }
             Err(also) => unfunded = also,
         }
     }
-    let refusal = refusal(&chain, &unfunded);
+    let refusal = refusal(chain, &unfunded);
     purse.refused(refusal.code.as_str());
     Err(refusal)
 }

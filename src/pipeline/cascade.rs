@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
+    base::boxed::boxed,
     config::QualityCheck,
     quality::Findings,
     route::{Cascade, Chain, Wanted},
@@ -41,16 +42,16 @@ impl From<Whole> for Served {
 
 /// The better of the first answer and of one from the route that its own names for answers like it. That one is only asked
 /// if the budgets have room for both, and the first answer is kept until the other is there.
-pub(super) async fn better(errand: Errand<'_>, job: &Job, first: Whole) -> Served {
+pub(super) async fn better(errand: &Errand<'_>, job: &Job, first: Whole) -> Served {
     let Some(cascade) = &errand.chain.cascade else { return first.into() };
     let Some(check) = first.findings.failed.and(cascade.on).worst() else { return first.into() };
     // Boxed: few answers fail, and the future of another way along a chain is large.
-    Box::pin(escalate(errand, job, first, cascade, check)).await
+    boxed(|| escalate(errand, job, first, cascade, check)).await
 }
 
 /// Asks the other route.
 async fn escalate(
-    errand: Errand<'_>,
+    errand: &Errand<'_>,
     job: &Job,
     mut first: Whole,
     cascade: &Cascade,
@@ -68,7 +69,8 @@ async fn escalate(
     }
     errand.purse.escalate();
     tracing::info!(check = check.as_str(), to = %cascade.to, "an answer is escalated");
-    let Executed { result, mut trail } = execute(Errand { chain: &chain, escalated: true, ..errand }).await;
+    let also = Errand { chain: &chain, escalated: true, ..*errand };
+    let Executed { result, mut trail } = execute(&also).await;
     trail.skipped.append(&mut chain.skipped);
     let Ok(Won::Whole { body, posted, findings }) = result else {
         count("failed");

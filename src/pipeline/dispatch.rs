@@ -15,7 +15,7 @@ use crate::{
     base::boxed::boxed,
     metrics::Metrics,
     route::{Chain, Missing, Target},
-    spend::{Posted, Unfunded},
+    spend::{Posted, Purse, Unfunded},
     upstream::{Errand, Executed, Fleet, Stopped, Trail, Won, execute},
 };
 
@@ -59,34 +59,41 @@ impl Service<Funded> for Dispatch {
 
     fn call(&mut self, funded: Funded) -> Self::Future {
         let metrics = Arc::clone(&self.metrics);
-        boxed(|| async move { dispatch(&metrics, funded).await })
+        let Funded { job, chain, purse, downgraded } = funded;
+        // By reference: what is handed on by value would have room in both futures.
+        boxed(|| async move { dispatch(&metrics, &job, &chain, &purse, downgraded).await })
     }
 }
 
-async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refusal>> {
-    let Funded { job, chain, purse, downgraded } = funded;
-    let Job { ask, snapshot, timing, wishes, .. } = &*job;
-    let want = want(&job, &chain);
+async fn dispatch(
+    metrics: &Metrics,
+    job: &Job,
+    chain: &Chain,
+    purse: &Purse,
+    downgraded: bool,
+) -> Result<Answer, Box<Refusal>> {
+    let Job { ask, snapshot, timing, wishes, .. } = job;
+    let want = want(job, chain);
     let errand = Errand {
         fleet: &snapshot.fleet,
         metrics,
-        chain: &chain,
+        chain,
         ask,
         want: want.as_ref(),
         timing: *timing,
-        purse: &purse,
+        purse,
         retry: &snapshot.config.retry,
         room: snapshot.config.server.max_in_flight,
         trace: job.trace.as_ref(),
-        shows: shows(&job, &chain),
+        shows: shows(job, chain),
         escalated: false,
     };
     // Pinned where it is made: awaited as it is, it would be copied once more.
-    let Executed { result, trail } = pin!(execute(errand)).await;
+    let Executed { result, trail } = pin!(execute(&errand)).await;
     let won = match result {
         Ok(won) => won,
         Err(stopped) => {
-            let mut refusal = refusal(&job, &chain, stopped, trail);
+            let mut refusal = refusal(job, chain, stopped, trail);
             refusal.diverted = downgraded || purse.squeezed();
             purse.refused(refusal.code.as_str());
             return Err(Box::new(refusal));
@@ -95,18 +102,18 @@ async fn dispatch(metrics: &Metrics, funded: Funded) -> Result<Answer, Box<Refus
     let (content, mut facts, max_output, unfunded) = match won {
         Won::Whole { body, posted, findings } => {
             let first = Whole { body, posted, findings, trail, max_output: purse.max_output() };
-            let Served { whole, also, escalated, unfunded } = better(errand, &job, first).await;
+            let Served { whole, also, escalated, unfunded } = better(&errand, job, first).await;
             let Whole { body, posted, findings, trail, max_output } = whole;
             for posted in also.into_iter().chain([posted]) {
                 if posted.is_awaited() && !recorded(posted).await {
-                    return Err(Box::new(Refusal::unfunded(&chain, &Unfunded::Ledger, trail)));
+                    return Err(Box::new(Refusal::unfunded(chain, &Unfunded::Ledger, trail)));
                 }
             }
-            let facts = Facts { escalated, findings, ..Facts::of(&chain, &trail) };
+            let facts = Facts { escalated, findings, ..Facts::of(chain, &trail) };
             (Content::Whole(body), facts, max_output, unfunded)
         }
         Won::Live(live) => {
-            let facts = Facts::of(&chain, &trail);
+            let facts = Facts::of(chain, &trail);
             let target = facts.target.as_ref().filter(|_| wishes.stream_summary);
             let model = target.map(|target| Arc::clone(&target.name));
             let summary =

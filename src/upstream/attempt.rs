@@ -6,11 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::StatusCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
 
 use crate::{
-    base::{deadline::Deadline, outcome::Outcome},
+    base::{boxed::boxed, deadline::Deadline, outcome::Outcome},
     metrics::TargetMetrics,
     openai::{Ask, Rewrite, count_answer, error::ErrorBody, estimate},
     provider::{Encoded, Expected, Failure},
@@ -27,7 +28,7 @@ use super::{
     probe::{Probe, Tracing, Why},
     progress::Progress,
     tap::Tap,
-    unit::{Unit, UpstreamBody},
+    unit::{Called, Unit, UpstreamBody},
     ward::Ward,
     watch::Watch,
     whole::whole,
@@ -95,16 +96,44 @@ pub enum Failed {
     Unfunded(Unfunded),
 }
 
-impl Attempt<'_> {
+/// A try that is under way.
+struct Begun<'a> {
+    watch: Box<Watch>,
+    call: BoxFuture<'a, Called>,
+    expected: Expected,
+    /// The client's fields that the provider does not get.
+    dropped: Vec<String>,
+}
+
+/// Why there is no body of an answer.
+enum Unheard {
+    /// None came.
+    Failed(Failure),
+    /// The provider said no. Boxed, as it is seldom.
+    Refused(Box<http::Response<UpstreamBody>>),
+}
+
+/// Nothing was sent: what a target's health knows stays as it is.
+pub(super) fn give_back(ward: &mut Option<Ward>) {
+    if let Some(ward) = ward.take() {
+        ward.give_back();
+    }
+}
+
+impl<'a> Attempt<'a> {
     /// Makes the try `now`; keys that the provider refuses make room for the next one. Beside the answer stand the
     /// client's fields that the provider did not get.
     ///
     /// # Errors
     /// Why the try failed, and the class of it.
-    pub async fn make(mut self, ward: Ward, mut now: Instant) -> Result<(Won, Vec<String>), Failed> {
+    pub async fn make(
+        &mut self,
+        ward: &mut Option<Ward>,
+        mut now: Instant,
+    ) -> Result<(Won, Vec<String>), Failed> {
         let (unit, model) = (self.unit, &self.target.upstream_model);
         let (mut turn, mut last) = (Turn::default(), None);
-        let (mut shut, mut ward) = (None, Some(ward));
+        let mut shut = None;
         while let Some(lent) = unit.credentials.next(&mut turn, model, now) {
             let room = match unit.allowance.take(self.tokens(), now) {
                 Ok(room) => room,
@@ -113,22 +142,24 @@ impl Attempt<'_> {
                     break;
                 }
             };
-            let Some(mine) = ward.take() else { break };
+            if ward.is_none() {
+                break;
+            }
             // Each key's try is one that may be paid for.
             let hold = match self.purse.hold(self.target, self.position).await {
                 Ok(hold) => hold,
                 Err(unfunded) => {
-                    mine.give_back();
+                    give_back(ward);
                     return Err(Failed::Unfunded(unfunded));
                 }
             };
-            match self.with_key(hold, room, mine, &lent).await {
+            let begun = self.begin(hold, room, ward, &lent);
+            match self.with_key(begun, &lent, ward).await {
                 Ok(won) => {
                     lent.answered();
                     return Ok(won);
                 }
-                Err((failure, back)) => {
-                    ward = back;
+                Err(failure) => {
                     let keys_fault = is_the_keys_fault(failure.outcome);
                     lent.failed(&failure);
                     if !keys_fault {
@@ -147,15 +178,13 @@ impl Attempt<'_> {
         Err(match last {
             Some(last) => {
                 let failure = kept(shut, last);
-                if let Some(ward) = ward {
+                if let Some(ward) = ward.take() {
                     ward.over(failure.outcome, failure.retry_after, Instant::now());
                 }
                 Failed::Upstream(failure)
             }
             None => {
-                if let Some(ward) = ward {
-                    ward.give_back();
-                }
+                give_back(ward);
                 Failed::Untried(shut.unwrap_or_else(in_use))
             }
         })
@@ -166,19 +195,19 @@ impl Attempt<'_> {
         if self.unit.allowance.counts_tokens() { estimate::tokens(self.ask) } else { 0 }
     }
 
-    /// One try with one key. Where the key was refused, its target's health comes back for the next one.
-    async fn with_key(
+    /// Sends the request, with all that the try is to tell when it is over. What ends a try before that has told it.
+    fn begin(
         &self,
         hold: Hold,
         room: Room,
-        ward: Ward,
+        ward: &mut Option<Ward>,
         lent: &Lent<'_>,
-    ) -> Result<(Won, Vec<String>), (Failure, Option<Ward>)> {
+    ) -> Result<Begun<'a>, Failure> {
         let mut encoded = match self.encode(hold.max_output()) {
             Ok(encoded) => encoded,
             Err(failure) => {
-                ward.give_back();
-                return Err((failure, None));
+                give_back(ward);
+                return Err(failure);
             }
         };
         let expected = Expected {
@@ -191,33 +220,60 @@ impl Attempt<'_> {
             keep: self.want.map(Want::keep),
         };
         let dropped = std::mem::take(&mut encoded.dropped);
-        let mut watch =
-            Watch::begin(self.metrics, hold, room, ward, self.progress, (self.ask.stream(), self.want));
+        let asked = (self.ask.stream(), self.want);
+        let mut watch = Watch::begin(self.metrics, hold, room, ward.take(), self.progress, asked);
         watch.probed(self.probe(&mut encoded));
+        let call = self.unit.send(self.ask, encoded, lent, self.progress);
+        Ok(Begun { watch, call, expected, dropped })
+    }
+
+    /// One try with one key. Where the key was refused, its target's health comes back for the next one.
+    async fn with_key(
+        &self,
+        begun: Result<Begun<'a>, Failure>,
+        lent: &Lent<'_>,
+        ward: &mut Option<Ward>,
+    ) -> Result<(Won, Vec<String>), Failure> {
+        let Begun { mut watch, call, expected, dropped } = begun?;
         let by = self.by.at_most(watch.begun(), self.unit.patience(self.target, self.ask.stream()));
-        let failure =
-            match timeout_at(by.instant(), self.unit.send(self.ask, encoded, lent, self.progress)).await {
-                Err(_) => self.too_late(),
-                Ok(Err(error)) => call_failed(error),
-                Ok(Ok(response)) if response.status().is_success() => {
-                    let now = Instant::now();
-                    lent.saw(response.headers(), now);
-                    watch.status(response.status());
-                    watch.reached(now);
-                    let read = self.read(response, &expected, by, watch).await;
-                    return read.map(|won| (won, dropped)).map_err(|failure| (failure, None));
-                }
-                Ok(Ok(response)) => {
-                    watch.status(response.status());
-                    Box::pin(self.refused(response, by)).await
-                }
-            };
+        let failure = match self.heard(timeout_at(by.instant(), call).await, lent, &mut watch) {
+            Ok(body) => return Ok((self.read(body, &expected, by, watch).await?, dropped)),
+            Err(Unheard::Failed(failure)) => failure,
+            Err(Unheard::Refused(response)) => boxed(|| self.refused(*response, by)).await,
+        };
         if is_the_keys_fault(failure.outcome) {
-            let ward = watch.refused(failure.outcome);
-            return Err((failure, ward));
+            *ward = watch.refused(failure.outcome);
+        } else {
+            watch.failed(failure.outcome, failure.retry_after);
         }
-        watch.failed(failure.outcome, failure.retry_after);
-        Err((failure, None))
+        Err(failure)
+    }
+
+    /// What came of a call: the body of an answer.
+    fn heard(
+        &self,
+        called: Result<Called, Elapsed>,
+        lent: &Lent<'_>,
+        watch: &mut Watch,
+    ) -> Result<UpstreamBody, Unheard> {
+        let response = match called {
+            Err(_) => return Err(Unheard::Failed(self.too_late())),
+            Ok(Err(error)) => return Err(Unheard::Failed(call_failed(error))),
+            Ok(Ok(response)) => response,
+        };
+        watch.status(response.status());
+        if !response.status().is_success() {
+            return Err(Unheard::Refused(Box::new(response)));
+        }
+        let now = Instant::now();
+        lent.saw(response.headers(), now);
+        watch.reached(now);
+        if is_encoded(response.headers()) {
+            // Never unpacked: how large it would get is the sender's word alone.
+            let packed = "The upstream packed its answer (content-encoding), though it was asked not to.";
+            return Err(Unheard::Failed(Failure::of(Outcome::InvalidAnswer, packed)));
+        }
+        Ok(response.into_body())
     }
 
     /// What the try tells of itself, with the upstream's place in its trace.
@@ -250,32 +306,22 @@ impl Attempt<'_> {
 
     async fn read(
         &self,
-        response: http::Response<UpstreamBody>,
+        mut body: UpstreamBody,
         expected: &Expected,
         by: Deadline,
         mut watch: Box<Watch>,
     ) -> Result<Won, Failure> {
-        if is_encoded(response.headers()) {
-            // Never unpacked: how large it would get is the sender's word alone.
-            let failure = Failure::of(
-                Outcome::InvalidAnswer,
-                "The upstream packed its answer (content-encoding), though it was asked not to.",
-            );
-            watch.failed(failure.outcome, None);
-            return Err(failure);
-        }
-        let body = response.into_body();
         if self.ask.stream() {
             let decoder = self.unit.codec.stream(expected);
             let patience =
                 Patience { content_by: by, idle: self.unit.settings.idle_timeout.0, over_by: self.over_by };
             let tap = Tap::new(Arc::clone(self.unit), body, decoder);
             // Boxed: else whole answers too would carry the room that a stream's beginning takes.
-            let live = Box::pin(Live::begin(tap, watch, patience)).await?;
+            let live = boxed(|| Live::begin(tap, watch, patience)).await?;
             return Ok(Won::Live(Box::new(live)));
         }
         let limit = self.unit.settings.max_answer.bytes();
-        let result = match timeout_at(by.instant(), whole(body, limit)).await {
+        let result = match timeout_at(by.instant(), whole(&mut body, limit)).await {
             Err(_) => Err(self.too_late()),
             Ok(Err(error)) => Err(body_failed(&error, limit)),
             Ok(Ok(body)) => {
@@ -302,9 +348,9 @@ impl Attempt<'_> {
 
     /// Reads what the provider says about its refusal.
     async fn refused(&self, response: http::Response<UpstreamBody>, by: Deadline) -> Failure {
-        let (head, body) = response.into_parts();
+        let (head, mut body) = response.into_parts();
         let by = by.at_most(Instant::now(), error_patience(head.status));
-        let read = timeout_at(by.instant(), whole(body, MAX_ERROR_BODY)).await;
+        let read = timeout_at(by.instant(), whole(&mut body, MAX_ERROR_BODY)).await;
         let body = read.ok().and_then(Result::ok).unwrap_or_default();
         self.unit.veil(self.unit.codec.failure(head.status, &head.headers, &body, SystemTime::now()))
     }

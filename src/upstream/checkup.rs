@@ -192,9 +192,9 @@ impl Check {
         let unit = &self.unit;
         let late = |_| Failure::of(Outcome::Timeout, "no answer in time");
         let answer = timeout_at(by, unit.get(&self.settings.path, key)).await.map_err(late)?;
-        let (head, body) = answer.map_err(call_failed)?.into_parts();
+        let (head, mut body) = answer.map_err(call_failed)?.into_parts();
         // Its head shows that somebody is there, however long the list behind it takes.
-        let body = timeout_at(by, whole(body, MAX_BODY)).await;
+        let body = timeout_at(by, whole(&mut body, MAX_BODY)).await;
         if head.status.is_success() {
             return Ok(());
         }

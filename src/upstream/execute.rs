@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    base::{deadline::Deadline, outcome::Outcome},
+    base::{boxed::boxed, deadline::Deadline, outcome::Outcome},
     config::Retry,
     health::{PromptSize, Refused},
     metrics::Metrics,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    attempt::{Attempt, Won},
+    attempt::{Attempt, Won, give_back},
     course::{Course, Ended, Lane, Way},
     credentials::Standing,
     fleet::Fleet,
@@ -128,7 +128,7 @@ pub struct Errand<'a> {
 }
 
 /// Tries the targets of a chain in turn until one answers or nothing is left to try.
-pub async fn execute(errand: Errand<'_>) -> Executed {
+pub async fn execute(errand: &Errand<'_>) -> Executed {
     let begun = Instant::now();
     let mut course = Course::new(errand.chain, begun);
     if errand.chain.race.hedges(errand.ask.stream()) {
@@ -171,7 +171,7 @@ impl Errand<'_> {
             };
             match next {
                 Next::Other(next) => course.at = next,
-                Next::Same { repeat } if Box::pin(self.pause(course, repeat)).await => {}
+                Next::Same { repeat } if boxed(|| self.pause(course, repeat)).await => {}
                 _ => break,
             }
             now = Instant::now();
@@ -179,7 +179,7 @@ impl Errand<'_> {
         match course.stopped() {
             Some(stopped) => Err(stopped),
             // Boxed, as what is seldom run: else its future would be a part of every request's.
-            None => Box::pin(self.last_resort(course)).await,
+            None => boxed(|| self.last_resort(course)).await,
         }
     }
 
@@ -200,7 +200,7 @@ impl Errand<'_> {
             }
             let lane = Self::lane((at, target), 1, false, self.why(course, at), Instant::now());
             if let Ok(ward) = self.admit(target, true, lane.begun) {
-                let result = self.one(&lane, ward).await;
+                let result = self.one(&lane, &mut Some(ward)).await;
                 return match self.finish(course, lane, result) {
                     Ok(won) => Ok(won),
                     Err(lost) => {
@@ -284,10 +284,14 @@ impl Errand<'_> {
     }
 
     /// One try on one target, with its share of the time.
-    pub(super) async fn one(&self, lane: &Lane, ward: Ward) -> Result<(Won, Vec<String>), Ended> {
+    pub(super) async fn one(
+        &self,
+        lane: &Lane,
+        ward: &mut Option<Ward>,
+    ) -> Result<(Won, Vec<String>), Ended> {
         let target = &lane.target;
         let (Some(unit), Some(metrics)) = (self.fleet.of(target), self.fleet.metrics_of(target)) else {
-            ward.give_back();
+            give_back(ward);
             return Err(Ended::PassedOver(Missing::Health { why: "off", until: None }, None));
         };
         let (now, timing) = (lane.begun, self.timing);
@@ -299,7 +303,7 @@ impl Errand<'_> {
         if let Some(most) = timing.attempt {
             by = by.at_most(now, most);
         }
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             unit,
             target,
             position: self.position(lane),

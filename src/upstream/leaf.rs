@@ -43,7 +43,7 @@ impl Leaf {
     ///
     /// # Errors
     /// The provider was not reached, or broke off.
-    pub async fn send(&self, letter: Letter) -> Result<Response<LeafBody>, TransportError> {
+    pub async fn send(&self, letter: &Letter) -> Result<Response<LeafBody>, TransportError> {
         match self {
             Self::Network(network) => Ok(network.send(letter).await?.map(|body| LeafBody::Network { body })),
             Self::Sim(sim) => {
@@ -52,17 +52,18 @@ impl Leaf {
                 }
                 let answer = sim.clone().call(request(letter)).await;
                 let answer = answer.map_err(|broken| broke(TransportErrorKind::Reset, &broken))?;
-                Ok(answer.map(|body| LeafBody::Sim { body }))
+                // Boxed, as it is large and the others are not.
+                Ok(answer.map(|body| LeafBody::Sim { body: Box::pin(body) }))
             }
         }
     }
 }
 
 /// The same as the simulated provider takes it.
-fn request(letter: Letter) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(letter.body.whole()));
-    *request.method_mut() = letter.method;
-    *request.uri_mut() = letter.path.into();
+fn request(letter: &Letter) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(letter.body.clone().whole()));
+    *request.method_mut() = letter.method.clone();
+    *request.uri_mut() = letter.path.clone().into();
     request.headers_mut().clone_from(letter.head.headers());
     request
 }
@@ -78,7 +79,7 @@ pin_project! {
         /// From the network.
         Network { #[pin] body: NetworkBody },
         /// From the simulated provider.
-        Sim { #[pin] body: SimBody },
+        Sim { body: Pin<Box<SimBody>> },
     }
 }
 
@@ -92,7 +93,7 @@ impl Body for LeafBody {
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         match self.project() {
             LeafBodyProjection::Network { body } => body.poll_frame(cx),
-            LeafBodyProjection::Sim { body } => body.poll_frame(cx).map(|frame| {
+            LeafBodyProjection::Sim { body } => body.as_mut().poll_frame(cx).map(|frame| {
                 frame.map(|result| result.map_err(|broken| broke(TransportErrorKind::Body, &broken)))
             }),
         }

@@ -5,7 +5,10 @@ use std::future::pending;
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{base::outcome::Outcome, route::Missing};
+use crate::{
+    base::{boxed::boxed, outcome::Outcome},
+    route::Missing,
+};
 
 use super::{
     attempt::Won,
@@ -52,18 +55,17 @@ impl Errand<'_> {
     pub(super) async fn lap(&self, course: &mut Course<'_>, now: Instant) -> Result<Won, Box<Lost>> {
         let race = &self.chain.race;
         if course.at + 1 < course.targets.len() && (race.parallel > 1 || race.hedges(self.ask.stream())) {
-            return Box::pin(self.race(course)).await;
+            return boxed(|| self.race(course)).await;
         }
         let left = (course.targets.len() - course.at).min(course.tries.left());
         let here = (course.at, &course.targets[course.at]);
         let lane = Self::lane(here, left, false, self.why(course, course.at), now);
-        match self.admit(&lane.target, false, now) {
-            Ok(ward) => {
-                let result = self.one(&lane, ward).await;
-                self.finish(course, lane, result)
-            }
-            Err(missing) => Err(Lost::without(lane, missing)),
-        }
+        let mut ward = match self.admit(&lane.target, false, now) {
+            Ok(ward) => Some(ward),
+            Err(missing) => return Err(Lost::without(lane, missing)),
+        };
+        let result = self.one(&lane, &mut ward).await;
+        self.finish(course, lane, result)
     }
 
     async fn race(&self, course: &mut Course<'_>) -> Result<Won, Box<Lost>> {
@@ -135,15 +137,15 @@ impl Errand<'_> {
         };
         let here = (course.at, &course.targets[course.at]);
         let lane = Self::lane(here, self.sharing(course, race, hedge), hedge, why, Instant::now());
-        let ward = match self.admit(&lane.target, false, lane.begun) {
-            Ok(ward) => ward,
+        let mut ward = match self.admit(&lane.target, false, lane.begun) {
+            Ok(ward) => Some(ward),
             Err(missing) => {
                 self.keep(course, race, Lost::without(lane, missing));
                 return false;
             }
         };
         let mine = lane.clone();
-        race.running.push(Box::pin(async move { (mine.at, self.one(&mine, ward).await) }));
+        race.running.push(boxed(|| async move { (mine.at, self.one(&mine, &mut ward).await) }));
         race.lanes.push(lane);
         true
     }

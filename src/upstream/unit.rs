@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header, ur
 use tokio::time::Instant;
 
 use crate::{
-    base::{outcome::Outcome, secret::Secret},
+    base::{boxed::boxed, outcome::Outcome, secret::Secret},
     config::{Protocol, Provider},
     metrics::{Metrics, NONE},
     news::Bell,
@@ -242,7 +242,10 @@ impl Unit {
 
     /// Boxed at once, as all that a try becomes would else carry the room that its call takes.
     fn call(&self, letter: Result<Letter, CallError<TransportError>>) -> BoxFuture<'_, Called> {
-        Box::pin(async move { self.bound.call(self.leaf.send(letter?)).await })
+        boxed(|| async move {
+            let letter = letter?;
+            self.bound.call(|| self.leaf.send(&letter)).await
+        })
     }
 }
 

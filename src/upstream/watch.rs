@@ -50,7 +50,7 @@ impl Watch {
         metrics: &Arc<TargetMetrics>,
         mut hold: Hold,
         mut room: Room,
-        ward: Ward,
+        ward: Option<Ward>,
         progress: &Progress,
         (stream, want): (bool, Option<&Want>),
     ) -> Box<Self> {
@@ -63,7 +63,7 @@ impl Watch {
             begun: Instant::now(),
             hold: Some(hold),
             room: Some(room),
-            ward: Some(ward),
+            ward,
             progress: progress.clone(),
             produced: stream.then(|| want.map_or_else(Produced::new, |want| Produced::keeping(want.keep()))),
             want: want.cloned(),

@@ -1,7 +1,5 @@
 //! The body of an answer, read to its end.
 
-use std::pin::pin;
-
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -19,8 +17,10 @@ pub enum Torn<E> {
 ///
 /// # Errors
 /// [`Torn`]; dropping the body then closes the provider's request.
-pub async fn whole<B: Body<Data = Bytes>>(body: B, limit: usize) -> Result<Bytes, Torn<B::Error>> {
-    let mut body = pin!(body);
+pub async fn whole<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
+    limit: usize,
+) -> Result<Bytes, Torn<B::Error>> {
     let (mut first, mut more) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Torn::Broke)?.into_data() else { continue };
@@ -62,14 +62,14 @@ mod tests {
                 pieces.iter().map(|piece| Ok::<_, &str>(Frame::data(Bytes::from_static(piece.as_bytes()))));
             StreamBody::new(stream::iter(frames))
         };
-        assert_eq!(whole(pieces(&["a", "", "bc", "d"]), 4).await.unwrap(), "abcd");
-        assert!(matches!(whole(pieces(&["a", "", "bc", "d"]), 3).await, Err(Torn::TooLarge)));
-        assert_eq!(whole(pieces(&[]), 0).await.unwrap(), "");
+        assert_eq!(whole(&mut pieces(&["a", "", "bc", "d"]), 4).await.unwrap(), "abcd");
+        assert!(matches!(whole(&mut pieces(&["a", "", "bc", "d"]), 3).await, Err(Torn::TooLarge)));
+        assert_eq!(whole(&mut pieces(&[]), 0).await.unwrap(), "");
         let torn = [Ok(Frame::data(Bytes::from("a"))), Err("torn")];
-        assert!(matches!(whole(StreamBody::new(stream::iter(torn)), 9).await, Err(Torn::Broke("torn"))));
+        assert!(matches!(whole(&mut StreamBody::new(stream::iter(torn)), 9).await, Err(Torn::Broke("torn"))));
         // One piece is not copied.
         let one = Bytes::from("whole");
-        let read: Result<_, Torn<Infallible>> = whole(Full::new(one.clone()), 5).await;
+        let read: Result<_, Torn<Infallible>> = whole(&mut Full::new(one.clone()), 5).await;
         assert_eq!(read.unwrap().as_ptr(), one.as_ptr());
     }
 }

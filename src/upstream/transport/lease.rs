@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::Response;
 use tokio::time::Instant;
 
+use crate::base::boxed::boxed;
+
 use super::{
     body::Coming,
     connect::Body,
@@ -66,7 +68,7 @@ impl Lease {
                     Err(Failed { fault: Some(Fault::One(broken)), unsent: false, stale })
                 }
             },
-            Connection::Two(two) => send_two(two, letter.for_two(target), self.since).await,
+            Connection::Two(two) => boxed(|| send_two(two, letter.for_two(target), self.since)).await,
         }
     }
 

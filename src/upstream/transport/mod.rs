@@ -139,7 +139,7 @@ impl Network {
     ///
     /// # Errors
     /// Those of [`TransportErrorKind`] but `Body`.
-    pub async fn send(&self, letter: Letter) -> Result<Response<NetworkBody>, TransportError> {
+    pub async fn send(&self, letter: &Letter) -> Result<Response<NetworkBody>, TransportError> {
         let in_flight = InFlight::new(&self.pool);
         let mut lease = self.pool.acquire().await?;
         if let Some(progress) = &letter.progress {
@@ -147,7 +147,7 @@ impl Network {
         }
         let mut replays = 0;
         loop {
-            let failed = match lease.send(&letter).await {
+            let failed = match lease.send(letter).await {
                 Ok(response) => {
                     return Ok(response.map(|coming| NetworkBody::new(coming, lease, in_flight)));
                 }

@@ -84,7 +84,7 @@ impl World {
         let hold = purse.hold(&self.target, 1).await.unwrap();
         let room = self.fleet.of(&self.target).unwrap().allowance.take(0, Instant::now()).unwrap();
         let metrics = self.fleet.metrics_of(&self.target).unwrap();
-        Watch::begin(metrics, hold, room, ward, &self.progress, (stream, None))
+        Watch::begin(metrics, hold, room, Some(ward), &self.progress, (stream, None))
     }
 
     async fn try_it(&self, stream: bool) -> Box<Watch> {

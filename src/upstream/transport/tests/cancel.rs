@@ -69,7 +69,7 @@ async fn a_request_dropped_before_the_head_is_closed_at_once() {
         let network = network(origin.address, if two { HttpVersion::Two } else { HttpVersion::One });
         let waiting = tokio::spawn({
             let network = network.clone();
-            async move { network.send(request("/hang")).await.map(drop) }
+            async move { network.send(&request("/hang")).await.map(drop) }
         });
         soon(arrivals.recv()).await;
         waiting.abort();
@@ -85,7 +85,7 @@ async fn a_body_dropped_midway_is_closed_at_once() {
     for two in [false, true] {
         let (origin, _arrivals, mut departures) = hanging(two).await;
         let network = network(origin.address, if two { HttpVersion::Two } else { HttpVersion::One });
-        let mut body = network.send(request("/stream")).await.unwrap().into_body();
+        let mut body = network.send(&request("/stream")).await.unwrap().into_body();
         let first = soon(body.frame()).await.unwrap().unwrap();
         assert_eq!(first.into_data().unwrap(), "data: {}\n\n");
         drop(body);
@@ -118,7 +118,7 @@ async fn three_thousand_cancels_disturb_nobody() {
     let (origin, _arrivals, _departures) = hanging(true).await;
     let network = network(origin.address, HttpVersion::Two);
     // A stream that has to live through all of it.
-    let mut witness = network.send(request("/stream")).await.unwrap().into_body();
+    let mut witness = network.send(&request("/stream")).await.unwrap().into_body();
     soon(witness.frame()).await.unwrap().unwrap();
     for batch in 0..60 {
         let all = (0..50).map(|number| {
@@ -126,7 +126,7 @@ async fn three_thousand_cancels_disturb_nobody() {
             tokio::spawn(async move {
                 let path = if number % 2 == 0 { "/hang" } else { "/stream" };
                 let patience = Duration::from_micros(100 * (number + batch) % 3000);
-                match tokio::time::timeout(patience, network.send(request(path))).await {
+                match tokio::time::timeout(patience, network.send(&request(path))).await {
                     Ok(Err(error)) => panic!("{error}"),
                     Ok(Ok(response)) => drop(response),
                     Err(_) => (),
@@ -136,7 +136,7 @@ async fn three_thousand_cancels_disturb_nobody() {
         for one in futures_util::future::join_all(all).await {
             one.unwrap();
         }
-        let quick = network.send(request("/quick")).await.unwrap();
+        let quick = network.send(&request("/quick")).await.unwrap();
         assert_eq!(read(quick).await.unwrap(), "yes");
     }
     let still = tokio::time::timeout(Duration::from_millis(50), witness.frame()).await;

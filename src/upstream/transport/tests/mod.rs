@@ -57,7 +57,7 @@ async fn read(response: Response<NetworkBody>) -> Result<Bytes, TransportError> 
 }
 
 async fn ask(network: &Network) -> Result<Bytes, TransportError> {
-    read(network.send(request("/v1/ask")).await?).await
+    read(network.send(&request("/v1/ask")).await?).await
 }
 
 fn answer(text: &'static str) -> Answer {

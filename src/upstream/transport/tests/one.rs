@@ -17,7 +17,7 @@ async fn a_connection_is_kept_alive_and_reused() {
     .await;
     let network = network(origin.address, HttpVersion::Auto);
     for _ in 0..50 {
-        let response = network.send(request("http://elsewhere.example/v1/ask?a=b")).await.unwrap();
+        let response = network.send(&request("http://elsewhere.example/v1/ask?a=b")).await.unwrap();
         assert_eq!(read(response).await.unwrap(), "yes");
     }
     assert_eq!(origin.connections(), 1);
@@ -51,7 +51,7 @@ async fn requests_at_once_use_connections_of_their_own_and_share_them_later() {
 async fn the_request_is_in_flight_until_the_body_ends() {
     let origin = Origin::start(plain(), |_, _| async { answer("yes") }).await;
     let network = network(origin.address, HttpVersion::Auto);
-    let response = network.send(request("/")).await.unwrap();
+    let response = network.send(&request("/")).await.unwrap();
     assert_eq!(network.stats().in_flight, 1);
     drop(read(response).await.unwrap());
     assert_eq!(network.stats().in_flight, 0);

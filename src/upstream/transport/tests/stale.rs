@@ -116,7 +116,7 @@ async fn the_failure_of_a_fresh_connection_is_not_replayed() {
     })
     .await;
     let network = network(address, HttpVersion::Auto);
-    let error = network.send(request("/v1/ask?key=secret")).await.unwrap_err();
+    let error = network.send(&request("/v1/ask?key=secret")).await.unwrap_err();
     assert_eq!(error.kind, TransportErrorKind::Reset, "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
     assert_eq!(requests.load(Ordering::SeqCst), 1);
