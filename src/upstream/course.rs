@@ -16,6 +16,7 @@ use crate::{
 use super::{
     attempt::{Failed, Won},
     execute::{Errand, Stopped, Trail, Tried},
+    fleet::Post,
     probe::Why,
     progress::Progress,
 };
@@ -95,6 +96,8 @@ pub(super) struct Lane {
     /// Where on the course.
     pub(super) at: usize,
     pub(super) target: Arc<Target>,
+    /// What it works with; `None` where the provider is off.
+    pub(super) post: Option<Arc<Post>>,
     pub(super) begun: Instant,
     /// How many tries have to share what is left of the client's own deadline.
     pub(super) left: usize,
@@ -123,14 +126,16 @@ pub(super) enum Ended {
 impl Errand<'_> {
     /// A try that begins now.
     pub(super) fn lane(
+        &self,
         (at, target): (usize, &Arc<Target>),
         left: usize,
         hedge: bool,
         why: Why,
         begun: Instant,
     ) -> Lane {
-        let (target, progress) = (Arc::clone(target), Progress::default());
-        Lane { at, target, begun, left, progress, hedge, why }
+        let (post, target) = (self.fleet.post(target), Arc::clone(target));
+        let progress = Progress::default();
+        Lane { at, target, post, begun, left, progress, hedge, why }
     }
 
     /// Counts the move to a target from the one that failed before it.
@@ -151,10 +156,8 @@ impl Errand<'_> {
     ) -> Result<Won, Box<Lost>> {
         course.clock = Instant::now();
         let took = course.clock.saturating_duration_since(lane.begun);
-        if let (Ok(_) | Err(Ended::Failed(_, true)), Some(repeats)) =
-            (&result, self.fleet.repeats(&lane.target))
-        {
-            repeats.first(lane.begun);
+        if let (Ok(_) | Err(Ended::Failed(_, true)), Some(post)) = (&result, &lane.post) {
+            post.repeats.first(lane.begun);
         }
         match result {
             Ok((won, dropped)) => {
@@ -174,8 +177,8 @@ impl Errand<'_> {
         let sent = lane.progress.is_begun();
         let took = lane.begun.elapsed();
         course.trail.tried.push(Tried { sent, ..tried(lane, Outcome::Overtaken, took) });
-        if let Some(repeats) = self.fleet.repeats(&lane.target).filter(|_| sent) {
-            repeats.first(lane.begun);
+        if let Some(post) = lane.post.as_ref().filter(|_| sent) {
+            post.repeats.first(lane.begun);
         }
     }
 

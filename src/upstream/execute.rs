@@ -198,8 +198,8 @@ impl Errand<'_> {
             if !course.trail.skipped.iter().any(left_alone) {
                 continue;
             }
-            let lane = Self::lane((at, target), 1, false, self.why(course, at), Instant::now());
-            if let Ok(ward) = self.admit(target, true, lane.begun) {
+            let lane = self.lane((at, target), 1, false, self.why(course, at), Instant::now());
+            if let Ok(ward) = self.admit(&lane, true) {
                 let result = self.one(&lane, &mut Some(ward)).await;
                 return match self.finish(course, lane, result) {
                     Ok(won) => Ok(won),
@@ -214,11 +214,11 @@ impl Errand<'_> {
     }
 
     /// Asks a target's health for a try.
-    pub(super) fn admit(&self, target: &Target, resort: bool, now: Instant) -> Result<Ward, Missing> {
-        let Some(patient) = self.fleet.patient(target) else {
+    pub(super) fn admit(&self, lane: &Lane, resort: bool) -> Result<Ward, Missing> {
+        let Some(post) = &lane.post else {
             return Err(Missing::Health { why: "off", until: None });
         };
-        patient.admit(self.kind(), resort, now).map_err(|refused| Missing::Health {
+        post.patient.admit(self.kind(), resort, lane.begun).map_err(|refused| Missing::Health {
             why: match refused {
                 Refused::Open { .. } | Refused::Probing { .. } => "open",
                 Refused::Limited { .. } => "rate_limited",
@@ -290,7 +290,7 @@ impl Errand<'_> {
         ward: &mut Option<Ward>,
     ) -> Result<(Won, Vec<String>), Ended> {
         let target = &lane.target;
-        let (Some(unit), Some(metrics)) = (self.fleet.of(target), self.fleet.metrics_of(target)) else {
+        let Some(post) = &lane.post else {
             give_back(ward);
             return Err(Ended::PassedOver(Missing::Health { why: "off", until: None }, None));
         };
@@ -304,11 +304,11 @@ impl Errand<'_> {
             by = by.at_most(now, most);
         }
         let mut attempt = Attempt {
-            unit,
+            unit: &post.unit,
             target,
             position: self.position(lane),
             purse: self.purse,
-            metrics,
+            metrics: &post.metrics,
             ask: self.ask,
             want: self.want,
             defaults: &self.chain.defaults,

@@ -17,7 +17,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    base::secret::Secret,
+    base::{map::NameMap, secret::Secret},
     config::{Config, HealthCheck, Protocol, Provider},
     health::{Hedges, ProviderHealth, RetryBudget, Status, TargetHealth},
     metrics::{DIRECT, Metrics, NONE, OTHER, TargetMetrics},
@@ -31,6 +31,19 @@ use super::{
     unit::Unit,
     ward::{Patient, tell_of_provider},
 };
+
+/// What tries on a target work with.
+#[derive(Debug)]
+pub struct Post {
+    /// Its provider.
+    pub unit: Arc<Unit>,
+    /// Its metrics.
+    pub metrics: Arc<TargetMetrics>,
+    /// Its health.
+    pub patient: Arc<Patient>,
+    /// How many repeated tries its provider gets.
+    pub repeats: Arc<RetryBudget>,
+}
 
 /// All units by provider, with the metrics of all targets.
 #[derive(Debug, Default)]
@@ -48,6 +61,8 @@ pub struct Fleet {
     /// By target: those that it shares a route with, itself too.
     peers: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     repeats: BTreeMap<Arc<str>, Arc<RetryBudget>>,
+    /// By configured target, all of the above: a request looks there once.
+    posts: NameMap<Arc<str>, Arc<Post>>,
     hedges: Arc<Hedges>,
     /// Whether targets that mostly fail come behind others.
     demotes: bool,
@@ -104,6 +119,7 @@ impl Fleet {
         // Who reloads may have paid a bill, or had a key made good.
         fleet.units.values().for_each(|unit| unit.credentials.pardon());
         fleet.name_models();
+        fleet.add_posts();
         Ok(fleet)
     }
 
@@ -139,6 +155,22 @@ impl Fleet {
         for name in self.units.keys() {
             self.others.insert(Arc::clone(name), Arc::new(metrics.target(OTHER, name)));
         }
+    }
+
+    fn add_posts(&mut self) {
+        let all = self.models.iter().filter_map(|[name, provider, _]| {
+            Some((Arc::clone(name), Arc::new(self.look_up(name, provider)?)))
+        });
+        self.posts = all.collect();
+    }
+
+    fn look_up(&self, target: &str, provider: &str) -> Option<Post> {
+        Some(Post {
+            unit: Arc::clone(self.units.get(provider)?),
+            metrics: Arc::clone(self.targets.get(target).or_else(|| self.others.get(provider))?),
+            patient: Arc::clone(self.patient_of(target, provider)?),
+            repeats: Arc::clone(self.repeats.get(provider)?),
+        })
     }
 
     /// Tells the credentials which models are configured.
@@ -201,9 +233,20 @@ impl Fleet {
 
     /// The health of a target whose provider is on.
     pub fn patient(&self, target: &Target) -> Option<&Arc<Patient>> {
-        self.patients
-            .get(&target.name)
-            .or_else(|| self.patients.get(format!("{}/", target.provider).as_str()))
+        self.patient_of(&target.name, &target.provider)
+    }
+
+    fn patient_of(&self, target: &str, provider: &str) -> Option<&Arc<Patient>> {
+        self.patients.get(target).or_else(|| self.patients.get(format!("{provider}/").as_str()))
+    }
+
+    /// What tries on a target work with, if its provider is on.
+    pub fn post(&self, target: &Target) -> Option<Arc<Post>> {
+        let known = self.posts.get(&target.name).filter(|post| post.unit.name == target.provider);
+        match known {
+            Some(post) => Some(Arc::clone(post)),
+            None => self.look_up(&target.name, &target.provider).map(Arc::new),
+        }
     }
 
     /// Every provider that is on, with the health of its connections.
@@ -273,7 +316,8 @@ impl Fleet {
     }
 
     /// The metrics of a target whose provider is on.
-    pub fn metrics_of(&self, target: &Target) -> Option<&Arc<TargetMetrics>> {
+    #[cfg(test)]
+    pub(crate) fn metrics_of(&self, target: &Target) -> Option<&Arc<TargetMetrics>> {
         self.targets.get(&target.name).or_else(|| self.others.get(&target.provider))
     }
 }

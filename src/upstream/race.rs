@@ -59,8 +59,8 @@ impl Errand<'_> {
         }
         let left = (course.targets.len() - course.at).min(course.tries.left());
         let here = (course.at, &course.targets[course.at]);
-        let lane = Self::lane(here, left, false, self.why(course, course.at), now);
-        let mut ward = match self.admit(&lane.target, false, now) {
+        let lane = self.lane(here, left, false, self.why(course, course.at), now);
+        let mut ward = match self.admit(&lane, false) {
             Ok(ward) => Some(ward),
             Err(missing) => return Err(Lost::without(lane, missing)),
         };
@@ -136,8 +136,8 @@ impl Errand<'_> {
             (false, true) => self.why(course, course.at),
         };
         let here = (course.at, &course.targets[course.at]);
-        let lane = Self::lane(here, self.sharing(course, race, hedge), hedge, why, Instant::now());
-        let mut ward = match self.admit(&lane.target, false, lane.begun) {
+        let lane = self.lane(here, self.sharing(course, race, hedge), hedge, why, Instant::now());
+        let mut ward = match self.admit(&lane, false) {
             Ok(ward) => Some(ward),
             Err(missing) => {
                 self.keep(course, race, Lost::without(lane, missing));
