@@ -95,9 +95,9 @@ impl Hold {
         held.max_output.or_else(assumed)
     }
 
-    /// The request goes out now: from here on it may cost something.
-    pub fn sent(&mut self) {
-        self.begun = Instant::now();
+    /// The request goes out `now`: from here on it may cost something.
+    pub fn sent(&mut self, now: Instant) {
+        self.begun = now;
         self.idle = self.purse.began(self.begun);
         self.number = self.purse.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         // A provider may refuse what was asked for so; the answer that comes has the last word.
@@ -124,12 +124,12 @@ impl Hold {
         self.quality = quality;
     }
 
-    /// Settles the attempt: posts what it cost, releases the rest.
-    pub fn settle(mut self, outcome: Outcome, spent: Spent) -> Posted {
-        self.close(outcome, spent)
+    /// Settles the attempt, which is over `now`: posts what it cost, releases the rest.
+    pub fn settle(mut self, outcome: Outcome, spent: Spent, now: Instant) -> Posted {
+        self.close(outcome, spent, now)
     }
 
-    fn close(&mut self, outcome: Outcome, spent: Spent) -> Posted {
+    fn close(&mut self, outcome: Outcome, spent: Spent, now: Instant) -> Posted {
         let Some(held) = self.held.take() else {
             return Posted { cost: Nanos::ZERO, ack: None };
         };
@@ -138,7 +138,6 @@ impl Hold {
             self.purse.put_back(held, &self.target);
             return Posted { cost: Nanos::ZERO, ack: None };
         }
-        let now = Instant::now();
         let took = now.saturating_duration_since(self.begun);
         self.purse.ended(now);
         let (usage, kind) = self.usage(spent, &held);
@@ -276,7 +275,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.close(Outcome::ClientLeft, Spent::Lost);
+        self.close(Outcome::ClientLeft, Spent::Lost, Instant::now());
     }
 }
 

@@ -54,13 +54,14 @@ impl Watch {
         progress: &Progress,
         (stream, want): (bool, Option<&Want>),
     ) -> Box<Self> {
-        hold.sent();
+        let now = Instant::now();
+        hold.sent(now);
         progress.begun();
         room.sent();
         // It is handed on often.
         Box::new(Self {
             metrics: Arc::clone(metrics),
-            begun: Instant::now(),
+            begun: now,
             hold: Some(hold),
             room: Some(room),
             ward,
@@ -231,7 +232,7 @@ impl Watch {
             room.over(outcome, &spent, now);
         }
         let number = hold.number();
-        let posted = hold.settle(outcome, spent);
+        let posted = hold.settle(outcome, spent, now);
         if let Some(probe) = self.probe.take() {
             probe.over(number, outcome, &spent, posted.cost);
         }
