@@ -54,7 +54,8 @@ fn row(code: Code) -> (StatusCode, &'static str) {
 pub fn reply(refusal: &Refusal, mut record: Record) -> Response<Body> {
     let mut response = plain(refusal);
     record.refused(refusal.code.as_str());
-    let overhead = record.answered(Instant::now(), response.status().as_u16(), refusal.facts.clone());
+    let overhead =
+        record.answered(Instant::now(), response.status().as_u16(), refusal.facts.clone().map(Box::new));
     reply::overhead_header(response.headers_mut(), overhead);
     response
 }

@@ -30,7 +30,7 @@ pub struct Record {
     begun: Instant,
     stream: bool,
     status: u16,
-    facts: Option<Facts>,
+    facts: Option<Box<Facts>>,
     overhead: Option<Duration>,
     shown: Shown,
     /// The time to the head of the answer.
@@ -135,7 +135,7 @@ impl Record {
     }
 
     /// The head of the answer is known at `now`; gives the time that Weir itself took until then.
-    pub fn answered(&mut self, now: Instant, status: u16, facts: Option<Facts>) -> Duration {
+    pub fn answered(&mut self, now: Instant, status: u16, facts: Option<Box<Facts>>) -> Duration {
         let waited = facts.as_ref().map_or(Duration::ZERO, |facts| facts.waited);
         let until_now = now.saturating_duration_since(self.begun);
         let overhead = until_now.saturating_sub(waited);
@@ -147,7 +147,7 @@ impl Record {
     /// Tells everybody who counts that it is over.
     fn over(&mut self) {
         let open = self.open.take();
-        let facts = self.facts.as_ref();
+        let facts = self.facts.as_deref();
         let took = self.begun.elapsed();
         let labels = RequestLabels {
             route: facts.map_or(NONE, |facts| &facts.route_label),

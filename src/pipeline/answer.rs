@@ -35,8 +35,8 @@ use super::{
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// How it came about.
-    pub facts: Facts,
+    /// How it came about. Boxed, as an answer is handed on often.
+    pub facts: Box<Facts>,
     /// The answer itself.
     pub content: Content,
 }
@@ -165,9 +165,14 @@ impl Facts {
 
     /// The facts of an answer that was given before.
     pub fn again() -> Self {
+        Self::given("".into(), crate::metrics::NONE.into())
+    }
+
+    /// The facts of an answer that was given before, to who asks this entry.
+    pub fn given(route: Arc<str>, route_label: Arc<str>) -> Self {
         Self {
-            route: "".into(),
-            route_label: crate::metrics::NONE.into(),
+            route,
+            route_label,
             target: None,
             attempts: 0,
             fallbacks: 0,

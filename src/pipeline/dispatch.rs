@@ -109,11 +109,12 @@ async fn dispatch(
                     return Err(Box::new(Refusal::unfunded(chain, &Unfunded::Ledger, trail)));
                 }
             }
-            let facts = Facts { escalated, findings, ..Facts::of(chain, &trail) };
+            let mut facts = Box::new(Facts::of(chain, &trail));
+            (facts.escalated, facts.findings) = (escalated, findings);
             (Content::Whole(body), facts, max_output, unfunded)
         }
         Won::Live(live) => {
-            let facts = Facts::of(chain, &trail);
+            let facts = Box::new(Facts::of(chain, &trail));
             let target = facts.target.as_ref().filter(|_| wishes.stream_summary);
             let model = target.map(|target| Arc::clone(&target.name));
             let summary =

@@ -177,7 +177,7 @@ impl Answer {
             true => Content::Stream(AnswerStream::again(kept.body.clone())),
             false => Content::Whole(kept.body.clone()),
         };
-        Self { facts: Facts::again(), content }
+        Self { facts: Box::new(Facts::again()), content }
     }
 
     /// The same answer, kept when it is whole.

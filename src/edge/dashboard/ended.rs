@@ -109,14 +109,17 @@ pub struct Seen {
 
 impl Ended {
     /// What is shown of a request. Its number and time are the board's.
-    pub fn of(seen: Seen, facts: Option<Facts>) -> Self {
-        let fate = fate(&seen, facts.as_ref());
+    pub fn of(seen: Seen, facts: Option<Box<Facts>>) -> Self {
+        let fate = fate(&seen, facts.as_deref());
         let answered = matches!(fate, Fate::Ok | Fate::Moved | Fate::StoodIn | Fate::Cached);
-        let steps = facts.as_ref().map(steps).unwrap_or_default();
+        let steps = facts.as_deref().map(steps).unwrap_or_default();
         let attempts = facts.as_ref().map_or(0, |facts| facts.attempts);
         let cost_usd = facts.as_ref().and_then(|facts| facts.money.cost);
         let (route, target, tier) = match facts {
-            Some(facts) => (facts.route_label, facts.target, facts.verdict.tier),
+            Some(facts) => {
+                let facts = *facts;
+                (facts.route_label, facts.target, facts.verdict.tier)
+            }
             None => (NONE.into(), None, None),
         };
         Self {
@@ -242,14 +245,14 @@ mod tests {
 
     #[test]
     fn a_fallback_is_told_with_its_reason() {
-        let ended = Ended::of(seen(200, None), Some(facts(Outcome::ServerError)));
+        let ended = Ended::of(seen(200, None), Some(Box::new(facts(Outcome::ServerError))));
         assert_eq!((ended.fate, &*ended.model, &*ended.route, ended.attempts), (Fate::Moved, "b", "r", 2));
         assert_eq!(ended.steps.len(), 1);
         assert!(ended.is_notable());
         let told = serde_json::to_value(&ended).unwrap();
         assert_eq!(told["steps"][0], serde_json::json!({ "model": "a", "why": "server_error", "ms": 1.2 }));
         assert_eq!((&told["fate"], &told["first_ms"]), (&"moved".into(), &7.0.into()));
-        let calm = Ended::of(seen(200, None), Some(facts(Outcome::Ok)));
+        let calm = Ended::of(seen(200, None), Some(Box::new(facts(Outcome::Ok))));
         assert_eq!((calm.fate, calm.steps.len(), calm.is_notable()), (Fate::Ok, 0, false));
     }
 

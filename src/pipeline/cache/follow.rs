@@ -64,7 +64,7 @@ impl Vault {
         let (ask, endpoint, deadline) = (&job.ask, job.ask.endpoint(), job.timing.deadline);
         let receipt =
             Receipt::new(&self.till, missed, &head.facts.route, "hit").of(head.facts.target.as_ref());
-        let mut facts = head.facts.shared();
+        let mut facts = Box::new(head.facts.shared());
         let told = match &head.whole {
             None if ask.stream() => {
                 self.metrics.shared();

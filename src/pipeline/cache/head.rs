@@ -20,7 +20,7 @@ use super::super::{
 #[derive(Clone, Debug)]
 pub struct Head {
     /// How it came about, as the leader is told.
-    pub facts: Facts,
+    pub facts: Box<Facts>,
     /// The answer, where it came whole; else it follows in pieces.
     pub whole: Option<Arc<Whole>>,
     /// What the leader wishes to be told at the end.

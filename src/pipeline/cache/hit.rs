@@ -34,14 +34,13 @@ impl Vault {
         self.metrics.hit();
         let receipt = Receipt::new(&self.till, missed, &note.route, "hit").of(note.target.as_ref());
         let saved = receipt.answered(slot.answer.usage());
-        let mut facts = Facts {
-            route: Arc::clone(&note.route),
-            route_label: Arc::clone(&note.route_label),
+        let given = Facts::given(Arc::clone(&note.route), Arc::clone(&note.route_label));
+        let mut facts = Box::new(Facts {
             target: note.target.clone(),
             dropped: note.dropped.clone(),
             cache: Cached { word: "hit", age: Some(slot.age(*begun)) },
-            ..Facts::free()
-        };
+            ..given.at_no_cost()
+        });
         facts.money.saved = saved.filter(|_| missed.job.wishes.savings);
         let content = match told {
             Either::Left(events) => Content::Stream(AnswerStream::kept(events, summary(missed, &facts))),
@@ -60,16 +59,19 @@ pub fn summary(missed: &Missed, facts: &Facts) -> Option<Summary> {
 impl Facts {
     /// The facts of an answer that cost nothing.
     pub(super) fn free() -> Self {
-        Self { money: Money { cost: Some(Nanos::ZERO), ..Money::default() }, ..Self::again() }
+        Self::again().at_no_cost()
+    }
+
+    fn at_no_cost(mut self) -> Self {
+        self.money = Money { cost: Some(Nanos::ZERO), ..Money::default() };
+        self
     }
 
     /// The same answer's facts for one who did not ask for it first.
     pub(super) fn shared(self) -> Self {
         let Money { max_output, downgraded, .. } = self.money;
-        let free = Self::free();
+        let free = Self::given(self.route, self.route_label).at_no_cost();
         Self {
-            route: self.route,
-            route_label: self.route_label,
             target: self.target,
             dropped: self.dropped,
             cache: Cached { word: "hit", age: Some(std::time::Duration::ZERO) },

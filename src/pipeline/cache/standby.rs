@@ -79,14 +79,15 @@ impl Standby {
             Err(refusal) if self.nobody_can(&refusal) => refusal,
             result => return result,
         };
-        let facts = refusal.facts.clone().unwrap_or_else(Facts::free);
+        let mut facts = Box::new(refusal.facts.clone().unwrap_or_else(Facts::free));
         let Some((content, target, stand_in, cache)) = self.past(vault).or_else(|| self.text()) else {
             return Err(refusal);
         };
         vault.mode.degraded(&self.subject, stand_in);
         tracing::warn!(route = %self.subject.name, code = refusal.code.as_str(), kind = stand_in.as_str(), "an answer stands in");
-        let cache = cache.unwrap_or(facts.cache);
-        Ok(Answer { facts: Facts { target, cache, stand_in: Some(stand_in), ..facts }, content })
+        facts.cache = cache.unwrap_or(facts.cache);
+        (facts.target, facts.stand_in) = (target, Some(stand_in));
+        Ok(Answer { facts, content })
     }
 
     /// Whether a refusal says that no target can answer, rather than something of the request or of its client.

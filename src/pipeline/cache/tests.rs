@@ -142,7 +142,10 @@ async fn answered(missed: Missed) -> Told {
         "choices": [{ "index": 0, "message": { "content": "Hi." }, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 1, "completion_tokens": 1 },
     });
-    Ok(Answer { facts: Facts { target, ..Facts::free() }, content: Content::Whole(body.to_string().into()) })
+    Ok(Answer {
+        facts: Box::new(Facts { target, ..Facts::free() }),
+        content: Content::Whole(body.to_string().into()),
+    })
 }
 
 async fn codes(asked: Vec<JoinHandle<Told>>) -> Vec<Option<Code>> {
