@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     panic::AssertUnwindSafe,
+    pin::pin,
     task::{Context, Poll},
 };
 
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
 
 use crate::{
-    base::{id::RequestId, whose},
+    base::{boxed::boxed, id::RequestId, whose},
     openai::Endpoint,
 };
 
@@ -67,7 +68,8 @@ impl Front {
     }
 
     fn ask(&self, peer: SocketAddr, request: Request<Inbound>, endpoint: Endpoint) -> Answering {
-        Box::pin(ask(self.state.clone(), peer, request, endpoint))
+        let (state, (head, body)) = (self.state.clone(), request.into_parts());
+        boxed(|| async move { ask(&state, peer, &head, body, endpoint).await })
     }
 
     fn route(&self, request: Request<Body>) -> Answering {
@@ -116,14 +118,16 @@ where
 }
 
 async fn ask(
-    state: State,
+    state: &State,
     peer: SocketAddr,
-    request: Request<Inbound>,
+    head: &Parts,
+    body: Inbound,
     endpoint: Endpoint,
 ) -> Result<Response<Body>, Infallible> {
-    let (head, body) = request.into_parts();
     let id = identify::name(&head.headers);
-    let answer = whose::scope(id.clone(), guarded(&state, &id, peer, &head, body, endpoint));
+    // Pinned where it is made: handed on as it is, it would be copied each time.
+    let answer = pin!(guarded(state, &id, peer, head, body, endpoint));
+    let answer = whose::scope(id.clone(), answer);
     // What a panic leaves behind is shared by no other request, but for counters and locks that bear it.
     let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(error::panicked);
     identify::tell(&id, &mut response);
@@ -147,7 +151,7 @@ async fn guarded(
     match auth::caller(state, &snapshot, peer, begun, &head.uri, &head.headers) {
         Ok(caller) => {
             let known = handler::ask::Known { id, begun, snapshot, caller, place };
-            handler::ask::ask(state, known, &head.headers, body, endpoint).await
+            pin!(handler::ask::ask(state, known, &head.headers, body, endpoint)).await
         }
         Err(refusal) => shed::refuse(state, &refusal),
     }

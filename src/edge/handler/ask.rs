@@ -1,6 +1,6 @@
 //! The paths that ask a model: chat, completions, embeddings.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     http::{HeaderMap, Uri},
@@ -74,7 +74,7 @@ pub async fn ask(
         Ok(permit) => {
             record.admitted(place, permit);
             let came = Came { id, begun, snapshot, caller, headers, body, endpoint, scope };
-            let asked = asked(state, came, meter.as_ref(), &mut record).await;
+            let asked = pin!(asked(state, came, meter.as_ref(), &mut record)).await;
             match asked {
                 // Every step of it is always ready.
                 Ok(asked) => state.0.pipeline.clone().call(asked).await,
