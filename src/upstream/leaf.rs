@@ -61,7 +61,7 @@ impl Leaf {
 
 /// The same as the simulated provider takes it.
 fn request(letter: &Letter) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(letter.body.clone().whole()));
+    let mut request = Request::new(Full::new(letter.body.whole()));
     *request.method_mut() = letter.method.clone();
     *request.uri_mut() = letter.path.clone().into();
     request.headers_mut().clone_from(letter.head.headers());

@@ -17,7 +17,10 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::base::boxed::boxed;
 
 use super::{
     ServerOptions,
@@ -92,14 +95,25 @@ impl Connections {
         // Where the system refuses, it only takes more.
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-        let begun = Instant::now();
         let Some(tls) = &self.options.tls else {
-            return match self.speaks_http1(&stream).await {
-                Some(true) => self.drive(&self.http1, stream, begun, peer, service).await,
-                Some(false) => self.drive(&self.http, stream, begun, peer, service).await,
-                None => (),
+            let begun = Instant::now();
+            let http = match self.speaks_http1(&stream).await {
+                Some(true) => &self.http1,
+                Some(false) => &self.http,
+                None => return,
             };
+            return self.drive(http, stream, begun, peer, service).await;
         };
+        // Boxed: else each connection without it would have room for it too.
+        boxed(|| self.secured(tls, stream, peer, service)).await;
+    }
+
+    /// Serves a connection that begins with a TLS handshake.
+    async fn secured<S>(&self, tls: &TlsAcceptor, stream: TcpStream, peer: SocketAddr, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send + 'static,
+    {
         let handshake = timeout(self.options.header_timeout, tls.accept(stream));
         let outcome = tokio::select! {
             outcome = handshake => outcome,
