@@ -14,9 +14,9 @@ COPY tools ./tools
 COPY benches ./benches
 # Naming the target keeps the flags away from build scripts and procedural macros, which cannot be static.
 RUN mkdir -p /out/data /out/config && cp config/weir.toml /out/config/weir.toml \
+ && { command -v make && command -v python3 || { apt-get update && apt-get install -y --no-install-recommends make python3; }; } \
  && if [ "${PROFILE}" = release ]; then \
-      { command -v python3 >/dev/null || { apt-get update && apt-get install -y --no-install-recommends python3; }; } \
-      && WEIR_SHIP_FLAGS="-C target-feature=+crt-static" WEIR_SHIP_TARGET=/build tools/ship.sh \
+      WEIR_SHIP_FLAGS="-C target-feature=+crt-static" WEIR_SHIP_TARGET=/build tools/ship.sh \
       && cp /build/weir /out/weir; \
     else \
       host=$(rustc -vV | sed -n 's/^host: //p') \

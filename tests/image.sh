@@ -50,26 +50,28 @@ buildah_here() {
 
 # A Debian with a C compiler, as the official builder image is; this machine's own Rust is mounted into it below.
 builder_image() {
-  buildah_here inspect --type image localhost/weir-builder >/dev/null 2>&1 && return
+  buildah_here inspect --type image localhost/weir-builder-2 >/dev/null 2>&1 && return
   echo "making the builder's base"
   rm -rf "$work/base"
-  (. /etc/os-release && debootstrap --variant=minbase --include=gcc,libc6-dev,python3,util-linux "$VERSION_CODENAME" "$work/base") \
+  (. /etc/os-release && debootstrap --variant=minbase --include=gcc,libc6-dev,make,python3,util-linux "$VERSION_CODENAME" "$work/base") \
     >"$work/debootstrap.log"
   local from
   from=$(buildah_here from scratch)
   buildah_here add -q "$from" "$work/base" / >/dev/null
   buildah_here config --env PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     --env CARGO_HOME="$cargo_home" --env CARGO_NET_OFFLINE=true "$from"
-  buildah_here commit -q --rm "$from" localhost/weir-builder >/dev/null
+  buildah_here commit -q --rm "$from" localhost/weir-builder-2 >/dev/null
   rm -rf "$work/base"
 }
 
 build() {
   cargo fetch --locked --quiet
+  # The toolchain cannot be added to in there.
+  ! command -v rustup >/dev/null || rustup component add llvm-tools
   # What an interrupted run left behind would keep its image in use.
   buildah_here rm --all >/dev/null
   buildah_here build --quiet --isolation chroot --format docker --tag weir:latest \
-    --build-arg BUILDER=localhost/weir-builder --build-arg PROFILE="$profile" \
+    --build-arg BUILDER=localhost/weir-builder-2 --build-arg PROFILE="$profile" \
     --volume "$(rustc --print sysroot):/usr/local/rust:ro" \
     --volume "$cargo_home/registry:$cargo_home/registry:ro" --volume "$target:/build" \
     . >/dev/null

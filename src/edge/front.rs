@@ -125,8 +125,9 @@ async fn ask(
     endpoint: Endpoint,
 ) -> Result<Response<Body>, Infallible> {
     let id = identify::name(&head.headers);
-    // Pinned where it is made: handed on as it is, it would be copied each time.
-    let answer = pin!(guarded(state, &id, peer, head, body, endpoint));
+    // Boxed where it is made: handed on as it is, it would be copied each time. The scope owns it, so that what is left
+    // behind by a client that leaves is logged as its own.
+    let answer = boxed(|| guarded(state, &id, peer, head, body, endpoint));
     let answer = whose::scope(id.clone(), answer);
     // What a panic leaves behind is shared by no other request, but for counters and locks that bear it.
     let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(error::panicked);

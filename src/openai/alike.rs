@@ -6,6 +6,8 @@ use super::{chunk, scan::Scan};
 
 /// Events are learned by heart so often in one stream: where each is another, that would be work for nothing.
 const TRIES: u8 = 8;
+/// So many events may be of another kind: a model thinks before it speaks.
+const OTHERS: u8 = 64;
 /// The most that is learned of one, in bytes.
 const MOST: usize = 2048;
 
@@ -15,6 +17,7 @@ const MOST: usize = 2048;
 pub struct Alike {
     mould: Option<Mould>,
     tries: u8,
+    others: u8,
 }
 
 #[derive(Debug)]
@@ -45,14 +48,17 @@ impl Alike {
 
     /// Whether another event may still be learned.
     pub fn learns(&self) -> bool {
-        self.tries < TRIES
+        self.tries < TRIES && self.others < OTHERS
     }
 
     /// Learns an event, if it is of this kind.
     pub fn learn(&mut self, event: &[u8]) {
-        if self.learns() {
-            self.tries += 1;
-            self.mould = Mould::of(event).or(self.mould.take());
+        if !self.learns() {
+            return;
+        }
+        match Mould::of(event) {
+            Some(mould) => (self.mould, self.tries) = (Some(mould), self.tries + 1),
+            None => self.others += 1,
         }
     }
 }
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn a_stream_of_others_is_not_learned_for_ever() {
         let mut alike = Alike::default();
-        (0..TRIES).for_each(|_| alike.learn(b"data: {}\n\n"));
+        (0..OTHERS).for_each(|_| alike.learn(b"data: {}\n\n"));
         alike.learn(event("\"a\"").as_bytes());
         assert!(!alike.learns() && alike.mould.is_none());
     }

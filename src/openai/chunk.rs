@@ -42,7 +42,7 @@ pub struct ChunkFacts<'a> {
 
 impl<'a> ChunkFacts<'a> {
     /// A choice with its text, as JSON and not empty, where that is all that the chunk brings.
-    pub(super) fn word(&self) -> Option<(u64, &'a str)> {
+    pub fn word(&self) -> Option<(u64, &'a str)> {
         let Self { finished, usage, error, is_error, missing_delta, content_list, missing_object, .. } = self;
         let else_nothing = !(*finished || *is_error || *missing_delta || *content_list || *missing_object);
         let is_one = self.choices == Some(1) && usage.is_none() && error.is_none() && !self.more;

@@ -131,6 +131,7 @@ impl Connections {
     async fn speaks_http1(&self, stream: &TcpStream) -> Option<bool> {
         let mut first = [0; PREFACE.len()];
         tokio::select! {
+            biased;
             seen = timeout(self.options.header_timeout, stream.peek(&mut first)) => {
                 let seen = seen.ok()?.unwrap_or(0);
                 Some(!PREFACE.starts_with(&first[..seen]))

@@ -129,7 +129,7 @@ impl OpenAiEvents {
         if usage_only && !self.include_usage {
             return;
         }
-        if facts.content {
+        if facts.word().is_some() {
             self.alike.learn(&event.raw);
         }
         let bytes = self.digestible(event, payload, facts);

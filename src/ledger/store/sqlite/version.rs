@@ -55,6 +55,14 @@ pub(super) fn migrate(
 ) -> Result<(), LedgerError> {
     let version = of(connection, place, migrations.len())?;
     let from = usize::try_from(version).unwrap_or(0);
+    let older = (1..migrations.len()).contains(&from);
+    if older {
+        tracing::info!(
+            version,
+            "the ledger is brought to version {}, a large one takes minutes",
+            migrations.len()
+        );
+    }
     let mut migrate = || -> rusqlite::Result<()> {
         for (index, step) in migrations.iter().enumerate().skip(from) {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -62,6 +70,10 @@ pub(super) fn migrate(
             change.pragma_update(None, "application_id", APPLICATION)?;
             change.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
             change.commit()?;
+        }
+        if older {
+            // What was copied stands in the log. Where the disk has no room for it twice, that is to be known before it serves.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
         Ok(())
     };

@@ -64,7 +64,9 @@ CREATE TABLE spans (
     oldest INTEGER NOT NULL,  -- times
     newest INTEGER NOT NULL
 ) STRICT;
-INSERT INTO spans SELECT max(at), min(at), min(time), max(time) FROM entries GROUP BY (at - 1) / 512 HAVING count(*) = 512;
+-- Here they stand in the order of their times, without a gap.
+INSERT INTO spans SELECT ends.at, begins.at, begins.time, ends.time
+    FROM entries AS ends CROSS JOIN entries AS begins ON begins.at = ends.at - 511 WHERE ends.at % 512 = 0;
 
 -- All rows by their places: the spans, and what is in none.
 CREATE VIEW parts AS

@@ -33,7 +33,8 @@ impl Written {
     }
 
     pub(super) fn add(&mut self, id: Uuid) {
-        if self.ids.len() >= MANY {
+        // More than one after a failure.
+        while self.ids.len() >= MANY {
             self.ids.pop_front();
         }
         self.ids.push_back(id);
