@@ -1,6 +1,7 @@
 //! Whether JSON is a well-formed JSON Schema.
 //!
 //! Keywords that are not known pass. So does what a reference asks for that is written with percent signs.
+//! A definition that nothing refers to is checked like the others.
 
 use std::collections::HashSet;
 
@@ -287,6 +288,9 @@ mod tests {
             json!({ "patternProperties": { "^a": {} } }),
             json!({ "patternProperties": { "(a": {} } }),
             json!({ "dependentRequired": { "a": ["b", "b"] } }),
+            json!({ "$defs": 3 }),
+            json!({ "$defs": [{}] }),
+            json!({ "$defs": { "unused": { "type": "nonsense" } } }),
         ] {
             let reference = jsonschema::validator_for(&schema);
             assert_eq!(
@@ -309,6 +313,10 @@ mod tests {
         assert_eq!(
             error(json!({ "$ref": "#/$defs/a" })),
             "'/$ref' refers to \"#/$defs/a\", which is no schema in this document"
+        );
+        assert_eq!(
+            error(json!({ "$defs": { "unused": { "pattern": "(a" } } })),
+            "'/$defs/unused/pattern' must be a regular expression, not \"(a\""
         );
         let deep = (0..200).fold(json!({}), |inner, _| json!({ "not": inner }));
         assert!(error(deep).ends_with(" nests too deep"));
@@ -334,7 +342,6 @@ mod tests {
             "anyOf",
             "not",
             "additionalProperties",
-            "$defs",
             "colour",
         ]);
         let plain = prop::sample::select(vec![
@@ -366,11 +373,17 @@ mod tests {
         })
     }
 
+    /// As it is, or as a definition. It is referred to: a validator does not read the patterns of others.
+    fn documents() -> impl Strategy<Value = Value> {
+        let defined = |schema| json!({ "$defs": { "a": schema }, "$ref": "#/$defs/a" });
+        prop_oneof![schemas(), schemas().prop_map(defined)]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
 
         #[test]
-        fn a_complete_validator_takes_the_same_of_any(schema in schemas()) {
+        fn a_complete_validator_takes_the_same_of_any(schema in documents()) {
             prop_assert_eq!(check(&schema).is_ok(), jsonschema::validator_for(&schema).is_ok(), "{}", schema);
         }
     }
