@@ -3,52 +3,22 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::value::RawValue;
 
-use crate::openai::{Endpoint, Usage, alike::Alike, chunk, sse::Event};
+use crate::openai::{
+    Endpoint, Usage,
+    alike::Alike,
+    chunk,
+    ended::{self, Choice, End},
+    sse::Event,
+};
 
 use super::answer::Unfit;
-
-/// What decides it, of an answer or of a part of one.
-#[derive(Deserialize)]
-struct Said<'a> {
-    choices: Option<Vec<Choice>>,
-    data: Option<Vec<IgnoredAny>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    index: Option<u64>,
-    finish_reason: Option<String>,
-    message: Option<Message>,
-    delta: Option<Message>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    refusal: Option<String>,
-}
-
-/// How one choice ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum End {
-    /// It did not, or was cut.
-    #[default]
-    None,
-    /// As its model wanted.
-    Own,
-    /// At its length.
-    Length,
-}
 
 /// What is known of the choices of an answer.
 #[derive(Debug, Default)]
 pub struct Ends {
-    /// Each choice by its index.
-    choices: Vec<(u64, End)>,
+    /// Each choice by its index, with how it ended, if it did.
+    choices: Vec<(u64, Option<End>)>,
     refuses: bool,
     unreadable: bool,
     usage: Option<Usage>,
@@ -63,15 +33,13 @@ impl Ends {
     /// # Errors
     /// Why it may not.
     pub fn of(endpoint: Endpoint, body: &[u8], length: bool) -> Result<Option<Usage>, Unfit> {
-        let said: Said<'_> = serde_json::from_slice(body).map_err(|_| Unfit::Unreadable)?;
+        let said = ended::read(body).ok_or(Unfit::Unreadable)?;
+        let usage = said.usage.flatten();
         if endpoint == Endpoint::Embeddings {
-            return match said.data {
-                Some(data) if !data.is_empty() => Ok(usage(said.usage)),
-                _ => Err(Unfit::Incomplete),
-            };
+            return if said.vectors > 0 { Ok(usage) } else { Err(Unfit::Incomplete) };
         }
-        let mut ends = Self { usage: usage(said.usage), ..Self::default() };
-        for (at, choice) in said.choices.into_iter().flatten().enumerate() {
+        let mut ends = Self { usage, ..Self::default() };
+        for (at, choice) in said.choices.iter().enumerate() {
             // In a list that is whole the place says which one it is.
             ends.choice(at as u64, choice);
         }
@@ -85,44 +53,36 @@ impl Ends {
             return false;
         }
         let Some(payload) = payload(event) else { return false };
-        let Ok(said) = serde_json::from_slice::<Said<'_>>(&payload) else {
+        let Some(said) = ended::read(&payload) else {
             self.unreadable = true;
             return false;
         };
-        if said.usage.is_some() {
-            self.usage = usage(said.usage);
+        if let Some(usage) = said.usage {
+            self.usage = usage;
         }
-        let choices = said.choices.unwrap_or_default();
-        if choices.is_empty() {
+        if said.choices.is_empty() {
             return chunk::inspect(&payload).is_ok_and(|facts| facts.usage.is_some());
         }
-        if let [Choice { finish_reason: None, .. }] = &choices[..] {
+        if let [Choice { end: None, .. }] = &said.choices[..] {
             self.alike.learn(event);
         }
-        choices.into_iter().for_each(|choice| self.choice(choice.index.unwrap_or(0), choice));
+        said.choices.iter().for_each(|choice| self.choice(choice.index.unwrap_or(0), choice));
         false
     }
 
     /// The place of a choice among those that are known.
     fn place(&mut self, index: u64) -> usize {
         self.choices.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
-            self.choices.push((index, End::None));
+            self.choices.push((index, None));
             self.choices.len() - 1
         })
     }
 
-    fn choice(&mut self, index: u64, choice: Choice) {
+    fn choice(&mut self, index: u64, choice: &Choice) {
         let at = self.place(index);
         // The last word counts.
-        if let Some(reason) = &choice.finish_reason {
-            self.choices[at].1 = match &**reason {
-                "stop" | "tool_calls" | "function_call" => End::Own,
-                "length" => End::Length,
-                _ => End::None,
-            };
-        }
-        let refusals = [choice.message, choice.delta].into_iter().flatten().filter_map(|said| said.refusal);
-        self.refuses |= refusals.into_iter().any(|text| !text.is_empty());
+        self.choices[at].1 = choice.end.or(self.choices[at].1);
+        self.refuses |= choice.refuses;
     }
 
     /// Whether an answer that passed may be kept: each choice came to its own end, and none is a refusal. Gives the tokens
@@ -134,16 +94,12 @@ impl Ends {
         if self.unreadable || self.choices.is_empty() {
             return Err(Unfit::Unreadable);
         }
-        let own = |end: &End| *end == End::Own || length && *end == End::Length;
+        let own = |end: &Option<End>| *end == Some(End::Own) || length && *end == Some(End::Length);
         match !self.refuses && self.choices.iter().all(|(_, end)| own(end)) {
             true => Ok(self.usage),
             false => Err(Unfit::Incomplete),
         }
     }
-}
-
-fn usage(raw: Option<&RawValue>) -> Option<Usage> {
-    Usage::parse(raw?.get()).ok()?
 }
 
 /// What an event says; `None` where that is nothing, or only that the stream is over.
