@@ -14,7 +14,7 @@ use weir::{
     config::{Protocol, Provider},
     metrics::{Metrics, RequestLabels},
     openai::{Ask, Endpoint, Produced, Rewrite},
-    provider::{Expected, codec},
+    provider::{Expected, Piece, codec},
 };
 
 const ROUNDS: usize = 30;
@@ -74,19 +74,20 @@ fn requests() {
     }
 }
 
-/// One event of a stream, through the decoder of its protocol.
-fn event(name: &str, protocol: Protocol, text: &str) {
+/// One event of a stream that has begun, through the decoder of its protocol.
+fn event(name: &str, protocol: Protocol, beginning: &str, text: &str) {
     let codec = codec(&Provider { protocol, ..Provider::default() });
     let mut decoder = codec.stream(&expected());
     let (event, mut out) = (Bytes::from(text.to_owned()), VecDeque::new());
-    decoder.push(event.clone(), &mut out);
+    decoder.push(Bytes::from(beginning.to_owned()), &mut out);
     row(
         &format!("an event of {name}"),
         best(|| {
-            decoder.push(event.clone(), &mut out);
             out.clear();
+            decoder.push(event.clone(), &mut out);
         }),
     );
+    assert!(out.iter().any(|piece| matches!(piece, Piece::Content(_))), "an event of {name} gave {out:?}");
 }
 
 fn streams() {
@@ -96,9 +97,13 @@ fn streams() {
         \"delta\":{\"type\":\"text_delta\",\"text\":\" word\"}}\n\n";
     let gemini = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\" word\"}],\"role\":\"model\"},\"index\":0}],\
         \"usageMetadata\":{\"promptTokenCount\":2},\"modelVersion\":\"m\"}\n\n";
-    event("OpenAI's, passed through", Protocol::Openai, openai);
-    event("Anthropic's, translated", Protocol::Anthropic, anthropic);
-    event("Gemini's, translated", Protocol::Gemini, gemini);
+    let begins = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\
+        \"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[],\"usage\":{\"input_tokens\":2,\
+        \"output_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\
+        \"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
+    event("OpenAI's, passed through", Protocol::Openai, openai, openai);
+    event("Anthropic's, translated", Protocol::Anthropic, begins, anthropic);
+    event("Gemini's, translated", Protocol::Gemini, gemini, gemini);
     let mut produced = Produced::new();
     row("count the tokens of an event", best(|| produced.push(openai.as_bytes())));
 }
