@@ -453,7 +453,7 @@ def long(bench):
     kinds = [{}, {"model": "m"}, {"model": "claude"}, {"model": "gem"}, {"temperature": 0}]
     while done < limit:
         for kind in kinds:
-            _, told = bench.closed(weir, 2, **kind)
+            _, told = bench.closed(weir, 1, **kind)
             done += told["requests"]
         weir.same = True
         _, told = bench.closed(weir, 1)

@@ -8,7 +8,7 @@ use crate::openai::{
     Endpoint, Usage,
     alike::Alike,
     chunk,
-    ended::{self, Choice, End},
+    ending::{self, Choice, End},
     sse::Event,
 };
 
@@ -33,7 +33,7 @@ impl Ends {
     /// # Errors
     /// Why it may not.
     pub fn of(endpoint: Endpoint, body: &[u8], length: bool) -> Result<Option<Usage>, Unfit> {
-        let said = ended::read(body).ok_or(Unfit::Unreadable)?;
+        let said = ending::read(body).ok_or(Unfit::Unreadable)?;
         let usage = said.usage.flatten();
         if endpoint == Endpoint::Embeddings {
             return if said.vectors > 0 { Ok(usage) } else { Err(Unfit::Incomplete) };
@@ -53,7 +53,7 @@ impl Ends {
             return false;
         }
         let Some(payload) = payload(event) else { return false };
-        let Some(said) = ended::read(&payload) else {
+        let Some(said) = ending::read(&payload) else {
             self.unreadable = true;
             return false;
         };

@@ -11,7 +11,7 @@ pub mod chunk;
 mod contents;
 mod count;
 pub mod edit;
-pub mod ended;
+pub mod ending;
 pub mod error;
 pub mod estimate;
 mod fault;

@@ -373,7 +373,7 @@ mod tests {
         })
     }
 
-    /// As it is, or as a definition. It is referred to: a validator does not read the patterns of others.
+    /// As it is, or as a definition that is referred to: the reference does not compile the patterns of others.
     fn documents() -> impl Strategy<Value = Value> {
         let defined = |schema| json!({ "$defs": { "a": schema }, "$ref": "#/$defs/a" });
         prop_oneof![schemas(), schemas().prop_map(defined)]

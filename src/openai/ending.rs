@@ -1,9 +1,9 @@
-//! How the choices of an answer end, seen without building it.
+//! How the choices of an answer end. What else is in it need only be JSON.
 
 use super::{
     fold::{self, Fold, Shape, Value},
     scan::Fault,
-    usage::{Counts, Usage},
+    usage::Usage,
 };
 
 /// Why a choice ended.
@@ -30,7 +30,7 @@ pub struct Choice {
 
 /// What an answer, or a part of one, says of its end.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct Ending {
     /// Its choices, in their order.
     pub choices: Vec<Choice>,
     /// How many vectors there are.
@@ -40,37 +40,36 @@ pub struct Ended {
 }
 
 /// Looks at an answer or a part of one; `None` where that cannot be read.
-pub fn read(body: &[u8]) -> Option<Ended> {
-    let mut ended = Ended::default();
-    fold::object(std::str::from_utf8(body).ok()?, &mut ended).ok()?;
-    Some(ended)
+pub fn read(body: &[u8]) -> Option<Ending> {
+    let mut ending = Ending::default();
+    fold::object(std::str::from_utf8(body).ok()?, &mut ending).ok()?;
+    Some(ending)
 }
 
-impl<'de> Fold<'de> for Ended {
+impl<'de> Fold<'de> for Ending {
     fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
             "choices" => {
                 self.choices.clear();
-                list(value.fold(&mut Choices(&mut self.choices))?)
+                is(Shape::List, value.fold(&mut Choices(&mut self.choices))?)
             }
             "data" => {
                 self.vectors = 0;
-                list(value.fold(&mut Vectors(&mut self.vectors))?)
+                is(Shape::List, value.fold(&mut Vectors(&mut self.vectors))?)
             }
             "usage" => {
-                let mut counts = Counts::default();
-                let shape = value.fold(&mut counts)?;
-                self.usage = (shape != Shape::Null).then(|| counts.usage(shape).ok().flatten());
+                let raw = value.raw()?;
+                self.usage = (raw != "null").then(|| Usage::parse(raw).ok().flatten());
                 Ok(())
             }
-            _ => value.skip(),
+            _ => value.ignore(),
         }
     }
 }
 
-/// What is to be a list may be absent, but nothing else.
-fn list(shape: Shape) -> Result<(), Fault> {
-    if matches!(shape, Shape::List | Shape::Null) { Ok(()) } else { Err(Fault) }
+/// What is wanted may be null, but nothing else.
+fn is(wanted: Shape, shape: Shape) -> Result<(), Fault> {
+    if shape == wanted || shape == Shape::Null { Ok(()) } else { Err(Fault) }
 }
 
 struct Vectors<'a>(&'a mut usize);
@@ -78,7 +77,7 @@ struct Vectors<'a>(&'a mut usize);
 impl<'de> Fold<'de> for Vectors<'_> {
     fn element(&mut self, value: Value<'_, 'de>) -> Result<(), Fault> {
         *self.0 += 1;
-        value.skip()
+        value.ignore()
     }
 }
 
@@ -96,19 +95,27 @@ impl<'de> Fold<'de> for Choices<'_> {
 impl<'de> Fold<'de> for Choice {
     fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
-            "index" => self.index = value.read()?.parse().ok(),
+            "index" => {
+                self.index = match value.raw()? {
+                    "null" => None,
+                    // Taken for another choice it would hide that this one did not end.
+                    number => Some(number.parse().map_err(|_| Fault)?),
+                };
+                Ok(())
+            }
             "finish_reason" => {
-                self.end = match value.read()? {
+                self.end = match value.raw()? {
                     "null" => None,
                     "\"stop\"" | "\"tool_calls\"" | "\"function_call\"" => Some(End::Own),
                     "\"length\"" => Some(End::Length),
-                    _ => Some(End::Other),
-                }
+                    text if text.starts_with('"') => Some(End::Other),
+                    _ => return Err(Fault),
+                };
+                Ok(())
             }
-            "message" | "delta" => drop(value.fold(&mut Message(&mut self.refuses))?),
-            _ => value.skip()?,
+            "message" | "delta" => is(Shape::Object, value.fold(&mut Message(&mut self.refuses))?),
+            _ => value.ignore(),
         }
-        Ok(())
     }
 }
 
@@ -117,10 +124,12 @@ struct Message<'a>(&'a mut bool);
 impl<'de> Fold<'de> for Message<'_> {
     fn field(&mut self, name: &str, value: Value<'_, 'de>) -> Result<(), Fault> {
         match name {
-            "refusal" => *self.0 |= fold::is_text(value.read()?),
-            _ => value.skip()?,
+            "refusal" => {
+                *self.0 |= fold::is_something(value.raw()?);
+                Ok(())
+            }
+            _ => value.ignore(),
         }
-        Ok(())
     }
 }
 
@@ -133,34 +142,63 @@ mod tests {
 
     #[test]
     fn each_choice_is_told() {
-        let ended = read(
+        let ending = read(
             br#"{"choices":[{"index":2,"finish_reason":"stop","message":{"refusal":null}},
                 {"finish_reason":null,"delta":{"refusal":"No."}},{"finish_reason":"content_filter"}],
                 "usage":{"prompt_tokens":3}}"#,
         )
         .unwrap();
         let told: Vec<_> =
-            ended.choices.iter().map(|choice| (choice.index, choice.end, choice.refuses)).collect();
+            ending.choices.iter().map(|choice| (choice.index, choice.end, choice.refuses)).collect();
         assert_eq!(
             told,
             [(Some(2), Some(End::Own), false), (None, None, true), (None, Some(End::Other), false)]
         );
-        assert_eq!(ended.usage.flatten().map(|usage| usage.input), Some(3));
+        assert_eq!(ending.usage.flatten().map(|usage| usage.input), Some(3));
         assert_eq!(read(br#"{"data":[[1e-9],{}],"usage":null}"#).unwrap().vectors, 2);
     }
 
     #[test]
     fn what_is_another_thing_cannot_be_read() {
-        for bad in
-            [&b""[..], b"[]", b"{", b"{\"choices\":1}", b"{\"choices\":[1]}", b"{\"data\":{}}", b"\"\xff\""]
-        {
-            assert!(read(bad).is_none(), "{bad:?}");
+        for bad in [
+            "",
+            "[]",
+            "{",
+            r#"{"choices":1}"#,
+            r#"{"choices":[1]}"#,
+            r#"{"choices":[[]]}"#,
+            r#"{"choices":[{"index":"1"}]}"#,
+            r#"{"choices":[{"index":1.5}]}"#,
+            r#"{"choices":[{"index":-1}]}"#,
+            r#"{"choices":[{"finish_reason":1}]}"#,
+            r#"{"choices":[{"message":"a"}]}"#,
+            r#"{"choices":[{"delta":[]}]}"#,
+            r#"{"data":{}}"#,
+        ] {
+            assert!(read(bad.as_bytes()).is_none(), "{bad}");
         }
-        let usage = |text: &[u8]| read(text).unwrap().usage;
-        assert_eq!(
-            (usage(b"{}"), usage(b"{\"usage\":null}"), usage(b"{\"usage\":-1}")),
-            (None, None, Some(None))
-        );
+        assert!(read(b"{\"id\":\"\xff\"}").is_none());
+        let usage = |text: &str| read(text.as_bytes()).unwrap().usage;
+        for (text, said) in [("{}", None), (r#"{"usage":null}"#, None), (r#"{"usage":-1}"#, Some(None))] {
+            assert_eq!(usage(text), said, "{text}");
+        }
+        assert_eq!(usage(r#"{"usage":{"prompt_tokens":1,"cost":1e999}}"#), Some(None));
+    }
+
+    #[test]
+    fn what_does_not_matter_need_only_be_json() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for other in [r#""\ud83d""#, "1e999", &deep] {
+            let text =
+                format!(r#"{{"x":{other},"choices":[{{"y":{other},"delta":{{"content":{other}}}}}]}}"#);
+            assert_eq!(read(text.as_bytes()).unwrap().choices.len(), 1, "{text}");
+            assert_eq!(read(format!(r#"{{"data":[{other}]}}"#).as_bytes()).unwrap().vectors, 1);
+        }
+        // A refusal is one in whatever form.
+        for (refusal, refuses) in [("[\"No\"]", true), ("true", true), ("\"\"", false), ("null", false)] {
+            let text = format!(r#"{{"choices":[{{"message":{{"refusal":{refusal}}}}}]}}"#);
+            assert_eq!(read(text.as_bytes()).unwrap().choices[0].refuses, refuses, "{refusal}");
+        }
     }
 
     fn choices() -> impl Strategy<Value = Json> {
@@ -181,9 +219,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_reader_that_builds_it_finds_the_same(choices in choices()) {
-            let ended = read(json!({ "id": "a", "choices": choices }).to_string().as_bytes()).unwrap();
-            prop_assert_eq!(ended.choices.len(), choices.as_array().map_or(0, Vec::len));
-            for (mine, theirs) in ended.choices.iter().zip(choices.as_array().into_iter().flatten()) {
+            let ending = read(json!({ "id": "a", "choices": choices }).to_string().as_bytes()).unwrap();
+            prop_assert_eq!(ending.choices.len(), choices.as_array().map_or(0, Vec::len));
+            for (mine, theirs) in ending.choices.iter().zip(choices.as_array().into_iter().flatten()) {
                 let end = theirs["finish_reason"].as_str().map(|reason| match reason {
                     "stop" | "tool_calls" => End::Own,
                     "length" => End::Length,
